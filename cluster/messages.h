@@ -1,0 +1,157 @@
+// What workers, agents and the scheduler say to each other, as plain values. cluster/wire.proto is how they travel.
+//
+// Agent: the `convoy launch` process of a node. Every message carries the schema version, the ballot its sender
+// believes in and the sender's UUID.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "core/base/ballot.h"
+#include "core/base/fingerprint.h"
+#include "core/base/uuid.h"
+
+namespace convoy::cluster {
+
+inline constexpr std::uint32_t kSchemaVersion = 1;
+
+// Where a worker's training thread is.
+enum class Phase : std::uint8_t { kStarting, kWaiting, kForwardBackward, kReducing, kUpdating, kEvaluating, kCheckpointing, kLeaving };
+std::string_view phase_name(Phase phase);  // "starting", "waiting", "forward_backward", …
+
+struct Member {
+  Uuid uuid;
+  std::int32_t rank = 0;
+  std::string host;
+  std::int32_t pid = 0;
+  std::string local_socket;  // abstract Unix socket on which the worker meets peers of its host
+  bool operator==(const Member&) const = default;
+};
+
+// Worker → scheduler: first message.
+struct Register {
+  std::int32_t rank = -1;  // as the launcher numbered it
+  std::string host;
+  std::int32_t pid = 0;
+  std::string local_socket;
+  Fingerprint fingerprint;
+};
+// Agent → scheduler: first message; from then on it receives Progress, Event notices and Stop.
+struct RegisterAgent {
+  std::string host;
+  std::int32_t pid = 0;
+};
+// Scheduler → worker: this process may not take part; `reason` is one line.
+struct Refuse {
+  std::string reason;
+};
+// Scheduler → workers: the membership (in rank order) of the envelope's ballot, and the step to resume from.
+struct Epoch {
+  std::vector<Member> members;
+  std::int64_t resume_step = 0;  // steps already applied
+};
+// Worker → scheduler, every fault.heartbeat seconds, from a thread that reads the training thread's position.
+struct Heartbeat {
+  std::int64_t step = 0;  // step under way (from 1)
+  Phase phase = Phase::kStarting;
+};
+// Rank 0 → scheduler: one committed step; becomes one line of metrics.jsonl.
+struct StepReport {
+  std::int64_t step = 0;  // from 1
+  double loss = 0.0;
+  std::uint32_t loss_bits = 0;
+  double lr = 0.0;
+  double grad_norm = 0.0;
+  std::int64_t samples = 0;
+  std::int64_t tokens = -1;  // -1: not text
+  double step_ms = 0.0;
+  double compute_ms = 0.0;
+  double comm_ms = 0.0;  // exposed
+  std::int32_t world = 0;
+};
+// Rank 0 → scheduler: a held-out evaluation after `step`; becomes an event of kind "eval".
+struct EvalReport {
+  std::int64_t step = 0;
+  double loss = 0.0;
+  std::optional<double> accuracy;
+};
+// Anyone → scheduler: becomes a line of events.jsonl.
+struct EventReport {
+  std::string kind;
+  std::int64_t step = 0;
+  std::string detail;
+};
+// Rank 0 → scheduler: the run is complete; becomes final.json together with what the scheduler knows itself.
+struct FinalReport {
+  std::int64_t steps = 0;
+  double final_loss = 0.0;
+  std::string parameters_hash;
+  std::string state_hash;
+  double eval_loss = 0.0;
+  std::optional<double> eval_accuracy;
+  double samples_per_s = 0.0;
+  std::optional<double> tokens_per_s;
+  double wall_s = 0.0;
+  double start_to_first_step_s = 0.0;
+  std::int32_t world = 0;
+};
+// Worker → scheduler: last message; the process exits with `exit_code` next. peak_rss feeds final.json.
+struct Leave {
+  std::int32_t exit_code = 0;
+  std::string reason;  // one line, empty when all is well
+  std::int64_t step = 0;
+  std::int64_t peak_rss_bytes = 0;
+};
+// Agent → scheduler: a worker process ended. signal is 0 when it exited by itself.
+struct WorkerEnded {
+  std::int32_t rank = -1;
+  std::int32_t pid = 0;
+  std::int32_t exit_code = 0;
+  std::int32_t signal = 0;
+};
+// Anyone → scheduler: somebody was asked to stop (SIGINT, SIGTERM).
+struct StopRequest {
+  std::string reason;
+};
+// Scheduler → all: end now. exit_code is what the run as a whole returns.
+struct Stop {
+  std::int32_t exit_code = 1;
+  std::string reason;  // "worker 1 (pid 4242) was killed by signal 9 (SIGKILL) at step 17"
+};
+// Scheduler → agents, a few times a second: what the progress line shows.
+struct Progress {
+  std::int64_t step = 0;
+  std::int64_t steps = 0;
+  double loss = 0.0;
+  double rate = 0.0;      // of the last seconds
+  std::string rate_unit;  // "tokens/s" | "samples/s"
+  std::int32_t workers = 0;
+  double seconds_left = 0.0;
+};
+// Scheduler → agents: something worth a line on the terminal ("step 100: held-out loss 2.1").
+struct Notice {
+  std::string text;
+};
+// Scheduler → worker: FinalReport and everything before it is on disk; the worker may leave.
+struct Recorded {
+  std::int64_t step = 0;  // all reports up to this step
+};
+
+using Body = std::variant<Register, RegisterAgent, Refuse, Epoch, Heartbeat, StepReport, EvalReport, EventReport,
+                          FinalReport, Leave, WorkerEnded, StopRequest, Stop, Progress, Notice, Recorded>;
+
+struct Message {
+  Ballot ballot;
+  Uuid sender;
+  Body body;
+};
+
+std::string encode(const Message& message);
+// Throws Error(kDataLoss) for bytes that are not a message, or one of another schema version (both are named).
+Message decode(std::string_view bytes);
+
+}  // namespace convoy::cluster

@@ -1,0 +1,90 @@
+// A recipe: everything that decides what a run computes. Read from TOML, checked against one schema
+// (core/base/recipe_schema.cpp), written back whole with every default.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace convoy {
+
+struct ModelRecipe {
+  std::string kind;  // "gpt" | "mlp"
+  // gpt
+  std::int64_t layers = 0;
+  std::int64_t heads = 0;
+  std::int64_t width = 0;
+  double dropout = 0.0;
+  // mlp
+  std::vector<std::int64_t> hidden;
+  std::string activation;  // "relu" | "gelu"
+};
+
+struct DataRecipe {
+  std::string kind;  // "text" | "mnist"
+  std::string path;  // absolute once resolved
+  double eval_fraction = 0.1;
+  // text
+  std::int64_t context = 0;  // tokens a sample
+  std::string tokenizer;     // "bytes"
+};
+
+struct OptimizerRecipe {
+  std::string kind;  // "adamw"
+  double lr = 0.0;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.0;
+  double clip_norm = 0.0;  // 0: no clipping
+  std::string schedule;    // "constant" | "linear" | "cosine"
+  std::int64_t warmup_steps = 0;
+  double final_lr_fraction = 0.1;  // lr at the last step of a linear or cosine schedule, as a fraction of lr
+};
+
+struct TrainRecipe {
+  std::int64_t steps = 0;
+  std::int64_t global_batch = 0;  // samples a step
+  std::int64_t logical_shards = 8;
+  std::string precision;  // "fp32"
+  std::uint64_t seed = 0;
+  std::string graph;   // "dynamic"
+  std::string device;  // "auto" | "cpu"
+  std::int64_t threads = 1;     // per worker
+  std::int64_t eval_every = 0;  // steps; 0: at the end only
+  std::string on_nonfinite;     // "stop" | "skip"
+};
+
+struct SyncRecipe {
+  std::string mode;    // "allreduce"
+  std::string engine;  // "auto" | "local"
+  std::string order;   // "fixed"
+  double bucket_mib = 4.0;
+};
+
+struct FaultRecipe {
+  double heartbeat_s = 1.0;  // interval between heartbeats
+  double suspect_s = 5.0;    // silence after which a worker is suspected
+  double hang_s = 30.0;      // longest time without progress
+};
+
+struct Recipe {
+  ModelRecipe model;
+  DataRecipe data;
+  OptimizerRecipe optimizer;
+  TrainRecipe train;
+  SyncRecipe sync;
+  FaultRecipe fault;
+};
+
+// Reads `path`, applies `overrides` ("train.steps=50"; values as TOML, bare words allowed for strings), fills in
+// defaults and checks everything that can be checked without the data. A relative data.path is taken relative to the
+// recipe's folder; one given on the command line, to the working directory.
+// Throws Error(kUsage) with one line: file, line, key, what was expected, and the nearest right key for an unknown one.
+Recipe load_recipe(const std::string& path, std::span<const std::string> overrides);
+
+// The whole recipe as TOML that load_recipe reads back to the same value.
+std::string to_toml(const Recipe& recipe);
+
+}  // namespace convoy
