@@ -17,12 +17,11 @@ namespace convoy::distributed {
 
 enum class ReduceType : std::uint8_t { kF32, kF64 };
 
-// One rank's part of a fixed-order reduction: `partials[i]` holds the sum over subtree `subtrees[i]` of the tree over
-// `leaves` leaves, `count` elements each.
-struct TreeOperand {
+// Who holds which partial sums of a fixed-order reduction: subtrees[r] are the nodes of the tree over `leaves` leaves
+// that rank r holds, in leaf order. Together the ranks cover every leaf once. Equal on all ranks.
+struct TreeLayout {
   std::int32_t leaves = 0;
-  std::span<const Subtree> subtrees;
-  std::span<const void* const> partials;
+  std::vector<std::vector<Subtree>> subtrees;
 };
 
 class Communicator {
@@ -46,8 +45,9 @@ class Communicator {
   // Sums the subtrees of all ranks along the fixed tree (core/base/tree.h) into `result` on every rank: the bits
   // depend on the leaves only, not on who held which. Element slices owned by ranks begin at multiples of
   // `granularity` elements. The default implementation needs only all_to_all_v and all_gather_v.
-  virtual void tree_all_reduce(ReduceType type, const TreeOperand& mine, void* result, std::int64_t count,
-                               std::int64_t granularity);
+  // partials[i] is this rank's sum over layout.subtrees[rank()][i], `count` elements; `result` must not overlap them.
+  virtual void tree_all_reduce(ReduceType type, const TreeLayout& layout, std::span<const void* const> partials,
+                               void* result, std::int64_t count, std::int64_t granularity);
 
   // Makes every current and future call on every rank's side of this communicator fail soon. Any thread.
   virtual void abort() noexcept = 0;
@@ -59,8 +59,5 @@ class Communicator {
   std::int32_t rank_;
   std::int32_t size_;
 };
-
-// A communicator of one: every collective is a copy or nothing.
-class SoloCommunicator;
 
 }  // namespace convoy::distributed
