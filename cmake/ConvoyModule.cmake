@@ -2,6 +2,7 @@
 #
 # One target for the calling folder, made of every .cpp in it (main.cpp excepted). Adding a source file needs no
 # change here. Includes are written from the project's root.
+file(WRITE ${CMAKE_BINARY_DIR}/empty.cpp "")
 function(convoy_module name)
   cmake_parse_arguments(arg "OBJECT" "" "PUBLIC;PRIVATE" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cpp)
@@ -10,18 +11,15 @@ function(convoy_module name)
   if(arg_OBJECT)
     set(kind OBJECT)
   endif()
-  if(sources)
-    add_library(${name} ${kind} ${sources})
-    target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
-    target_link_libraries(${name} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
-  else()
-    add_library(${name} INTERFACE)
-    target_include_directories(${name} INTERFACE ${CMAKE_SOURCE_DIR})
-    target_link_libraries(${name} INTERFACE ${arg_PUBLIC})
+  if(NOT sources)
+    set(sources ${CMAKE_BINARY_DIR}/empty.cpp)
   endif()
+  add_library(${name} ${kind} ${sources})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
 endfunction()
 
-# convoy_test(NAME lib...): one test program made of every *_test.cpp in the calling folder (plus helpers beside them).
+# convoy_test(NAME lib...): one test program made of every *.cpp in the calling folder.
 function(convoy_test name)
   file(GLOB sources CONFIGURE_DEPENDS *.cpp)
   if(NOT sources)

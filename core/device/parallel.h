@@ -1,0 +1,25 @@
+// Splitting a kernel's loop over the device's threads. The pieces never decide a result's bits: reductions work on a
+// grid of their own and combine in grid order.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace convoy {
+
+// Calls body(begin, end) for consecutive pieces of [0, n) on up to `threads` threads; pieces hold at least `grain`
+// items (but the last). The body must not throw.
+template <typename Body>
+void parallel_for(int threads, std::int64_t n, std::int64_t grain, const Body& body) {
+  if (n <= 0) return;
+  const std::int64_t most = std::max<std::int64_t>(1, n / std::max<std::int64_t>(1, grain));
+  const std::int64_t pieces = std::min<std::int64_t>(threads, most);
+  if (pieces == 1) {
+    body(std::int64_t{0}, n);
+    return;
+  }
+#pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(pieces))
+  for (std::int64_t piece = 0; piece < pieces; ++piece) body(n * piece / pieces, n * (piece + 1) / pieces);
+}
+
+}  // namespace convoy

@@ -1,0 +1,81 @@
+#include "core/graph/apply.h"
+
+#include "core/base/error.h"
+#include "core/graph/recorder.h"
+
+namespace convoy {
+namespace {
+
+Specs specs_of(std::span<const Tensor> tensors) {
+  Specs specs;
+  specs.reserve(tensors.size());
+  for (const Tensor& tensor : tensors) specs.push_back(tensor.spec());
+  return specs;
+}
+
+void check_inputs(const Op& op, std::span<const Tensor> inputs, const Device& device) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i].defined()) fail(ErrorCode::kInvalidArgument, "{}: input {} is not defined", op.name(), i);
+    if (&inputs[i].device() != &device)
+      fail(ErrorCode::kInvalidArgument, "{}: input {} is not on the recorder's device", op.name(), i);
+  }
+}
+
+Tensor run_view(const Op& op, const Tensor& input) {
+  if (const std::optional<Layout> layout = op.view(input.layout())) return input.view(*layout);
+  const Tensor copy = contiguous(input);
+  const std::optional<Layout> layout = op.view(copy.layout());
+  if (!layout) fail(ErrorCode::kInternal, "{}: no view of a contiguous {}", op.name(), input.spec().to_string());
+  return copy.view(*layout);
+}
+
+Tensors run_kernel(const Op& op, const Traits& traits, std::span<const Tensor> inputs, Recorder& recorder) {
+  const Specs specs = op.infer(specs_of(inputs));
+  if (traits.view) return {run_view(op, inputs[0])};
+  Tensors outputs;
+  outputs.reserve(specs.size());
+  for (const Spec& spec : specs) outputs.push_back(Tensor::empty(spec));
+  Tensors plain;
+  if (!traits.strided) {
+    plain.reserve(inputs.size());
+    for (const Tensor& input : inputs) plain.push_back(contiguous(input));
+    inputs = plain;
+  }
+  KernelArgs args{inputs, outputs, recorder.key(), recorder.device()};
+  op.run_cpu(args);
+  return outputs;
+}
+
+}  // namespace
+
+Tensor contiguous(const Tensor& tensor) {
+  if (tensor.is_contiguous()) return tensor;
+  Tensor copy = Tensor::empty(tensor.spec());
+  copy_elements(tensor, copy);
+  return copy;
+}
+
+Tensors apply(const OpPtr& op, std::span<const Tensor> inputs) {
+  Recorder& recorder = Recorder::current();
+  check_inputs(*op, inputs, recorder.device());
+  return recorder.record(op, inputs, run_kernel(*op, op->traits(), inputs, recorder));
+}
+
+Tensor apply_one(const OpPtr& op, std::span<const Tensor> inputs) { return apply(op, inputs).front(); }
+
+void apply_update(const OpPtr& op, std::span<const Tensor> inputs, std::span<const Tensor> state) {
+  Recorder& recorder = Recorder::current();
+  check_inputs(*op, inputs, recorder.device());
+  const Specs specs = op->infer(specs_of(inputs));
+  if (!op->traits().update || specs.size() != state.size())
+    fail(ErrorCode::kInternal, "{} cannot update {} states", op->name(), state.size());
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    if (state[i].spec() != specs[i] || !state[i].is_contiguous())
+      fail(ErrorCode::kInvalidArgument, "{}: state {} is {}, expected a contiguous {}", op->name(), i,
+           state[i].spec().to_string(), specs[i].to_string());
+  }
+  KernelArgs args{inputs, state, recorder.key(), recorder.device()};
+  op->run_cpu(args);
+}
+
+}  // namespace convoy

@@ -1,0 +1,83 @@
+// An operator: its shape rule, its gradient and its kernels, in one place.
+//
+// Ops are immutable values that know no tensors. core/ops holds every operator, one family a file; each registers
+// itself (core/graph/registry.h), so that adding one touches one .cpp.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/graph/step_key.h"
+#include "core/tensor/tensor.h"
+
+namespace convoy {
+
+class Op;
+using OpPtr = std::shared_ptr<const Op>;
+
+// What the graph may assume of an operator.
+struct Traits {
+  bool elementwise = false;   // output element i depends on the inputs' elements i only
+  bool view = false;          // the output may alias the input (Op::view)
+  bool random = false;        // draws from the step's counter-based random numbers
+  bool strided = false;       // kernels read inputs of any layout; otherwise they are handed contiguous ones
+  bool update = false;        // writes its outputs over inputs of the same index (Op::run_cpu sees aliasing memory)
+  bool differentiable = true;
+  // Bit i: the gradient reads the elements of input (output) i. What it does not read is freed early.
+  std::uint32_t gradient_reads_inputs = ~std::uint32_t{0};
+  std::uint32_t gradient_reads_outputs = ~std::uint32_t{0};
+};
+
+// Walks an op's attributes: for equality, hashing, printing and export.
+class AttributeVisitor {
+ public:
+  virtual ~AttributeVisitor() = default;
+  virtual void visit(std::string_view name, std::int64_t value) = 0;
+  virtual void visit(std::string_view name, double value) = 0;
+  virtual void visit(std::string_view name, std::string_view value) = 0;
+  virtual void visit(std::string_view name, std::span<const std::int64_t> value) = 0;
+};
+
+// Inputs and outputs as they were; gradients[i] is undefined where output i did not reach the loss. needed[i] says
+// whether input i's gradient is wanted. Elements that the traits disclaim must not be read.
+struct VjpArgs {
+  std::span<const Tensor> inputs;
+  std::span<const Tensor> outputs;
+  std::span<const Tensor> gradients;
+  const std::vector<bool>& needed;
+};
+
+// Outputs are allocated, contiguous and uninitialised (for updates: the state itself). Inputs are contiguous unless
+// the op is strided.
+struct KernelArgs {
+  std::span<const Tensor> inputs;
+  std::span<const Tensor> outputs;
+  const StepKey& key;
+  Device& device;
+};
+
+class Op {
+ public:
+  virtual ~Op() = default;
+
+  virtual std::string_view name() const = 0;
+  virtual Traits traits() const { return {}; }
+  virtual void attributes(AttributeVisitor&) const {}
+  // Output specs; throws Error(kInvalidArgument) that names the op, the shapes and what was expected.
+  virtual Specs infer(std::span<const Spec> inputs) const = 0;
+  // Gradients with respect to the inputs, made of ops (through apply), undefined where there is none.
+  virtual Tensors vjp(const VjpArgs&) const;
+  // Ops with the view trait: where the output lies in the input's storage, or nothing when only a copy will do (the
+  // input is then made contiguous first).
+  virtual std::optional<Layout> view(const Layout& input) const;
+  virtual void run_cpu(KernelArgs& args) const;
+};
+
+// Attributes as "axis=1, keep=true"; with the name, an op's whole identity.
+std::string describe(const Op& op);
+
+}  // namespace convoy

@@ -1,0 +1,78 @@
+// The ambient context of model code: which device ops run on, the step's random key, and the tape.
+//
+// A Recorder is made on the stack around a piece of model code and is current for its thread until it is destroyed;
+// recorders nest. It is the only ambient state in the library.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "core/graph/op.h"
+
+namespace convoy {
+
+// One applied op, as backward() needs it. Values are ids within the recorder.
+struct TapeNode {
+  OpPtr op;
+  Tensors inputs;   // without storage where the gradient does not read the elements
+  Tensors outputs;
+  std::vector<std::int32_t> input_values;
+  std::vector<std::int32_t> output_values;
+};
+
+class Recorder {
+ public:
+  enum class Tape : std::uint8_t { kOn, kOff };
+
+  Recorder(Device& device, StepKey key, Tape tape = Tape::kOn);
+  ~Recorder();
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  // The innermost recorder of this thread; throws Error(kInvalidArgument) where there is none.
+  static Recorder& current();
+
+  Device& device() const { return device_; }
+  const StepKey& key() const { return key_; }
+  // The ordinal of the next random op, in program order: with the key, all that its numbers depend on.
+  std::int64_t next_random_ordinal() { return random_ordinal_++; }
+  bool tape_on() const { return tape_ == Tape::kOn; }
+
+  // Adds an applied op to the tape and returns its outputs as tensors that know where they were made.
+  Tensors record(const OpPtr& op, std::span<const Tensor> inputs, Tensors outputs);
+
+ private:
+  friend class TapePause;
+  friend void backward(const Tensor&, std::span<const Tensor>, const std::function<void(std::size_t, const Tensor&)>&);
+  std::int32_t value_of(const Tensor& tensor);
+
+  Device& device_;
+  StepKey key_;
+  Tape tape_;
+  std::uint64_t id_;
+  std::int64_t random_ordinal_ = 0;
+  std::int32_t values_ = 0;
+  std::vector<TapeNode> nodes_;
+  std::unordered_map<const void*, std::int32_t> leaves_;  // tensors made elsewhere, by identity
+  Tensors leaf_handles_;                                  // keeps those identities unique
+  Recorder* outer_;
+};
+
+// Turns the current recorder's tape off for a scope.
+class TapePause {
+ public:
+  TapePause() : recorder_(Recorder::current()), before_(recorder_.tape_) { recorder_.tape_ = Recorder::Tape::kOff; }
+  ~TapePause() { recorder_.tape_ = before_; }
+  TapePause(const TapePause&) = delete;
+  TapePause& operator=(const TapePause&) = delete;
+
+ private:
+  Recorder& recorder_;
+  Recorder::Tape before_;
+};
+
+}  // namespace convoy

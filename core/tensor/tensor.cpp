@@ -1,0 +1,166 @@
+#include "core/tensor/tensor.h"
+
+#include <cstring>
+
+#include "core/base/error.h"
+
+namespace convoy {
+namespace {
+
+// Calls visit(offset_from, offset_to, run, stride_from, stride_to) for every innermost row.
+template <typename Visit>
+void for_each_row(const Layout& from, const Layout& to, const Visit& visit) {
+  const Shape& shape = from.shape;
+  const int rank = shape.rank();
+  if (shape.elements() == 0) return;
+  if (rank == 0) {
+    visit(from.offset, to.offset, std::int64_t{1}, std::int64_t{1}, std::int64_t{1});
+    return;
+  }
+  Shape index = shape;
+  for (int i = 0; i < rank; ++i) index[i] = 0;
+  std::int64_t a = from.offset;
+  std::int64_t b = to.offset;
+  while (true) {
+    visit(a, b, shape[-1], from.strides[-1], to.strides[-1]);
+    int i = rank - 2;
+    for (; i >= 0; --i) {
+      a += from.strides[i];
+      b += to.strides[i];
+      if (++index[i] < shape[i]) break;
+      a -= from.strides[i] * shape[i];
+      b -= to.strides[i] * shape[i];
+      index[i] = 0;
+    }
+    if (i < 0) return;
+  }
+}
+
+template <typename Word>
+void copy_words(const Tensor& from, const Tensor& to, const Layout& source, const Layout& target) {
+  const auto* in = static_cast<const Word*>(from.raw()) - source.offset;
+  auto* out = static_cast<Word*>(to.raw()) - target.offset;
+  for_each_row(source, target, [&](std::int64_t a, std::int64_t b, std::int64_t run, std::int64_t sa, std::int64_t sb) {
+    if (sa == 1 && sb == 1) {
+      std::memcpy(out + b, in + a, static_cast<std::size_t>(run) * sizeof(Word));
+      return;
+    }
+    for (std::int64_t i = 0; i < run; ++i) out[b + i * sb] = in[a + i * sa];
+  });
+}
+
+template <typename T>
+void check_dtype(DType dtype) {
+  if (dtype != DTypeOf<T>::value)
+    fail(ErrorCode::kInternal, "elements of a {} tensor asked for as {}", name_of(dtype), name_of(DTypeOf<T>::value));
+}
+
+}  // namespace
+
+Storage::Storage(Device& device, std::size_t bytes)
+    : device_(device), data_(device.allocate(bytes)), bytes_(bytes), owned_(true) {}
+
+Storage::Storage(Device& device, void* data, std::size_t bytes, std::shared_ptr<const void> keep_alive)
+    : device_(device), data_(data), bytes_(bytes), owned_(false), keep_alive_(std::move(keep_alive)) {}
+
+Storage::~Storage() {
+  if (owned_) device_.release(data_, bytes_);
+}
+
+Tensor Tensor::empty(const Spec& spec) {
+  if (spec.device == nullptr) fail(ErrorCode::kInternal, "a tensor needs a device");
+  return Tensor({spec, Layout::contiguous(spec.shape), std::make_shared<Storage>(*spec.device, spec.bytes()), {}});
+}
+
+Tensor Tensor::zeros(const Spec& spec) {
+  Tensor tensor = empty(spec);
+  std::memset(tensor.raw(), 0, spec.bytes());
+  return tensor;
+}
+
+template <typename T>
+Tensor Tensor::of(Device& device, const Shape& shape, std::span<const T> values) {
+  Tensor tensor = empty({DTypeOf<T>::value, shape, &device});
+  if (static_cast<std::int64_t>(values.size()) != shape.elements())
+    fail(ErrorCode::kInvalidArgument, "{} values do not fill shape {}", values.size(), shape.to_string());
+  std::memcpy(tensor.raw(), values.data(), values.size_bytes());
+  return tensor;
+}
+
+Tensor Tensor::borrow(const Spec& spec, void* data, std::shared_ptr<const void> keep_alive) {
+  return Tensor({spec, Layout::contiguous(spec.shape),
+                 std::make_shared<Storage>(*spec.device, data, spec.bytes(), std::move(keep_alive)), {}});
+}
+
+void* Tensor::raw() const {
+  if (body_->storage == nullptr)
+    fail(ErrorCode::kInternal, "the elements of a {} tensor were read after its storage was let go", spec().to_string());
+  return static_cast<std::byte*>(body_->storage->data()) +
+         body_->layout.offset * static_cast<std::int64_t>(size_of(dtype()));
+}
+
+template <typename T>
+T* Tensor::data() const {
+  check_dtype<T>(dtype());
+  return static_cast<T*>(raw());
+}
+
+Tensor Tensor::view(const Layout& layout) const {
+  return Tensor({Spec{dtype(), layout.shape, &device()}, layout, body_->storage, {}});
+}
+
+Tensor Tensor::traced(Trace trace) const { return Tensor({body_->spec, body_->layout, body_->storage, trace}); }
+
+Tensor Tensor::without_storage() const { return Tensor({body_->spec, body_->layout, nullptr, body_->trace}); }
+
+template <typename T>
+std::vector<T> Tensor::to_vector() const {
+  check_dtype<T>(dtype());
+  Tensor whole = *this;
+  if (!is_contiguous()) {
+    whole = empty(spec());
+    copy_elements(*this, whole);
+  }
+  const T* first = whole.data<T>();
+  return std::vector<T>(first, first + elements());
+}
+
+double Tensor::item() const {
+  if (elements() != 1)
+    fail(ErrorCode::kInvalidArgument, "item() needs a tensor of one element, got {}", spec().to_string());
+  switch (dtype()) {
+    case DType::kF32:
+      return static_cast<double>(*data<float>());
+    case DType::kF64:
+      return *data<double>();
+    case DType::kI32:
+      return *data<std::int32_t>();
+    case DType::kI64:
+      return static_cast<double>(*data<std::int64_t>());
+  }
+  return 0.0;
+}
+
+void copy_elements(const Tensor& from, const Tensor& to) {
+  if (from.dtype() != to.dtype() || from.shape() != to.shape())
+    fail(ErrorCode::kInvalidArgument, "cannot copy {} into {}", from.spec().to_string(), to.spec().to_string());
+  if (from.is_contiguous() && to.is_contiguous()) {
+    if (from.elements() > 0) to.device().copy(to.raw(), from.raw(), from.spec().bytes());
+  } else if (size_of(from.dtype()) == 4) {
+    copy_words<std::uint32_t>(from, to, from.layout(), to.layout());
+  } else {
+    copy_words<std::uint64_t>(from, to, from.layout(), to.layout());
+  }
+}
+
+#define CONVOY_INSTANTIATE(T)                                                     \
+  template Tensor Tensor::of<T>(Device&, const Shape&, std::span<const T>);       \
+  template T* Tensor::data<T>() const;                                            \
+  template std::vector<T> Tensor::to_vector<T>() const;
+CONVOY_INSTANTIATE(float)
+CONVOY_INSTANTIATE(double)
+CONVOY_INSTANTIATE(std::int32_t)
+CONVOY_INSTANTIATE(std::int64_t)
+#undef CONVOY_INSTANTIATE
+
+}  // namespace convoy
