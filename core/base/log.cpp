@@ -1,6 +1,7 @@
 #include "core/base/log.h"
 
 #include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -26,6 +27,25 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
   }
   return spdlog::level::err;
 }
+
+// Hands formatted lines to a function.
+class FunctionSink : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit FunctionSink(std::function<void(std::string_view)> write) : write_(std::move(write)) {}
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    std::string_view text(line.data(), line.size());
+    while (text.ends_with('\n')) text.remove_suffix(1);
+    write_(text);
+  }
+  void flush_() override {}
+
+ private:
+  std::function<void(std::string_view)> write_;
+};
 
 constexpr char kPattern[] = "%Y-%m-%d %H:%M:%S.%e %l %v";
 
@@ -67,6 +87,13 @@ void Logger::add_file(const std::string& path) {
 }
 
 void Logger::mute_terminal() { impl_->sinks->remove_sink(impl_->terminal); }
+
+void Logger::redirect_terminal(std::function<void(std::string_view line)> write) {
+  mute_terminal();
+  impl_->terminal = std::make_shared<FunctionSink>(std::move(write));
+  impl_->terminal->set_pattern(kPattern);
+  impl_->sinks->add_sink(impl_->terminal);
+}
 
 void Logger::set_rank(int rank) {
   const std::scoped_lock lock(impl_->mutex);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,6 +29,9 @@ class Logger {
   void add_file(const std::string& path);
   // Stops writing to standard error (files go on).
   void mute_terminal();
+  // Hands each line (without its end) to `write` instead of standard error: whoever draws on the terminal writes log
+  // lines around its drawing. Called from any thread, one at a time, and never after ~Logger or mute_terminal.
+  void redirect_terminal(std::function<void(std::string_view line)> write);
   void set_rank(int rank);
   void set_ballot(std::string_view ballot);
   void set_step(std::int64_t step);
