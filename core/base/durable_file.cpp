@@ -15,8 +15,7 @@ namespace convoy {
 namespace {
 
 void sync_folder_of(const std::string& path) {
-  std::string folder = std::filesystem::path(path).parent_path().string();
-  if (folder.empty()) folder = ".";
+  const std::string folder = (std::filesystem::path(path).parent_path() / ".").string();
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) fail(ErrorCode::kUnavailable, "{}: cannot open the folder: {}", folder, errno_text(errno));
   const int error = ::fsync(descriptor) == 0 ? 0 : errno;
