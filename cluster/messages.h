@@ -4,6 +4,7 @@
 // believes in and the sender's UUID.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,6 +19,7 @@
 namespace convoy::cluster {
 
 inline constexpr std::uint32_t kSchemaVersion = 1;
+inline constexpr std::size_t kMaxMessageBytes = 16 << 20;
 
 // Where a worker's training thread is.
 enum class Phase : std::uint8_t { kStarting, kWaiting, kForwardBackward, kReducing, kUpdating, kEvaluating, kCheckpointing, kLeaving };
@@ -66,8 +68,8 @@ struct StepReport {
   std::uint32_t loss_bits = 0;
   double lr = 0.0;
   double grad_norm = 0.0;
-  std::int64_t samples = 0;
-  std::int64_t tokens = -1;  // -1: not text
+  std::int64_t samples = 0;  // in this step
+  std::int64_t tokens = -1;  // in this step; -1: not text
   double step_ms = 0.0;
   double compute_ms = 0.0;
   double comm_ms = 0.0;  // exposed
@@ -115,7 +117,7 @@ struct WorkerEnded {
 };
 // Anyone → scheduler: somebody was asked to stop (SIGINT, SIGTERM).
 struct StopRequest {
-  std::string reason;
+  std::string reason;  // "stopped by SIGINT": becomes the reason of the Stop
 };
 // Scheduler → all: end now. exit_code is what the run as a whole returns.
 struct Stop {
@@ -150,6 +152,7 @@ struct Message {
   Body body;
 };
 
+// Throws Error(kInvalidArgument) for a message of more than kMaxMessageBytes.
 std::string encode(const Message& message);
 // Throws Error(kDataLoss) for bytes that are not a message, or one of another schema version (both are named).
 Message decode(std::string_view bytes);

@@ -1,5 +1,6 @@
 // A recipe: everything that decides what a run computes. Read from TOML, checked against one schema
-// (core/base/recipe_schema.cpp), written back whole with every default.
+// (core/base/recipe_schema.cpp), written back whole with every default. The initialisers below are the defaults; keys
+// that a chosen kind does not own keep them.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ struct ModelRecipe {
   double dropout = 0.0;
   // mlp
   std::vector<std::int64_t> hidden;
-  std::string activation;  // "relu" | "gelu"
+  std::string activation = "relu";  // "relu" | "gelu"
+  bool operator==(const ModelRecipe&) const = default;
 };
 
 struct DataRecipe {
@@ -27,7 +29,8 @@ struct DataRecipe {
   double eval_fraction = 0.1;
   // text
   std::int64_t context = 0;  // tokens a sample
-  std::string tokenizer;     // "bytes"
+  std::string tokenizer = "bytes";
+  bool operator==(const DataRecipe&) const = default;
 };
 
 struct OptimizerRecipe {
@@ -37,36 +40,40 @@ struct OptimizerRecipe {
   double beta2 = 0.95;
   double epsilon = 1e-8;
   double weight_decay = 0.0;
-  double clip_norm = 0.0;  // 0: no clipping
-  std::string schedule;    // "constant" | "linear" | "cosine"
+  double clip_norm = 0.0;             // 0: no clipping
+  std::string schedule = "constant";  // "constant" | "linear" | "cosine", after a linear warm-up
   std::int64_t warmup_steps = 0;
   double final_lr_fraction = 0.1;  // lr at the last step of a linear or cosine schedule, as a fraction of lr
+  bool operator==(const OptimizerRecipe&) const = default;
 };
 
 struct TrainRecipe {
   std::int64_t steps = 0;
   std::int64_t global_batch = 0;  // samples a step
   std::int64_t logical_shards = 8;
-  std::string precision;  // "fp32"
+  std::string precision = "fp32";
   std::uint64_t seed = 0;
-  std::string graph;   // "dynamic"
-  std::string device;  // "auto" | "cpu"
-  std::int64_t threads = 1;     // per worker
-  std::int64_t eval_every = 0;  // steps; 0: at the end only
-  std::string on_nonfinite;     // "stop" | "skip"
+  std::string graph = "dynamic";
+  std::string device = "auto";        // "auto" | "cpu"
+  std::int64_t threads = 1;           // per worker
+  std::int64_t eval_every = 0;        // steps; 0: at the end only
+  std::string on_nonfinite = "stop";  // "stop" | "skip"
+  bool operator==(const TrainRecipe&) const = default;
 };
 
 struct SyncRecipe {
-  std::string mode;    // "allreduce"
-  std::string engine;  // "auto" | "local"
-  std::string order;   // "fixed"
+  std::string mode = "allreduce";
+  std::string engine = "auto";  // "auto" | "local"
+  std::string order = "fixed";
   double bucket_mib = 4.0;
+  bool operator==(const SyncRecipe&) const = default;
 };
 
 struct FaultRecipe {
   double heartbeat_s = 1.0;  // interval between heartbeats
   double suspect_s = 5.0;    // silence after which a worker is suspected
   double hang_s = 30.0;      // longest time without progress
+  bool operator==(const FaultRecipe&) const = default;
 };
 
 struct Recipe {
@@ -76,6 +83,7 @@ struct Recipe {
   TrainRecipe train;
   SyncRecipe sync;
   FaultRecipe fault;
+  bool operator==(const Recipe&) const = default;
 };
 
 // Reads `path`, applies `overrides` ("train.steps=50"; values as TOML, bare words allowed for strings), fills in
