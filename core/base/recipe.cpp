@@ -1,0 +1,258 @@
+#include "core/base/recipe.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <sstream>
+
+#include "core/base/error.h"
+#include "core/base/recipe_schema.h"
+#include "core/base/recipe_suggest.h"
+#include "core/base/recipe_write.h"
+
+namespace convoy {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A key as the user wrote it: in the recipe, or on the command line.
+struct Given {
+  std::string where;  // what a message about it begins with: "gpt.toml:7: train.steps", "command line: train.steps=x"
+  RecipeValue value;
+  bool on_command_line = false;
+};
+
+std::string did_you_mean(const std::string& nearest) {
+  return nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest);
+}
+
+std::vector<std::string_view> section_names() {
+  std::vector<std::string_view> names;
+  for (const RecipeKey& key : recipe_keys()) {
+    if (names.empty() || names.back() != key.section) names.push_back(key.section);
+  }
+  return names;
+}
+
+std::string describe(const toml::node& node) {
+  if (const auto* text = node.as_string()) return toml_string(text->get());
+  if (const auto* number = node.as_floating_point()) return fmt::format("{}", number->get());
+  if (const auto* number = node.as_integer()) return fmt::format("{}", number->get());
+  if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
+  if (const auto* list = node.as_array()) {
+    std::string text;
+    for (const toml::node& element : *list) text += (text.empty() ? "" : ", ") + describe(element);
+    return "[" + text + "]";
+  }
+  return node.is_table() ? "a table" : "a date or time";
+}
+
+std::optional<std::vector<std::int64_t>> as_whole_list(const toml::node& node) {
+  const toml::array* list = node.as_array();
+  if (!list) return std::nullopt;
+  std::vector<std::int64_t> numbers;
+  for (const toml::node& element : *list) {
+    if (!element.is_integer()) return std::nullopt;
+    numbers.push_back(element.as_integer()->get());
+  }
+  return numbers;
+}
+
+// The value in the type that `domain` keeps; nothing if it has another one.
+std::optional<RecipeValue> convert(const RecipeDomain& domain, const toml::node& node) {
+  if (std::holds_alternative<Real>(domain)) {
+    if (node.is_number()) return node.value<double>();  // an integer is a number too
+  } else if (std::holds_alternative<Whole>(domain)) {
+    if (node.is_integer()) return node.as_integer()->get();
+  } else if (std::holds_alternative<WholeList>(domain)) {
+    if (auto list = as_whole_list(node)) return *std::move(list);
+  } else if (node.is_string()) {
+    return node.as_string()->get();
+  }
+  return std::nullopt;
+}
+
+RecipeValue checked(const RecipeKey& key, const toml::node& node, const std::string& where) {
+  const std::optional<RecipeValue> value = convert(key.domain, node);
+  if (value && accepts(key.domain, *value)) return *value;
+  std::string nearest;
+  if (const auto* choice = std::get_if<OneOf>(&key.domain); choice && node.is_string()) {
+    nearest = nearest_word(node.as_string()->get(), choice->values);
+    if (!nearest.empty()) nearest = toml_string(nearest);
+  }
+  fail(ErrorCode::kUsage, "{}: expected {}, found {}{}", where, expectation(key.domain), describe(node),
+       did_you_mean(nearest));
+}
+
+toml::table parse(std::string_view text, const std::string& path) {
+  try {
+    return toml::parse(text, path);
+  } catch (const toml::parse_error& error) {
+    const auto& at = error.source().begin;
+    fail(ErrorCode::kUsage, "{}:{}:{}: not valid TOML: {}", path, at.line, at.column, error.description());
+  }
+}
+
+std::string read_text(const std::string& path) {
+  if (fs::is_directory(path)) fail(ErrorCode::kUsage, "{}: is a folder; expected a recipe (a TOML file)", path);
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file) text << file.rdbuf();
+  if (!file) fail(ErrorCode::kUsage, "{}: cannot read the recipe: {}", path, errno_text(errno));
+  return text.str();
+}
+
+// Reads a recipe and the command line into one map of keys, then that map into a Recipe.
+class Reader {
+ public:
+  explicit Reader(std::string path) : path_(std::move(path)) {}
+
+  void add_file() {
+    const toml::table root = parse(read_text(path_), path_);
+    if (root.empty()) {
+      fail(ErrorCode::kUsage, "{}: is empty; expected the sections [model], [data], [optimizer], [train]", path_);
+    }
+    for (const auto& [section, node] : root) add_section(section, node);
+  }
+
+  void add_override(const std::string& argument) {
+    const std::string where = "command line: " + argument;
+    const std::size_t equals = argument.find('=');
+    const std::string name = argument.substr(0, equals);
+    const std::size_t dot = name.find('.');
+    if (equals == std::string::npos) {
+      fail(ErrorCode::kUsage, "{}: expected key=value, such as train.steps=50", where);
+    }
+    const std::string section = dot == std::string::npos ? "" : name.substr(0, dot);
+    const RecipeKey& key = known_key(section, dot == std::string::npos ? name : name.substr(dot + 1), where);
+    const toml::table table = parse_override(key, argument.substr(equals + 1), where);
+    given_[&key] = {where, checked(key, *table.get("value"), where), true};
+  }
+
+  Recipe finish() {
+    Recipe recipe;
+    for (const RecipeKey& key : recipe_keys()) {
+      if (key.name == "kind") take(key, recipe);
+    }
+    for (const RecipeKey& key : recipe_keys()) {
+      if (key.name != "kind") take(key, recipe);
+    }
+    resolve_data_path(recipe);
+    if (const auto broken = find_broken_rule(recipe)) report(*broken, recipe);
+    return recipe;
+  }
+
+ private:
+  std::string at(const toml::source_region& source) const { return fmt::format("{}:{}", path_, source.begin.line); }
+
+  void add_section(const toml::key& name, const toml::node& node) {
+    const std::vector<std::string_view> sections = section_names();
+    const bool known = std::find(sections.begin(), sections.end(), name.str()) != sections.end();
+    const toml::table* table = node.as_table();
+    if (!table) {
+      if (known) fail(ErrorCode::kUsage, "{}: {}: expected a section [{}]", at(name.source()), name.str(), name.str());
+      known_key("", std::string(name.str()), fmt::format("{}: {}", at(name.source()), name.str()));
+    }
+    if (!known) {
+      const std::string nearest = nearest_word(name.str(), sections);
+      fail(ErrorCode::kUsage, "{}: [{}]: unknown section; {}", at(name.source()), name.str(),
+           nearest.empty() ? fmt::format("expected one of [{}]", fmt::join(sections, "], ["))
+                           : fmt::format("did you mean [{}]?", nearest));
+    }
+    section_line_[std::string(name.str())] = at(name.source());
+    for (const auto& [key_name, value] : *table) {
+      const std::string where = fmt::format("{}: {}.{}", at(key_name.source()), name.str(), key_name.str());
+      const RecipeKey& key = known_key(std::string(name.str()), std::string(key_name.str()), where);
+      given_[&key] = {where, checked(key, value, where), false};
+    }
+  }
+
+  static const RecipeKey& known_key(const std::string& section, const std::string& name, const std::string& where) {
+    if (const RecipeKey* key = find_recipe_key(section, name)) return *key;
+    const std::string nearest = nearest_recipe_key(section, name);
+    if (!nearest.empty()) fail(ErrorCode::kUsage, "{}: unknown key{}", where, did_you_mean(nearest));
+    std::vector<std::string_view> names;
+    for (const RecipeKey& key : recipe_keys()) {
+      if (key.section == section) names.push_back(key.name);
+    }
+    if (names.empty()) {
+      fail(ErrorCode::kUsage, "{}: unknown key; keys are section.name, with a section of {}", where,
+           fmt::join(section_names(), ", "));
+    }
+    fail(ErrorCode::kUsage, "{}: unknown key; {} has {}", where, section, fmt::join(names, ", "));
+  }
+
+  // The value as TOML writes it; for a string the quotes may be left out, which shells strip anyway.
+  static toml::table parse_override(const RecipeKey& key, const std::string& value, const std::string& where) {
+    const bool is_text = std::holds_alternative<OneOf>(key.domain) || std::holds_alternative<Text>(key.domain);
+    const bool bare = is_text && !value.starts_with('"') && !value.starts_with('\'');
+    try {
+      return toml::parse("value = " + (bare ? toml_string(value) : value));
+    } catch (const toml::parse_error&) {
+      if (bare) fail(ErrorCode::kUsage, "{}: expected UTF-8 text", where);
+      fail(ErrorCode::kUsage, "{}: expected {}, found {}", where, expectation(key.domain),
+           value.empty() ? "nothing" : value);
+    }
+  }
+
+  void take(const RecipeKey& key, Recipe& recipe) const {
+    const auto given = given_.find(&key);
+    if (given == given_.end()) {
+      if (key.required && owns(recipe, key)) report_missing(key);
+      return;
+    }
+    if (!owns(recipe, key)) {
+      fail(ErrorCode::kUsage, "{}: belongs to {}.kind = \"{}\", but this recipe has {}.kind = \"{}\"",
+           given->second.where, key.section, fmt::join(key.kinds, "\" or \""), key.section,
+           recipe_kind(recipe, key.section));
+    }
+    key.set(recipe, given->second.value);
+  }
+
+  [[noreturn]] void report_missing(const RecipeKey& key) const {
+    const auto section = section_line_.find(std::string(key.section));
+    fail(ErrorCode::kUsage, "{}: {}: missing from section [{}]; expected {}",
+         section == section_line_.end() ? path_ : section->second, key.full_name(), key.section,
+         expectation(key.domain));
+  }
+
+  [[noreturn]] void report(const BrokenRule& broken, const Recipe& recipe) const {
+    const RecipeKey& key = *find_recipe_key(broken.section, broken.name);
+    const auto given = given_.find(&key);
+    const std::string where =
+        given == given_.end() ? fmt::format("{}: {}", path_, key.full_name()) : given->second.where;
+    fail(ErrorCode::kUsage, "{}: {}, found {}{}", where, broken.expected, toml_value(key.get(recipe)),
+         given == given_.end() ? " (the default)" : "");
+  }
+
+  void resolve_data_path(Recipe& recipe) const {
+    const bool on_command_line = given_.at(find_recipe_key("data", "path")).on_command_line;
+    const fs::path base = on_command_line ? fs::current_path() : fs::absolute(path_).parent_path();
+    fs::path path = (base / recipe.data.path).lexically_normal();
+    if (!path.has_filename() && path != path.root_path()) path = path.parent_path();  // "digits/" is "digits"
+    recipe.data.path = path.string();
+  }
+
+  std::string path_;
+  std::map<const RecipeKey*, Given> given_;
+  std::map<std::string, std::string> section_line_;  // "path:line" of each section in the file
+};
+
+}  // namespace
+
+Recipe load_recipe(const std::string& path, std::span<const std::string> overrides) {
+  Reader reader(path);
+  reader.add_file();
+  for (const std::string& argument : overrides) reader.add_override(argument);
+  return reader.finish();
+}
+
+}  // namespace convoy

@@ -1,0 +1,78 @@
+// The one table of recipe keys. Reading, range checks, the expectations in messages and to_toml all walk it, so a new
+// key is one row here and one field in recipe.h. For core/base/recipe*.cpp only; everybody else uses recipe.h.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "core/base/recipe.h"
+
+namespace convoy {
+
+using RecipeValue = std::variant<std::string, std::int64_t, double, std::vector<std::int64_t>>;
+
+// What a key accepts.
+struct OneOf {
+  std::vector<std::string_view> values;
+};
+struct Text {};  // any string but the empty one
+struct Whole {
+  std::int64_t low = 0;
+  std::int64_t high = 1'000'000'000'000;
+};
+struct WholeList {  // not empty
+  Whole each;
+};
+struct Real {  // always finite
+  double low = 0;
+  double high = std::numeric_limits<double>::infinity();
+  bool low_allowed = true;  // `high` itself is allowed with `high_allowed`
+  bool high_allowed = true;
+};
+using RecipeDomain = std::variant<OneOf, Text, Whole, WholeList, Real>;
+
+struct RecipeKey {
+  std::string_view section;
+  std::string_view name;
+  std::vector<std::string_view> kinds;  // kinds of its section that own it; empty: every kind
+  bool required;                        // the others default to what Recipe{} holds
+  RecipeDomain domain;
+  RecipeValue (*get)(const Recipe&);
+  void (*set)(Recipe&, const RecipeValue&);
+
+  std::string full_name() const { return std::string(section) + "." + std::string(name); }
+};
+
+// Every key, sections together and in the order in which a recipe is written.
+std::span<const RecipeKey> recipe_keys();
+
+// nullptr: there is no such key.
+const RecipeKey* find_recipe_key(std::string_view section, std::string_view name);
+
+// The chosen kind of a section ("" for sections without kinds).
+std::string recipe_kind(const Recipe& recipe, std::string_view section);
+
+// Whether `key` belongs to the chosen kind of its section.
+bool owns(const Recipe& recipe, const RecipeKey& key);
+
+// "an integer >= 1", "one of \"gpt\", \"mlp\"".
+std::string expectation(const RecipeDomain& domain);
+
+// Whether the value has the type that `domain` asks for and lies inside it.
+bool accepts(const RecipeDomain& domain, const RecipeValue& value);
+
+// A rule between keys that `recipe` breaks: the key to blame and what was expected of it.
+struct BrokenRule {
+  std::string_view section;
+  std::string_view name;
+  std::string expected;
+};
+std::optional<BrokenRule> find_broken_rule(const Recipe& recipe);
+
+}  // namespace convoy
