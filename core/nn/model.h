@@ -1,0 +1,47 @@
+// A model: named parameters and a forward pass made of ops.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/base/recipe.h"
+#include "core/nn/parameter.h"
+#include "core/ops/softmax.h"
+
+namespace convoy {
+
+enum class Mode : std::uint8_t { kTrain, kInfer };  // kTrain: dropout is on
+
+// What a data set's samples look like to a model.
+struct SampleSpec {
+  DType dtype = DType::kF32;   // of the inputs
+  Shape shape;                 // of one sample's inputs
+  std::int64_t classes = 0;    // targets are in [0, classes)
+  std::string data_kind;       // for messages
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const Parameters& parameters() const { return parameters_; }
+
+  // inputs [batch, sample shape...] → logits [batch, ..., classes].
+  virtual Tensor logits(const Tensor& inputs, Mode mode) const = 0;
+  // Sum of the cross-entropy over all targets that are not -1, in nats, and how many there were.
+  Loss loss(const Tensor& inputs, const Tensor& targets, Mode mode) const {
+    return cross_entropy(logits(inputs, mode), targets);
+  }
+
+ protected:
+  Model() = default;
+  Parameters parameters_;
+};
+
+// Throws Error(kUsage) where the model cannot take such samples.
+std::unique_ptr<Model> make_model(const ModelRecipe& recipe, const SampleSpec& sample);
+
+}  // namespace convoy

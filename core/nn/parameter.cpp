@@ -1,0 +1,63 @@
+#include "core/nn/parameter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <span>
+
+#include "core/base/error.h"
+#include "core/base/hash.h"
+#include "core/base/philox.h"
+
+namespace convoy {
+
+Parameter::Parameter(std::string name, Shape shape, Initializer initializer, ParameterGroup group)
+    : body_(std::make_shared<Body>(Body{std::move(name), shape, initializer, group, Tensor()})) {}
+
+const Tensor& Parameter::value() const {
+  if (!body_->value.defined()) fail(ErrorCode::kInternal, "parameter {} is not bound to memory", name());
+  return body_->value;
+}
+
+void Parameter::bind(Tensor value) const {
+  if (value.shape() != shape())
+    fail(ErrorCode::kInternal, "parameter {} has shape {}, bound to {}", name(), shape().to_string(),
+         value.shape().to_string());
+  body_->value = std::move(value);
+}
+
+void Parameter::initialize(std::uint64_t seed) const {
+  const std::span<float> values(value().data<float>(), static_cast<std::size_t>(elements()));
+  if (initializer().kind == Initializer::Kind::kConstant) {
+    std::fill(values.begin(), values.end(), static_cast<float>(initializer().value));
+    return;
+  }
+  // Box & Muller 1958: one Philox block gives two pairs of uniforms, hence four normals.
+  const PhiloxKey key = mix(seed, xxh3_64(std::as_bytes(std::span(name()))));
+  for (std::size_t i = 0; i < values.size(); i += 4) {
+    const std::array<std::uint32_t, 4> bits = philox({static_cast<std::uint32_t>(i / 4), 0, 0, 0}, key);
+    for (std::size_t pair = 0; pair < 4; pair += 2) {
+      const double radius = std::sqrt(-2.0 * std::log((bits[pair] + 0.5) * 0x1p-32));
+      const double angle = 2.0 * std::numbers::pi * (bits[pair + 1] * 0x1p-32);
+      const double scale = initializer().value * radius;
+      if (i + pair < values.size()) values[i + pair] = static_cast<float>(scale * std::cos(angle));
+      if (i + pair + 1 < values.size()) values[i + pair + 1] = static_cast<float>(scale * std::sin(angle));
+    }
+  }
+}
+
+ParameterScope ParameterScope::operator/(std::string_view child) const {
+  return ParameterScope(list_, prefix_.empty() ? std::string(child) : prefix_ + "." + std::string(child));
+}
+
+Parameter ParameterScope::add(std::string_view name, const Shape& shape, Initializer initializer,
+                              ParameterGroup group) const {
+  Parameter parameter((*this / name).prefix_, shape, initializer, group);
+  for (const Parameter& other : list_) {
+    if (other.name() == parameter.name()) fail(ErrorCode::kInternal, "two parameters are named {}", other.name());
+  }
+  list_.push_back(parameter);
+  return parameter;
+}
+
+}  // namespace convoy

@@ -1,0 +1,19 @@
+#include "core/nn/schedule.h"
+
+#include <cmath>
+#include <numbers>
+
+namespace convoy {
+
+double learning_rate(const OptimizerRecipe& recipe, std::int64_t step, std::int64_t steps) {
+  if (step <= recipe.warmup_steps)
+    return recipe.lr * static_cast<double>(step) / static_cast<double>(recipe.warmup_steps);
+  if (recipe.schedule == "constant" || steps <= recipe.warmup_steps) return recipe.lr;
+  const double progress =
+      static_cast<double>(step - recipe.warmup_steps) / static_cast<double>(steps - recipe.warmup_steps);
+  const double remaining =
+      recipe.schedule == "cosine" ? 0.5 * (1.0 + std::cos(std::numbers::pi * progress)) : 1.0 - progress;
+  return recipe.lr * (recipe.final_lr_fraction + (1.0 - recipe.final_lr_fraction) * remaining);
+}
+
+}  // namespace convoy

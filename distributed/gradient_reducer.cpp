@@ -1,0 +1,128 @@
+#include "distributed/gradient_reducer.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/base/error.h"
+#include "distributed/sum_kernel.h"
+
+namespace convoy::distributed {
+namespace {
+
+constexpr std::int64_t kPiece = 4096;  // elements: the partial sum of a piece stays in the first-level cache
+
+TreeLayout layout_of_blocks(std::int32_t shards, std::int32_t world) {
+  TreeLayout layout{.leaves = shards, .subtrees = {}};
+  for (std::int32_t rank = 0; rank < world; ++rank) {
+    const Subtree block = block_of(shards, rank, world);
+    layout.subtrees.push_back(maximal_subtrees(shards, block.begin, block.end));
+  }
+  return layout;
+}
+
+}  // namespace
+
+GradientReducer::GradientReducer(const BucketLayout& layout, std::int32_t shards, std::int32_t rank,
+                                 std::int32_t world)
+    : layout_(layout),
+      block_(block_of(shards, rank, world)),
+      schedule_(block_schedule(shards, block_)),
+      tree_(layout_of_blocks(shards, world)),
+      sums_(static_cast<std::size_t>(schedule_.slots)) {}
+
+std::size_t GradientReducer::arena_bytes() const {
+  return static_cast<std::size_t>((schedule_.slots + 1) * layout_.elements()) * sizeof(float);
+}
+
+void GradientReducer::use_arena(std::span<std::byte> arena) {
+  if (arena.size() < arena_bytes())
+    fail(ErrorCode::kInternal, "the gradient arena has {} bytes, {} are needed", arena.size(), arena_bytes());
+  arena_ = reinterpret_cast<float*>(arena.data());
+  reduced_ = slot(schedule_.slots);
+}
+
+float* GradientReducer::slot(std::int32_t index) const { return arena_ + index * layout_.elements(); }
+
+void GradientReducer::add(std::int32_t leaf, std::size_t parameter, const Tensor& gradient) {
+  const LeafStep& step = schedule_.leaves[static_cast<std::size_t>(leaf)];
+  const std::int64_t offset = layout_.offset(parameter);
+  const std::int64_t elements = layout_.parameters()[parameter].elements;
+  const float* source = gradient.data<float>();
+  float* target = slot(step.store) + offset;
+  if (step.merge.empty()) {
+    copy(source, target, static_cast<std::size_t>(elements) * sizeof(float), Store::kCache);
+    return;
+  }
+  // One pass over memory however many partial sums the shard completes.
+  std::array<float, kPiece> partial;
+  for (std::int64_t begin = 0; begin < elements; begin += kPiece) {
+    const auto count = static_cast<std::size_t>(std::min(kPiece, elements - begin));
+    const float* sum = source + begin;
+    for (std::size_t i = 0; i < step.merge.size(); ++i) {
+      float* out = i + 1 == step.merge.size() ? target + begin : partial.data();
+      distributed::add(slot(step.merge[i]) + offset + begin, sum, out, count, Store::kCache);
+      sum = out;
+    }
+  }
+}
+
+void GradientReducer::add_unused(std::int32_t leaf, std::size_t parameter) {
+  const ParameterExtent& extent = layout_.parameters()[parameter];
+  const LeafStep& step = schedule_.leaves[static_cast<std::size_t>(leaf)];
+  if (step.merge.empty()) {
+    std::fill_n(slot(step.store) + layout_.offset(parameter), extent.elements, 0.0F);
+    return;
+  }
+  const std::vector<float> zeros(static_cast<std::size_t>(extent.elements));
+  const float* sum = zeros.data();
+  for (const std::int32_t merge : step.merge) {
+    float* out = slot(step.store) + layout_.offset(parameter);
+    distributed::add(slot(merge) + layout_.offset(parameter), sum, out, zeros.size(), Store::kCache);
+    sum = out;
+  }
+}
+
+void GradientReducer::add_sums(std::int32_t leaf, LossSums sums) {
+  const LeafStep& step = schedule_.leaves[static_cast<std::size_t>(leaf)];
+  for (const std::int32_t merge : step.merge) {
+    const LossSums& partial = sums_[static_cast<std::size_t>(merge)];
+    sums = {partial.loss + sums.loss, partial.count + sums.count};
+  }
+  sums_[static_cast<std::size_t>(step.store)] = sums;
+}
+
+LossSums GradientReducer::reduce(Communicator& communicator) {
+  static_assert(sizeof(LossSums) == 2 * sizeof(double));
+  std::vector<const void*> partials(schedule_.subtree_slot.size());
+  for (std::size_t i = 0; i < partials.size(); ++i)
+    partials[i] = &sums_[static_cast<std::size_t>(schedule_.subtree_slot[i])];
+  LossSums total;
+  communicator.tree_all_reduce(ReduceType::kF64, tree_, partials, &total, 2, 2);
+  for (const Bucket& bucket : layout_.buckets()) {
+    for (std::size_t i = 0; i < partials.size(); ++i) partials[i] = slot(schedule_.subtree_slot[i]) + bucket.begin;
+    communicator.tree_all_reduce(ReduceType::kF32, tree_, partials, reduced_ + bucket.begin, bucket.elements(),
+                                 kChunkElements);
+  }
+  return total;
+}
+
+std::span<const float> GradientReducer::reduced(const Bucket& bucket) const {
+  return {reduced_ + bucket.begin, static_cast<std::size_t>(bucket.elements())};
+}
+
+double squared_norm(const BucketLayout& layout, std::span<const double> chunk_squares) {
+  std::vector<double> parameters;
+  parameters.reserve(layout.parameters().size());
+  std::vector<double> chunks;
+  for (const std::size_t parameter : layout.by_name()) {
+    const auto first = static_cast<std::size_t>(layout.offset(parameter) / kChunkElements);
+    const std::int64_t elements = layout.parameters()[parameter].elements;
+    const auto count = static_cast<std::size_t>((elements + kChunkElements - 1) / kChunkElements);
+    const auto begin = chunk_squares.begin() + static_cast<std::ptrdiff_t>(first);
+    chunks.assign(begin, begin + static_cast<std::ptrdiff_t>(count));
+    parameters.push_back(tree_sum(chunks));
+  }
+  return tree_sum(parameters);
+}
+
+}  // namespace convoy::distributed
