@@ -1,0 +1,17 @@
+// Looking up rows of a table.
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor/tensor.h"
+
+namespace convoy {
+
+// table f32 or f64 [V, C], ids i32 [...] → [..., C]. Throws Error(kInvalidArgument) for an id outside [0, V).
+Tensor embedding(const Tensor& table, const Tensor& ids);
+
+// The table's gradient: dy [..., C], ids [...] → [rows, C]; each row adds its tokens' gradients in token order. Not
+// differentiable again.
+Tensor embedding_backward(const Tensor& ids, const Tensor& dy, std::int64_t rows);
+
+}  // namespace convoy

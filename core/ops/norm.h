@@ -1,0 +1,12 @@
+// Normalisation layers.
+#pragma once
+
+#include "core/tensor/tensor.h"
+
+namespace convoy {
+
+// (x - mean) / sqrt(variance + epsilon) · gamma + beta over the last axis: x f32 or f64 [..., C], gamma and beta [C].
+// The backward pass is one operator that gives dx, dgamma and dbeta.
+Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double epsilon = 1e-5);
+
+}  // namespace convoy
