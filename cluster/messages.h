@@ -22,7 +22,16 @@ inline constexpr std::uint32_t kSchemaVersion = 1;
 inline constexpr std::size_t kMaxMessageBytes = 16 << 20;
 
 // Where a worker's training thread is.
-enum class Phase : std::uint8_t { kStarting, kWaiting, kForwardBackward, kReducing, kUpdating, kEvaluating, kCheckpointing, kLeaving };
+enum class Phase : std::uint8_t {
+  kStarting,
+  kWaiting,
+  kForwardBackward,
+  kReducing,
+  kUpdating,
+  kEvaluating,
+  kCheckpointing,
+  kLeaving
+};
 std::string_view phase_name(Phase phase);  // "starting", "waiting", "forward_backward", …
 
 struct Member {
@@ -41,25 +50,30 @@ struct Register {
   std::int32_t pid = 0;
   std::string local_socket;
   Fingerprint fingerprint;
+  bool operator==(const Register&) const = default;
 };
 // Agent → scheduler: first message; from then on it receives Progress, Event notices and Stop.
 struct RegisterAgent {
   std::string host;
   std::int32_t pid = 0;
+  bool operator==(const RegisterAgent&) const = default;
 };
 // Scheduler → worker: this process may not take part; `reason` is one line.
 struct Refuse {
   std::string reason;
+  bool operator==(const Refuse&) const = default;
 };
 // Scheduler → workers: the membership (in rank order) of the envelope's ballot, and the step to resume from.
 struct Epoch {
   std::vector<Member> members;
   std::int64_t resume_step = 0;  // steps already applied
+  bool operator==(const Epoch&) const = default;
 };
 // Worker → scheduler, every fault.heartbeat seconds, from a thread that reads the training thread's position.
 struct Heartbeat {
   std::int64_t step = 0;  // step under way (from 1)
   Phase phase = Phase::kStarting;
+  bool operator==(const Heartbeat&) const = default;
 };
 // Rank 0 → scheduler: one committed step; becomes one line of metrics.jsonl.
 struct StepReport {
@@ -74,18 +88,21 @@ struct StepReport {
   double compute_ms = 0.0;
   double comm_ms = 0.0;  // exposed
   std::int32_t world = 0;
+  bool operator==(const StepReport&) const = default;
 };
 // Rank 0 → scheduler: a held-out evaluation after `step`; becomes an event of kind "eval".
 struct EvalReport {
   std::int64_t step = 0;
   double loss = 0.0;
   std::optional<double> accuracy;
+  bool operator==(const EvalReport&) const = default;
 };
 // Anyone → scheduler: becomes a line of events.jsonl.
 struct EventReport {
   std::string kind;
   std::int64_t step = 0;
   std::string detail;
+  bool operator==(const EventReport&) const = default;
 };
 // Rank 0 → scheduler: the run is complete; becomes final.json together with what the scheduler knows itself.
 struct FinalReport {
@@ -100,6 +117,7 @@ struct FinalReport {
   double wall_s = 0.0;
   double start_to_first_step_s = 0.0;
   std::int32_t world = 0;
+  bool operator==(const FinalReport&) const = default;
 };
 // Worker → scheduler: last message; the process exits with `exit_code` next. peak_rss feeds final.json.
 struct Leave {
@@ -107,6 +125,7 @@ struct Leave {
   std::string reason;  // one line, empty when all is well
   std::int64_t step = 0;
   std::int64_t peak_rss_bytes = 0;
+  bool operator==(const Leave&) const = default;
 };
 // Agent → scheduler: a worker process ended. signal is 0 when it exited by itself.
 struct WorkerEnded {
@@ -114,15 +133,18 @@ struct WorkerEnded {
   std::int32_t pid = 0;
   std::int32_t exit_code = 0;
   std::int32_t signal = 0;
+  bool operator==(const WorkerEnded&) const = default;
 };
 // Anyone → scheduler: somebody was asked to stop (SIGINT, SIGTERM).
 struct StopRequest {
   std::string reason;  // "stopped by SIGINT": becomes the reason of the Stop
+  bool operator==(const StopRequest&) const = default;
 };
 // Scheduler → all: end now. exit_code is what the run as a whole returns.
 struct Stop {
   std::int32_t exit_code = 1;
   std::string reason;  // "worker 1 (pid 4242) was killed by signal 9 (SIGKILL) at step 17"
+  bool operator==(const Stop&) const = default;
 };
 // Scheduler → agents, a few times a second: what the progress line shows.
 struct Progress {
@@ -133,14 +155,17 @@ struct Progress {
   std::string rate_unit;  // "tokens/s" | "samples/s"
   std::int32_t workers = 0;
   double seconds_left = 0.0;
+  bool operator==(const Progress&) const = default;
 };
 // Scheduler → agents: something worth a line on the terminal ("step 100: held-out loss 2.1").
 struct Notice {
   std::string text;
+  bool operator==(const Notice&) const = default;
 };
 // Scheduler → worker: FinalReport and everything before it is on disk; the worker may leave.
 struct Recorded {
   std::int64_t step = 0;  // all reports up to this step
+  bool operator==(const Recorded&) const = default;
 };
 
 using Body = std::variant<Register, RegisterAgent, Refuse, Epoch, Heartbeat, StepReport, EvalReport, EventReport,

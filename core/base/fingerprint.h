@@ -16,6 +16,8 @@ class Fingerprint {
   // One line that names the first difference ("cpu model: 'A' here, 'B' there"), or nothing when equal.
   std::optional<std::string> difference(const Fingerprint& other) const;
 
+  bool operator==(const Fingerprint&) const = default;
+
  private:
   std::vector<std::pair<std::string, std::string>> entries_;
 };

@@ -1,0 +1,317 @@
+#include "cluster/messages.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include "cluster/wire.pb.h"
+#include "core/base/error.h"
+
+namespace convoy::cluster {
+
+namespace {
+
+constexpr std::array<std::string_view, 8> kPhaseNames = {"starting", "waiting",    "forward_backward", "reducing",
+                                                         "updating", "evaluating", "checkpointing",    "leaving"};
+static_assert(wire::Phase_ARRAYSIZE == kPhaseNames.size());
+static_assert(static_cast<int>(Phase::kLeaving) == wire::LEAVING);
+
+std::string uuid_bytes(const Uuid& uuid) { return {uuid.bytes.begin(), uuid.bytes.end()}; }
+
+Uuid read_uuid(const std::string& bytes) {
+  Uuid uuid;
+  if (bytes.size() != uuid.bytes.size()) {
+    fail(ErrorCode::kDataLoss, "message with a UUID of {} bytes, expected {}", bytes.size(), uuid.bytes.size());
+  }
+  std::copy(bytes.begin(), bytes.end(), uuid.bytes.begin());
+  return uuid;
+}
+
+Phase read_phase(wire::Phase phase) {
+  if (!wire::Phase_IsValid(phase)) fail(ErrorCode::kDataLoss, "heartbeat with the unknown phase {}", int{phase});
+  return static_cast<Phase>(phase);
+}
+
+// A pair of functions for each kind of message: write() puts it into the envelope, read() takes it out.
+
+void write(const Register& from, wire::Envelope& envelope) {
+  wire::Register& to = *envelope.mutable_register_();
+  to.set_rank(from.rank);
+  to.set_host(from.host);
+  to.set_pid(from.pid);
+  to.set_local_socket(from.local_socket);
+  for (const auto& [name, value] : from.fingerprint.entries()) {
+    wire::FingerprintEntry& entry = *to.add_fingerprint();
+    entry.set_name(name);
+    entry.set_value(value);
+  }
+}
+Register read(const wire::Register& from) {
+  Register to{.rank = from.rank(),
+              .host = from.host(),
+              .pid = from.pid(),
+              .local_socket = from.local_socket(),
+              .fingerprint = {}};
+  for (const auto& entry : from.fingerprint()) to.fingerprint.add(entry.name(), entry.value());
+  return to;
+}
+
+void write(const RegisterAgent& from, wire::Envelope& envelope) {
+  wire::RegisterAgent& to = *envelope.mutable_register_agent();
+  to.set_host(from.host);
+  to.set_pid(from.pid);
+}
+RegisterAgent read(const wire::RegisterAgent& from) { return {.host = from.host(), .pid = from.pid()}; }
+
+void write(const Refuse& from, wire::Envelope& envelope) { envelope.mutable_refuse()->set_reason(from.reason); }
+Refuse read(const wire::Refuse& from) { return {.reason = from.reason()}; }
+
+void write(const Epoch& from, wire::Envelope& envelope) {
+  wire::Epoch& to = *envelope.mutable_epoch();
+  to.set_resume_step(from.resume_step);
+  for (const Member& member : from.members) {
+    wire::Member& out = *to.add_members();
+    out.set_uuid(uuid_bytes(member.uuid));
+    out.set_rank(member.rank);
+    out.set_host(member.host);
+    out.set_pid(member.pid);
+    out.set_local_socket(member.local_socket);
+  }
+}
+Epoch read(const wire::Epoch& from) {
+  Epoch to{.members = {}, .resume_step = from.resume_step()};
+  for (const auto& member : from.members()) {
+    to.members.push_back({.uuid = read_uuid(member.uuid()),
+                          .rank = member.rank(),
+                          .host = member.host(),
+                          .pid = member.pid(),
+                          .local_socket = member.local_socket()});
+  }
+  return to;
+}
+
+void write(const Heartbeat& from, wire::Envelope& envelope) {
+  wire::Heartbeat& to = *envelope.mutable_heartbeat();
+  to.set_step(from.step);
+  to.set_phase(static_cast<wire::Phase>(from.phase));
+}
+Heartbeat read(const wire::Heartbeat& from) { return {.step = from.step(), .phase = read_phase(from.phase())}; }
+
+void write(const StepReport& from, wire::Envelope& envelope) {
+  wire::StepReport& to = *envelope.mutable_step_report();
+  to.set_step(from.step);
+  to.set_loss(from.loss);
+  to.set_loss_bits(from.loss_bits);
+  to.set_lr(from.lr);
+  to.set_grad_norm(from.grad_norm);
+  to.set_samples(from.samples);
+  to.set_tokens(from.tokens);
+  to.set_step_ms(from.step_ms);
+  to.set_compute_ms(from.compute_ms);
+  to.set_comm_ms(from.comm_ms);
+  to.set_world(from.world);
+}
+StepReport read(const wire::StepReport& from) {
+  return {.step = from.step(),
+          .loss = from.loss(),
+          .loss_bits = from.loss_bits(),
+          .lr = from.lr(),
+          .grad_norm = from.grad_norm(),
+          .samples = from.samples(),
+          .tokens = from.tokens(),
+          .step_ms = from.step_ms(),
+          .compute_ms = from.compute_ms(),
+          .comm_ms = from.comm_ms(),
+          .world = from.world()};
+}
+
+void write(const EvalReport& from, wire::Envelope& envelope) {
+  wire::EvalReport& to = *envelope.mutable_eval_report();
+  to.set_step(from.step);
+  to.set_loss(from.loss);
+  if (from.accuracy) to.set_accuracy(*from.accuracy);
+}
+EvalReport read(const wire::EvalReport& from) {
+  EvalReport to{.step = from.step(), .loss = from.loss(), .accuracy = std::nullopt};
+  if (from.has_accuracy()) to.accuracy = from.accuracy();
+  return to;
+}
+
+void write(const EventReport& from, wire::Envelope& envelope) {
+  wire::EventReport& to = *envelope.mutable_event_report();
+  to.set_kind(from.kind);
+  to.set_step(from.step);
+  to.set_detail(from.detail);
+}
+EventReport read(const wire::EventReport& from) {
+  return {.kind = from.kind(), .step = from.step(), .detail = from.detail()};
+}
+
+void write(const FinalReport& from, wire::Envelope& envelope) {
+  wire::FinalReport& to = *envelope.mutable_final_report();
+  to.set_steps(from.steps);
+  to.set_final_loss(from.final_loss);
+  to.set_parameters_hash(from.parameters_hash);
+  to.set_state_hash(from.state_hash);
+  to.set_eval_loss(from.eval_loss);
+  if (from.eval_accuracy) to.set_eval_accuracy(*from.eval_accuracy);
+  to.set_samples_per_s(from.samples_per_s);
+  if (from.tokens_per_s) to.set_tokens_per_s(*from.tokens_per_s);
+  to.set_wall_s(from.wall_s);
+  to.set_start_to_first_step_s(from.start_to_first_step_s);
+  to.set_world(from.world);
+}
+FinalReport read(const wire::FinalReport& from) {
+  FinalReport to;
+  to.steps = from.steps();
+  to.final_loss = from.final_loss();
+  to.parameters_hash = from.parameters_hash();
+  to.state_hash = from.state_hash();
+  to.eval_loss = from.eval_loss();
+  if (from.has_eval_accuracy()) to.eval_accuracy = from.eval_accuracy();
+  to.samples_per_s = from.samples_per_s();
+  if (from.has_tokens_per_s()) to.tokens_per_s = from.tokens_per_s();
+  to.wall_s = from.wall_s();
+  to.start_to_first_step_s = from.start_to_first_step_s();
+  to.world = from.world();
+  return to;
+}
+
+void write(const Leave& from, wire::Envelope& envelope) {
+  wire::Leave& to = *envelope.mutable_leave();
+  to.set_exit_code(from.exit_code);
+  to.set_reason(from.reason);
+  to.set_step(from.step);
+  to.set_peak_rss_bytes(from.peak_rss_bytes);
+}
+Leave read(const wire::Leave& from) {
+  return {.exit_code = from.exit_code(),
+          .reason = from.reason(),
+          .step = from.step(),
+          .peak_rss_bytes = from.peak_rss_bytes()};
+}
+
+void write(const WorkerEnded& from, wire::Envelope& envelope) {
+  wire::WorkerEnded& to = *envelope.mutable_worker_ended();
+  to.set_rank(from.rank);
+  to.set_pid(from.pid);
+  to.set_exit_code(from.exit_code);
+  to.set_signal(from.signal);
+}
+WorkerEnded read(const wire::WorkerEnded& from) {
+  return {.rank = from.rank(), .pid = from.pid(), .exit_code = from.exit_code(), .signal = from.signal()};
+}
+
+void write(const StopRequest& from, wire::Envelope& envelope) {
+  envelope.mutable_stop_request()->set_reason(from.reason);
+}
+StopRequest read(const wire::StopRequest& from) { return {.reason = from.reason()}; }
+
+void write(const Stop& from, wire::Envelope& envelope) {
+  envelope.mutable_stop()->set_exit_code(from.exit_code);
+  envelope.mutable_stop()->set_reason(from.reason);
+}
+Stop read(const wire::Stop& from) { return {.exit_code = from.exit_code(), .reason = from.reason()}; }
+
+void write(const Progress& from, wire::Envelope& envelope) {
+  wire::Progress& to = *envelope.mutable_progress();
+  to.set_step(from.step);
+  to.set_steps(from.steps);
+  to.set_loss(from.loss);
+  to.set_rate(from.rate);
+  to.set_rate_unit(from.rate_unit);
+  to.set_workers(from.workers);
+  to.set_seconds_left(from.seconds_left);
+}
+Progress read(const wire::Progress& from) {
+  return {.step = from.step(),
+          .steps = from.steps(),
+          .loss = from.loss(),
+          .rate = from.rate(),
+          .rate_unit = from.rate_unit(),
+          .workers = from.workers(),
+          .seconds_left = from.seconds_left()};
+}
+
+void write(const Notice& from, wire::Envelope& envelope) { envelope.mutable_notice()->set_text(from.text); }
+Notice read(const wire::Notice& from) { return {.text = from.text()}; }
+
+void write(const Recorded& from, wire::Envelope& envelope) { envelope.mutable_recorded()->set_step(from.step); }
+Recorded read(const wire::Recorded& from) { return {.step = from.step()}; }
+
+Body read_body(const wire::Envelope& envelope) {
+  switch (envelope.body_case()) {
+    case wire::Envelope::kRegister:
+      return read(envelope.register_());
+    case wire::Envelope::kRegisterAgent:
+      return read(envelope.register_agent());
+    case wire::Envelope::kRefuse:
+      return read(envelope.refuse());
+    case wire::Envelope::kEpoch:
+      return read(envelope.epoch());
+    case wire::Envelope::kHeartbeat:
+      return read(envelope.heartbeat());
+    case wire::Envelope::kStepReport:
+      return read(envelope.step_report());
+    case wire::Envelope::kEvalReport:
+      return read(envelope.eval_report());
+    case wire::Envelope::kEventReport:
+      return read(envelope.event_report());
+    case wire::Envelope::kFinalReport:
+      return read(envelope.final_report());
+    case wire::Envelope::kLeave:
+      return read(envelope.leave());
+    case wire::Envelope::kWorkerEnded:
+      return read(envelope.worker_ended());
+    case wire::Envelope::kStopRequest:
+      return read(envelope.stop_request());
+    case wire::Envelope::kStop:
+      return read(envelope.stop());
+    case wire::Envelope::kProgress:
+      return read(envelope.progress());
+    case wire::Envelope::kNotice:
+      return read(envelope.notice());
+    case wire::Envelope::kRecorded:
+      return read(envelope.recorded());
+    case wire::Envelope::BODY_NOT_SET:
+      break;
+  }
+  fail(ErrorCode::kDataLoss, "message of a kind that schema version {} does not have", kSchemaVersion);
+}
+
+}  // namespace
+
+std::string_view phase_name(Phase phase) { return kPhaseNames.at(static_cast<std::size_t>(phase)); }
+
+std::string encode(const Message& message) {
+  wire::Envelope envelope;
+  envelope.set_schema(kSchemaVersion);
+  envelope.set_term(message.ballot.term);
+  envelope.set_attempt(message.ballot.attempt);
+  envelope.set_sender(uuid_bytes(message.sender));
+  std::visit([&](const auto& body) { write(body, envelope); }, message.body);
+  std::string bytes = envelope.SerializeAsString();
+  if (bytes.size() > kMaxMessageBytes) {
+    fail(ErrorCode::kInvalidArgument, "message of {} bytes, at most {} can be sent", bytes.size(), kMaxMessageBytes);
+  }
+  return bytes;
+}
+
+Message decode(std::string_view bytes) {
+  wire::Envelope envelope;
+  if (bytes.size() > kMaxMessageBytes || !envelope.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    fail(ErrorCode::kDataLoss, "{} bytes that are not a message of schema version {}", bytes.size(), kSchemaVersion);
+  }
+  if (envelope.schema() != kSchemaVersion) {
+    fail(ErrorCode::kDataLoss,
+         "message of schema version {}, expected {}: all processes of a run must be the same build", envelope.schema(),
+         kSchemaVersion);
+  }
+  return {.ballot = {.term = envelope.term(), .attempt = envelope.attempt()},
+          .sender = read_uuid(envelope.sender()),
+          .body = read_body(envelope)};
+}
+
+}  // namespace convoy::cluster

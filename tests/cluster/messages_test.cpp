@@ -1,0 +1,153 @@
+#include "cluster/messages.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <random>
+
+#include "core/base/error.h"
+
+namespace convoy::cluster {
+namespace {
+
+Fingerprint fingerprint() {
+  Fingerprint out;
+  out.add("build", "0.1.0");
+  out.add("recipe", std::string("zero \0 and \xff", 12));
+  return out;
+}
+
+// One row a kind of message, every field away from its default.
+std::vector<Body> every_body() {
+  return {
+      Register{.rank = 3, .host = "node7", .pid = 4242, .local_socket = "convoy-1", .fingerprint = fingerprint()},
+      RegisterAgent{.host = "node7", .pid = 99},
+      Refuse{.reason = "rank 3 is taken"},
+      Epoch{.members = {{.uuid = Uuid::random(), .rank = 0, .host = "a", .pid = 1, .local_socket = "s0"},
+                        {.uuid = Uuid::random(), .rank = 1, .host = "b", .pid = 2, .local_socket = "s1"}},
+            .resume_step = 1'000'000'000'000},
+      Heartbeat{.step = 17, .phase = Phase::kLeaving},
+      StepReport{.step = 17,
+                 .loss = 2.5000000000000004,
+                 .loss_bits = 0x40200000,
+                 .lr = 3e-4,
+                 .grad_norm = std::numeric_limits<double>::infinity(),
+                 .samples = 16,
+                 .tokens = -1,
+                 .step_ms = 1.5,
+                 .compute_ms = 1.25,
+                 .comm_ms = 0.25,
+                 .world = 4},
+      EvalReport{.step = 100, .loss = 2.25, .accuracy = 0.0},
+      EvalReport{.step = 100, .loss = 2.25, .accuracy = std::nullopt},
+      EventReport{.kind = "straggler", .step = 12, .detail = "worker 1 takes twice as long"},
+      FinalReport{.steps = 20,
+                  .final_loss = 1.5,
+                  .parameters_hash = std::string(32, 'a'),
+                  .state_hash = std::string(32, 'b'),
+                  .eval_loss = 1.75,
+                  .eval_accuracy = 0.95,
+                  .samples_per_s = 100.5,
+                  .tokens_per_s = 6400.25,
+                  .wall_s = 12.5,
+                  .start_to_first_step_s = 0.125,
+                  .world = 4},
+      Leave{.exit_code = -1, .reason = "out of memory", .step = 19, .peak_rss_bytes = 1LL << 40},
+      WorkerEnded{.rank = 2, .pid = 4242, .exit_code = 3, .signal = 9},
+      StopRequest{.reason = "stopped by SIGINT"},
+      Stop{.exit_code = 75, .reason = "worker 1 (pid 4242) was killed"},
+      Progress{.step = 5,
+               .steps = 10,
+               .loss = 3.5,
+               .rate = 1234.5,
+               .rate_unit = "tokens/s",
+               .workers = 2,
+               .seconds_left = 60.5},
+      Notice{.text = "step 100: held-out loss 2.1"},
+      Recorded{.step = 20},
+  };
+}
+
+class BodyTest : public testing::TestWithParam<Body> {};
+INSTANTIATE_TEST_SUITE_P(EveryKind, BodyTest, testing::ValuesIn(every_body()));
+
+TEST_P(BodyTest, SurvivesTheTrip) {
+  const Message message{.ballot = {.term = 7, .attempt = 3}, .sender = Uuid::random(), .body = GetParam()};
+  const std::string bytes = encode(message);
+  const Message back = decode(bytes);
+  EXPECT_EQ(back.ballot, message.ballot);
+  EXPECT_EQ(back.sender, message.sender);
+  EXPECT_EQ(back.body, message.body);
+}
+
+TEST_P(BodyTest, IsRefusedWhenTornOrGarbled) {
+  const std::string bytes = encode({.ballot = {}, .sender = Uuid::random(), .body = GetParam()});
+  std::mt19937 random(1);
+  for (std::size_t length = 0; length < bytes.size(); ++length) {
+    std::string garbled = bytes;
+    garbled[length] = static_cast<char>(random());
+    for (const std::string& wrong : {bytes.substr(0, length), garbled}) {
+      try {
+        (void)decode(wrong);  // some happen to be messages; none may do worse than throw
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::kDataLoss);
+      }
+    }
+  }
+}
+
+TEST(MessagesTest, EveryKindHasARow) {
+  std::vector<bool> seen(std::variant_size_v<Body>);
+  for (const Body& body : every_body()) seen[body.index()] = true;
+  for (std::size_t i = 0; i < seen.size(); ++i) EXPECT_TRUE(seen[i]) << "no row for alternative " << i;
+}
+
+void expect_data_loss(const std::string& bytes, const std::string& expected_text) {
+  try {
+    (void)decode(bytes);
+    ADD_FAILURE() << "decoded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kDataLoss);
+    EXPECT_NE(std::string(error.what()).find(expected_text), std::string::npos) << error.what();
+  }
+}
+
+TEST(MessagesTest, NamesBothSchemaVersions) {
+  std::string bytes = encode({.ballot = {}, .sender = Uuid::random(), .body = Recorded{.step = 1}});
+  ASSERT_EQ(bytes[0], '\x08');  // field 1, schema
+  bytes[1] = 9;
+  expect_data_loss(bytes, "schema version 9, expected 1");
+}
+
+TEST(MessagesTest, RefusesWhatIsNoMessage) {
+  expect_data_loss("hello", "5 bytes that are not a message");
+  expect_data_loss("", "schema version 0, expected 1");
+  const std::string whole = encode({.ballot = {}, .sender = Uuid::random(), .body = Notice{.text = "x"}});
+  expect_data_loss(whole.substr(0, whole.size() - 1), "not a message");
+  expect_data_loss(std::string("\x08\x01", 2), "UUID of 0 bytes");
+}
+
+TEST(MessagesTest, RefusesAnUnknownPhase) {
+  std::string bytes =
+      encode({.ballot = {}, .sender = Uuid::random(), .body = Heartbeat{.step = 1, .phase = Phase::kLeaving}});
+  ASSERT_EQ(bytes.back(), '\x07');
+  bytes.back() = '\x08';
+  expect_data_loss(bytes, "unknown phase 8");
+}
+
+TEST(MessagesTest, HasASizeLimit) {
+  const auto notice = [](std::size_t size) {
+    return Message{.ballot = {}, .sender = {}, .body = Notice{.text = std::string(size, 'x')}};
+  };
+  EXPECT_NO_THROW((void)decode(encode(notice(kMaxMessageBytes - 100))));
+  EXPECT_THROW((void)encode(notice(kMaxMessageBytes)), Error);
+}
+
+TEST(MessagesTest, PhasesHaveNames) {
+  EXPECT_EQ(phase_name(Phase::kStarting), "starting");
+  EXPECT_EQ(phase_name(Phase::kForwardBackward), "forward_backward");
+  EXPECT_EQ(phase_name(Phase::kLeaving), "leaving");
+}
+
+}  // namespace
+}  // namespace convoy::cluster
