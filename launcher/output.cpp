@@ -118,16 +118,16 @@ void LineSplitter::finish() {
   partial_.clear();
 }
 
-bool read_lines(int fd, LineSplitter& splitter) {
+ReadResult read_lines(int fd, LineSplitter& splitter) {
   std::array<char, 64 * 1024> buffer;
   ssize_t got = 0;
   do {
     got = read(fd, buffer.data(), buffer.size());
   } while (got < 0 && errno == EINTR);
-  if (got < 0) return errno == EAGAIN;
-  if (got == 0) return false;
+  if (got < 0 && errno == EAGAIN) return ReadResult::kNothing;
+  if (got <= 0) return ReadResult::kClosed;
   splitter.feed({buffer.data(), static_cast<std::size_t>(got)});
-  return true;
+  return ReadResult::kSome;
 }
 
 }  // namespace convoy::launcher

@@ -68,7 +68,8 @@ class LineSplitter {
   std::string partial_;
 };
 
-// Hands what `fd` holds to `splitter`, at most 64 KiB. False once the other end has closed it.
-bool read_lines(int fd, LineSplitter& splitter);
+enum class ReadResult { kSome, kNothing, kClosed };
+// Hands what the non-blocking `fd` holds to `splitter`, at most 64 KiB.
+ReadResult read_lines(int fd, LineSplitter& splitter);
 
 }  // namespace convoy::launcher
