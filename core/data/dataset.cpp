@@ -1,0 +1,62 @@
+#include "core/data/dataset.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/error.h"
+#include "core/data/mnist.h"
+#include "core/data/text.h"
+
+namespace convoy {
+namespace {
+
+Spec batched(const SampleSpec& sample, std::int64_t samples, Device* device) {
+  Shape shape{samples};
+  for (const std::int64_t extent : sample.shape) shape.append(extent);
+  return {sample.dtype, shape, device};
+}
+
+void check_fits(std::string_view side, const SampleSpec& sample, std::int64_t samples, const Tensor& tensor) {
+  const Spec expected = batched(sample, samples, &tensor.device());
+  if (tensor.spec() != expected || !tensor.is_contiguous()) {
+    fail(ErrorCode::kInvalidArgument, "batch: {} are {}{}; expected contiguous {}", side, tensor.spec().to_string(),
+         tensor.is_contiguous() ? "" : ", not contiguous", expected.to_string());
+  }
+}
+
+}  // namespace
+
+void Dataset::read(Split split, std::span<const std::int64_t> samples, const Batch& into) const {
+  const auto count = static_cast<std::int64_t>(samples.size());
+  check_fits("inputs", input_spec(), count, into.inputs);
+  check_fits("targets", target_spec(), count, into.targets);
+  const std::size_t input_bytes = batched(input_spec(), 1, nullptr).bytes();
+  const auto target_elements = target_spec().shape.elements();
+  auto* input = static_cast<std::byte*>(into.inputs.raw());
+  auto* target = into.targets.data<std::int32_t>();
+  for (const std::int64_t sample : samples) {
+    if (sample == -1) {
+      std::memset(input, 0, input_bytes);
+      std::fill_n(target, target_elements, -1);
+    } else if (sample >= 0 && sample < size(split)) {
+      read_sample(split, sample, input, target);
+    } else {
+      fail(ErrorCode::kInvalidArgument, "sample {} of a split of {}", sample, size(split));
+    }
+    input += input_bytes;
+    target += target_elements;
+  }
+}
+
+Batch make_batch(const Dataset& dataset, std::int64_t samples, Device& device) {
+  return {Tensor::empty(batched(dataset.input_spec(), samples, &device)),
+          Tensor::empty(batched(dataset.target_spec(), samples, &device))};
+}
+
+std::unique_ptr<Dataset> open_dataset(const DataRecipe& recipe) {
+  if (recipe.kind == "text") return open_text(recipe);
+  if (recipe.kind == "mnist") return open_mnist(recipe);
+  fail(ErrorCode::kUsage, "data.kind: expected \"text\" or \"mnist\", found \"{}\"", recipe.kind);
+}
+
+}  // namespace convoy

@@ -1,0 +1,59 @@
+// What a model is trained on: numbered samples in a training and a held-out split. The order in which they are read is
+// core/data/sample_order.h's business; who reads them is nobody's here: there is no rank in this folder.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "core/base/recipe.h"
+#include "core/tensor/tensor.h"
+
+namespace convoy {
+
+enum class Split { kTrain, kEval };
+
+// One side (inputs or targets) of a single sample.
+struct SampleSpec {
+  DType dtype = DType::kF32;
+  Shape shape;
+};
+
+// `samples` samples stacked along a new first dimension; contiguous, in host memory.
+struct Batch {
+  Tensor inputs;
+  Tensor targets;
+};
+
+// Immutable after opening; read() may be called from any thread.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+
+  // Samples; at least 1 in either split.
+  virtual std::int64_t size(Split split) const = 0;
+  virtual SampleSpec input_spec() const = 0;
+  virtual SampleSpec target_spec() const = 0;  // i32: classes in [0, classes()), or -1: not counted in the loss
+  virtual std::int64_t classes() const = 0;
+  virtual std::int64_t tokens_per_sample() const = 0;  // 0 when the samples are not text
+  // XXH3-128 (32 hex digits) of all samples, by which workers on different machines can tell that they read the same.
+  // Reads everything once.
+  virtual std::string digest() const = 0;
+
+  // Reads sample samples[i] of `split` into row i of both tensors of `into`. Sample -1 is padding: inputs 0, targets
+  // -1. Throws Error(kInvalidArgument) for other numbers outside [0, size(split)) and for tensors that do not fit.
+  void read(Split split, std::span<const std::int64_t> samples, const Batch& into) const;
+
+ private:
+  // One sample into memory for exactly one sample; split and number are checked.
+  virtual void read_sample(Split split, std::int64_t sample, void* input, std::int32_t* target) const = 0;
+};
+
+// Uninitialised tensors for `samples` samples.
+Batch make_batch(const Dataset& dataset, std::int64_t samples, Device& device);
+
+// Opens what [data] of a recipe describes. Throws Error(kUsage) that names the file and what was expected of it.
+std::unique_ptr<Dataset> open_dataset(const DataRecipe& recipe);
+
+}  // namespace convoy
