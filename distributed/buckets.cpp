@@ -5,13 +5,12 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <utility>
 
 namespace convoy::distributed {
 namespace {
 
-std::int64_t padded(std::int64_t elements) {
-  return (elements + kChunkElements - 1) / kChunkElements * kChunkElements;
-}
+std::int64_t padded(std::int64_t elements) { return (elements + kChunkElements - 1) / kChunkElements * kChunkElements; }
 
 }  // namespace
 
@@ -26,7 +25,7 @@ BucketLayout::BucketLayout(std::vector<ParameterExtent> parameters, std::int64_t
       elements_ += padded(parameters_[parameter].elements);
     }
     bucket.end = elements_;
-    buckets_.push_back(std::exchange(bucket, Bucket{.group = bucket.group}));
+    buckets_.push_back(std::exchange(bucket, Bucket{.group = bucket.group, .parameters = {}}));
   };
   const auto bytes = [this](const Bucket& bucket) {
     std::int64_t sum = 0;

@@ -37,8 +37,8 @@ class BucketLayout {
   const std::vector<ParameterExtent>& parameters() const { return parameters_; }
   std::span<const Bucket> buckets() const { return buckets_; }
   std::int64_t offset(std::size_t parameter) const { return offsets_[parameter]; }  // elements
-  std::int64_t elements() const { return elements_; }                               // of the whole arena, padding included
-  std::span<const std::size_t> by_name() const { return by_name_; }                  // parameter indices in name order
+  std::int64_t elements() const { return elements_; }                // of the whole arena, padding included
+  std::span<const std::size_t> by_name() const { return by_name_; }  // parameter indices in name order
 
   // "0:4096 4096:8192": equal on every worker, or their sums would not meet.
   std::string cuts() const;

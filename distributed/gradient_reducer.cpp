@@ -22,8 +22,7 @@ TreeLayout layout_of_blocks(std::int32_t shards, std::int32_t world) {
 
 }  // namespace
 
-GradientReducer::GradientReducer(const BucketLayout& layout, std::int32_t shards, std::int32_t rank,
-                                 std::int32_t world)
+GradientReducer::GradientReducer(const BucketLayout& layout, std::int32_t shards, std::int32_t rank, std::int32_t world)
     : layout_(layout),
       block_(block_of(shards, rank, world)),
       schedule_(block_schedule(shards, block_)),
@@ -43,14 +42,14 @@ void GradientReducer::use_arena(std::span<std::byte> arena) {
 
 float* GradientReducer::slot(std::int32_t index) const { return arena_ + index * layout_.elements(); }
 
-void GradientReducer::add(std::int32_t leaf, std::size_t parameter, const Tensor& gradient) {
+void GradientReducer::add(std::int32_t leaf, std::size_t parameter, std::span<const float> gradient) {
   const LeafStep& step = schedule_.leaves[static_cast<std::size_t>(leaf)];
   const std::int64_t offset = layout_.offset(parameter);
-  const std::int64_t elements = layout_.parameters()[parameter].elements;
-  const float* source = gradient.data<float>();
+  const auto elements = static_cast<std::int64_t>(gradient.size());
+  const float* source = gradient.data();
   float* target = slot(step.store) + offset;
   if (step.merge.empty()) {
-    copy(source, target, static_cast<std::size_t>(elements) * sizeof(float), Store::kCache);
+    copy(source, target, gradient.size_bytes(), Store::kCache);
     return;
   }
   // One pass over memory however many partial sums the shard completes.
@@ -63,22 +62,6 @@ void GradientReducer::add(std::int32_t leaf, std::size_t parameter, const Tensor
       distributed::add(slot(step.merge[i]) + offset + begin, sum, out, count, Store::kCache);
       sum = out;
     }
-  }
-}
-
-void GradientReducer::add_unused(std::int32_t leaf, std::size_t parameter) {
-  const ParameterExtent& extent = layout_.parameters()[parameter];
-  const LeafStep& step = schedule_.leaves[static_cast<std::size_t>(leaf)];
-  if (step.merge.empty()) {
-    std::fill_n(slot(step.store) + layout_.offset(parameter), extent.elements, 0.0F);
-    return;
-  }
-  const std::vector<float> zeros(static_cast<std::size_t>(extent.elements));
-  const float* sum = zeros.data();
-  for (const std::int32_t merge : step.merge) {
-    float* out = slot(step.store) + layout_.offset(parameter);
-    distributed::add(slot(merge) + layout_.offset(parameter), sum, out, zeros.size(), Store::kCache);
-    sum = out;
   }
 }
 

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "core/base/tree.h"
-#include "core/tensor/tensor.h"
 #include "distributed/buckets.h"
 #include "distributed/communicator.h"
 
@@ -35,9 +34,8 @@ class GradientReducer {
   void use_arena(std::span<std::byte> arena);
 
   // Adds the gradient of one parameter from the shard at position `leaf` of the block. Shards come in order, and every
-  // parameter of a shard is added once: parameters that a shard did not use through add_unused().
-  void add(std::int32_t leaf, std::size_t parameter, const Tensor& gradient);
-  void add_unused(std::int32_t leaf, std::size_t parameter);
+  // parameter of a shard is added once (zeros where the shard did not use it).
+  void add(std::int32_t leaf, std::size_t parameter, std::span<const float> gradient);
   void add_sums(std::int32_t leaf, LossSums sums);
 
   // Collective. After it reduced() holds the sum over all shards, the same bits on every rank.

@@ -26,7 +26,7 @@ class CpuDevice final : public Device {
 
   struct PoolStatistics {
     std::size_t bytes_in_use = 0;
-    std::size_t bytes_held = 0;       // in use or kept for reuse
+    std::size_t bytes_held = 0;         // in use or kept for reuse
     std::uint64_t system_requests = 0;  // allocations the pool could not serve from what it held
   };
   PoolStatistics pool_statistics() const;

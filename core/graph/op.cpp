@@ -28,9 +28,7 @@ class Printer final : public AttributeVisitor {
 
 Tensors Op::vjp(const VjpArgs&) const { fail(ErrorCode::kInvalidArgument, "{} has no gradient", name()); }
 
-std::optional<Layout> Op::view(const Layout&) const {
-  fail(ErrorCode::kInternal, "{} is not a view", name());
-}
+std::optional<Layout> Op::view(const Layout&) const { fail(ErrorCode::kInternal, "{} is not a view", name()); }
 
 void Op::run_cpu(KernelArgs&) const { fail(ErrorCode::kInternal, "{} has no CPU kernel", name()); }
 

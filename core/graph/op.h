@@ -21,11 +21,11 @@ using OpPtr = std::shared_ptr<const Op>;
 
 // What the graph may assume of an operator.
 struct Traits {
-  bool elementwise = false;   // output element i depends on the inputs' elements i only
-  bool view = false;          // the output may alias the input (Op::view)
-  bool random = false;        // draws from the step's counter-based random numbers
-  bool strided = false;       // kernels read inputs of any layout; otherwise they are handed contiguous ones
-  bool update = false;        // writes its outputs over inputs of the same index (Op::run_cpu sees aliasing memory)
+  bool elementwise = false;  // output element i depends on the inputs' elements i only
+  bool view = false;         // the output may alias the input (Op::view)
+  bool random = false;       // draws from the step's counter-based random numbers
+  bool strided = false;      // kernels read inputs of any layout; otherwise they are handed contiguous ones
+  bool update = false;       // writes its outputs over inputs of the same index (Op::run_cpu sees aliasing memory)
   bool differentiable = true;
   // Bit i: the gradient reads the elements of input (output) i. What it does not read is freed early.
   std::uint32_t gradient_reads_inputs = ~std::uint32_t{0};

@@ -18,7 +18,7 @@ namespace convoy {
 // One applied op, as backward() needs it. Values are ids within the recorder.
 struct TapeNode {
   OpPtr op;
-  Tensors inputs;   // without storage where the gradient does not read the elements
+  Tensors inputs;  // without storage where the gradient does not read the elements
   Tensors outputs;
   std::vector<std::int32_t> input_values;
   std::vector<std::int32_t> output_values;

@@ -6,28 +6,29 @@
 
 namespace convoy {
 
-std::unique_ptr<Model> make_model(const ModelRecipe& recipe, const SampleSpec& sample) {
-  const bool tokens = sample.dtype == DType::kI32;
+std::unique_ptr<Model> make_model(const ModelRecipe& recipe, const TaskSpec& task) {
+  const bool tokens = task.dtype == DType::kI32;
   if (recipe.kind == "gpt") {
     if (!tokens)
-      fail(ErrorCode::kUsage, "model.kind = \"gpt\" reads tokens, but data.kind = \"{}\" gives {} {}", sample.data_kind,
-           name_of(sample.dtype), sample.shape.to_string());
+      fail(ErrorCode::kUsage, "model.kind = \"gpt\" reads tokens, but data.kind = \"{}\" gives {} {}", task.data_kind,
+           name_of(task.dtype), task.shape.to_string());
     return std::make_unique<Gpt>(GptOptions{.layers = recipe.layers,
                                             .heads = recipe.heads,
                                             .width = recipe.width,
-                                            .context = sample.shape[0],
-                                            .vocabulary = sample.classes,
+                                            .context = task.shape[0],
+                                            .vocabulary = task.classes,
                                             .dropout = recipe.dropout});
   }
   if (recipe.kind == "mlp") {
     if (tokens)
       fail(ErrorCode::kUsage, "model.kind = \"mlp\" reads numbers, but data.kind = \"{}\" gives tokens",
-           sample.data_kind);
-    return std::make_unique<Mlp>(MlpOptions{.inputs = sample.shape.elements(),
-                                            .hidden = recipe.hidden,
-                                            .classes = sample.classes,
-                                            .activation = recipe.activation == "gelu" ? Activation::kGelu : Activation::kRelu,
-                                            .dropout = recipe.dropout});
+           task.data_kind);
+    return std::make_unique<Mlp>(
+        MlpOptions{.inputs = task.shape.elements(),
+                   .hidden = recipe.hidden,
+                   .classes = task.classes,
+                   .activation = recipe.activation == "gelu" ? Activation::kGelu : Activation::kRelu,
+                   .dropout = recipe.dropout});
   }
   fail(ErrorCode::kUsage, "model.kind: there is no model \"{}\"", recipe.kind);
 }

@@ -13,12 +13,12 @@ namespace convoy {
 
 enum class Mode : std::uint8_t { kTrain, kInfer };  // kTrain: dropout is on
 
-// What a data set's samples look like to a model.
-struct SampleSpec {
-  DType dtype = DType::kF32;   // of the inputs
-  Shape shape;                 // of one sample's inputs
-  std::int64_t classes = 0;    // targets are in [0, classes)
-  std::string data_kind;       // for messages
+// What a model is asked to do: the inputs it reads and the classes it tells apart.
+struct TaskSpec {
+  DType dtype = DType::kF32;  // of the inputs
+  Shape shape;                // of one sample's inputs
+  std::int64_t classes = 0;   // targets are in [0, classes)
+  std::string data_kind;      // for messages
 };
 
 class Model {
@@ -42,6 +42,6 @@ class Model {
 };
 
 // Throws Error(kUsage) where the model cannot take such samples.
-std::unique_ptr<Model> make_model(const ModelRecipe& recipe, const SampleSpec& sample);
+std::unique_ptr<Model> make_model(const ModelRecipe& recipe, const TaskSpec& task);
 
 }  // namespace convoy

@@ -29,9 +29,7 @@ class Shape {
   void append(std::int64_t extent);
   std::string to_string() const;  // "[2, 3]"
 
-  friend bool operator==(const Shape& a, const Shape& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end());
-  }
+  friend bool operator==(const Shape& a, const Shape& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
 
  private:
   std::array<std::int64_t, kMaxRank> extents_{};

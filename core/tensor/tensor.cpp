@@ -88,13 +88,16 @@ Tensor Tensor::of(Device& device, const Shape& shape, std::span<const T> values)
 }
 
 Tensor Tensor::borrow(const Spec& spec, void* data, std::shared_ptr<const void> keep_alive) {
-  return Tensor({spec, Layout::contiguous(spec.shape),
-                 std::make_shared<Storage>(*spec.device, data, spec.bytes(), std::move(keep_alive)), {}});
+  return Tensor({spec,
+                 Layout::contiguous(spec.shape),
+                 std::make_shared<Storage>(*spec.device, data, spec.bytes(), std::move(keep_alive)),
+                 {}});
 }
 
 void* Tensor::raw() const {
   if (body_->storage == nullptr)
-    fail(ErrorCode::kInternal, "the elements of a {} tensor were read after its storage was let go", spec().to_string());
+    fail(ErrorCode::kInternal, "the elements of a {} tensor were read after its storage was let go",
+         spec().to_string());
   return static_cast<std::byte*>(body_->storage->data()) +
          body_->layout.offset * static_cast<std::int64_t>(size_of(dtype()));
 }
@@ -153,9 +156,9 @@ void copy_elements(const Tensor& from, const Tensor& to) {
   }
 }
 
-#define CONVOY_INSTANTIATE(T)                                                     \
-  template Tensor Tensor::of<T>(Device&, const Shape&, std::span<const T>);       \
-  template T* Tensor::data<T>() const;                                            \
+#define CONVOY_INSTANTIATE(T)                                               \
+  template Tensor Tensor::of<T>(Device&, const Shape&, std::span<const T>); \
+  template T* Tensor::data<T>() const;                                      \
   template std::vector<T> Tensor::to_vector<T>() const;
 CONVOY_INSTANTIATE(float)
 CONVOY_INSTANTIATE(double)

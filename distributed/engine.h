@@ -1,0 +1,50 @@
+// A way for workers to exchange data. The engine holds what outlives a membership epoch (the memory gradients live in,
+// the place where peers are met); for each epoch it connects a fresh Communicator.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "cluster/messages.h"
+#include "distributed/communicator.h"
+
+namespace convoy::distributed {
+
+// One membership, as a worker of it sees it.
+struct EpochView {
+  Ballot ballot;
+  std::int32_t rank = 0;
+  std::vector<cluster::Member> members;  // in rank order
+  std::string token;
+  std::chrono::milliseconds timeout{};  // for meeting the peers
+  std::stop_token stop;                 // gives up meeting them
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  virtual std::string name() const = 0;  // "local", "solo"
+  // Memory peers can read without a copy, zeroed, of the size asked for; lives as long as the engine.
+  virtual std::span<std::byte> arena() = 0;
+  // Where peers of the same host meet this worker; empty where nobody does.
+  virtual std::string local_socket() const = 0;
+  // Throws Error(kPeerLost) naming the peer that did not come, Error(kInterrupted) when asked to stop.
+  virtual std::unique_ptr<Communicator> connect(const EpochView& epoch) = 0;
+};
+
+struct EngineOptions {
+  std::string kind;  // sync.engine of the recipe
+  std::int32_t world = 1;
+  Uuid self;
+  std::size_t arena_bytes = 0;
+};
+std::unique_ptr<Engine> make_engine(const EngineOptions& options);
+
+}  // namespace convoy::distributed

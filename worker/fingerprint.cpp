@@ -1,0 +1,103 @@
+#include "worker/fingerprint.h"
+
+#include <elf.h>
+#include <fmt/format.h>
+#include <link.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <set>
+#include <span>
+#include <string>
+
+#include "core/base/hash.h"
+
+namespace convoy::worker {
+namespace {
+
+// The build id that the linker stamped into a loaded object, as hex.
+std::string build_id(const dl_phdr_info& object) {
+  for (int i = 0; i < object.dlpi_phnum; ++i) {
+    const ElfW(Phdr)& segment = object.dlpi_phdr[i];
+    if (segment.p_type != PT_NOTE) continue;
+    const auto* at = reinterpret_cast<const char*>(object.dlpi_addr + segment.p_vaddr);
+    const char* end = at + segment.p_memsz;
+    while (at + sizeof(ElfW(Nhdr)) <= end) {
+      const auto* note = reinterpret_cast<const ElfW(Nhdr)*>(at);
+      const char* name = at + sizeof(ElfW(Nhdr));
+      const auto* id = reinterpret_cast<const unsigned char*>(name + (note->n_namesz + 3) / 4 * 4);
+      if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && std::memcmp(name, "GNU", 4) == 0) {
+        std::string hex;
+        for (std::size_t k = 0; k < note->n_descsz; ++k) hex += fmt::format("{:02x}", id[k]);
+        return hex;
+      }
+      at = reinterpret_cast<const char*>(id) + (note->n_descsz + 3) / 4 * 4;
+    }
+  }
+  return "none";
+}
+
+// The program itself and every shared library it has loaded, each with its build id.
+void add_binaries(Fingerprint& fingerprint) {
+  std::set<std::string> lines;
+  dl_iterate_phdr(
+      [](dl_phdr_info* object, std::size_t, void* out) {
+        std::string name = object->dlpi_name;
+        name = name.substr(name.rfind('/') + 1);
+        if (name.starts_with("linux-vdso")) return 0;
+        static_cast<std::set<std::string>*>(out)->insert((name.empty() ? "program" : name) + " " + build_id(*object));
+        return 0;
+      },
+      &lines);
+  for (const std::string& line : lines) {
+    const std::size_t space = line.find(' ');
+    fingerprint.add("build of " + line.substr(0, space), line.substr(space + 1));
+  }
+}
+
+std::string cpu_field(const std::string& key) {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(key)) return line.substr(std::min(line.size(), line.find(':') + 2));
+  }
+  return "unknown";
+}
+
+void add_processor(Fingerprint& fingerprint) {
+  fingerprint.add("cpu model", cpu_field("model name"));
+  const std::string flags = cpu_field("flags");
+  fingerprint.add("cpu features", fmt::format("{:016x}", xxh3_64(std::as_bytes(std::span(flags)))));
+  fingerprint.add("cpu caches", fmt::format("L1d {} B, L2 {} B, L3 {} B", sysconf(_SC_LEVEL1_DCACHE_SIZE),
+                                            sysconf(_SC_LEVEL2_CACHE_SIZE), sysconf(_SC_LEVEL3_CACHE_SIZE)));
+}
+
+// Variables by which oneDNN and OpenMP let their numerics be changed from outside.
+constexpr const char* kNumericVariables[] = {
+    "DNNL_MAX_CPU_ISA",         "ONEDNN_MAX_CPU_ISA",         "DNNL_CPU_ISA_HINTS", "ONEDNN_CPU_ISA_HINTS",
+    "DNNL_DEFAULT_FPMATH_MODE", "ONEDNN_DEFAULT_FPMATH_MODE", "OMP_DYNAMIC",        "OMP_THREAD_LIMIT"};
+
+}  // namespace
+
+Fingerprint fingerprint_of(const Recipe& recipe, const Dataset& dataset, const Replica& replica,
+                           const cluster::Environment& environment) {
+  Fingerprint fingerprint;
+  add_binaries(fingerprint);
+  add_processor(fingerprint);
+  for (const char* name : kNumericVariables)
+    fingerprint.add(fmt::format("environment variable {}", name), environment(name).value_or("(not set)"));
+  fingerprint.add("threads", fmt::to_string(replica.device().threads()));
+  fingerprint.add("logical shards", fmt::to_string(recipe.train.logical_shards));
+  fingerprint.add("seed", fmt::to_string(recipe.train.seed));
+  fingerprint.add("bucket cuts", replica.layout().cuts());
+  fingerprint.add("data digest", dataset.digest());
+  // The program is the same and so is the recipe: then so is the sequence of ops in a step.
+  Recipe portable = recipe;
+  portable.data.path.clear();
+  const std::string text = to_toml(portable);
+  fingerprint.add("recipe digest", fmt::format("{:016x}", xxh3_64(std::as_bytes(std::span(text)))));
+  return fingerprint;
+}
+
+}  // namespace convoy::worker

@@ -1,0 +1,15 @@
+// What decides the bits of a worker's results and must therefore be equal on all of them.
+#pragma once
+
+#include "cluster/place.h"
+#include "core/base/fingerprint.h"
+#include "core/base/recipe.h"
+#include "core/data/dataset.h"
+#include "worker/replica.h"
+
+namespace convoy::worker {
+
+Fingerprint fingerprint_of(const Recipe& recipe, const Dataset& dataset, const Replica& replica,
+                           const cluster::Environment& environment);
+
+}  // namespace convoy::worker

@@ -1,0 +1,15 @@
+// Which cores a worker runs on: a share of those the launcher allows, so that workers of one host do not get in each
+// other's way.
+#pragma once
+
+#include <cstdint>
+
+#include "core/base/log.h"
+
+namespace convoy::worker {
+
+// Binds the calling thread (and those it will start) to cores number local_rank · threads … of the affinity mask it
+// has. Leaves the mask alone, with a warning from the first local rank, where there are fewer cores than threads.
+void bind_to_cores(std::int32_t local_rank, std::int32_t local_world, std::int64_t threads, Logger& logger);
+
+}  // namespace convoy::worker

@@ -1,0 +1,126 @@
+#include "worker/replica.h"
+
+#include <array>
+#include <cmath>
+
+#include "core/base/error.h"
+#include "core/base/hash.h"
+#include "core/graph/backward.h"
+#include "core/graph/recorder.h"
+#include "core/ops/update.h"
+
+namespace convoy::worker {
+namespace {
+
+// Groups with the same optimizer settings are one: without weight decay a single bucket may hold everything.
+distributed::BucketLayout layout_of(const Model& model, const Recipe& recipe) {
+  std::vector<distributed::ParameterExtent> extents;
+  for (const Parameter& parameter : model.parameters()) {
+    const bool decays = recipe.optimizer.weight_decay > 0.0 && parameter.group() == ParameterGroup::kDecay;
+    extents.push_back({.name = parameter.name(), .elements = parameter.elements(), .group = decays ? 1 : 0});
+  }
+  return {std::move(extents), static_cast<std::int64_t>(recipe.sync.bucket_mib * 1024.0 * 1024.0)};
+}
+
+void hash_tensor(Xxh3Hasher128& hasher, const Tensor& tensor) {
+  hasher.update(std::as_bytes(std::span(tensor.data<float>(), static_cast<std::size_t>(tensor.elements()))));
+}
+
+}  // namespace
+
+TaskSpec task_of(const Dataset& dataset, const DataRecipe& recipe) {
+  const SampleSpec inputs = dataset.input_spec();
+  return {.dtype = inputs.dtype, .shape = inputs.shape, .classes = dataset.classes(), .data_kind = recipe.kind};
+}
+
+Replica::Replica(const Recipe& recipe, const TaskSpec& task, CpuDevice& device)
+    : optimizer_(recipe.optimizer),
+      seed_(recipe.train.seed),
+      device_(device),
+      model_(make_model(recipe.model, task)),
+      layout_(layout_of(*model_, recipe)) {
+  const Spec arena{DType::kF32, {layout_.elements()}, &device_};
+  parameters_ = Tensor::zeros(arena);
+  for (Tensor& moment : moments_) moment = Tensor::zeros(arena);
+  for (std::size_t i = 0; i < model_->parameters().size(); ++i) {
+    const Parameter& parameter = model_->parameters()[i];
+    parameter.bind(arena_view(parameters_, i));
+    parameter.initialize(seed_);
+    leaves_.push_back(parameter.value());
+  }
+}
+
+Tensor Replica::arena_view(const Tensor& arena, std::size_t parameter) const {
+  Layout layout = Layout::contiguous(model_->parameters()[parameter].shape());
+  layout.offset = layout_.offset(parameter);
+  return arena.view(layout);
+}
+
+Tensor Replica::bucket_view(const Tensor& arena, const distributed::Bucket& bucket) const {
+  Layout layout = Layout::contiguous({bucket.elements()});
+  layout.offset = bucket.begin;
+  return arena.view(layout);
+}
+
+Tensor Replica::borrow(float* arena) const {
+  return Tensor::borrow({DType::kF32, {layout_.elements()}, &device_}, arena, nullptr);
+}
+
+Tensor Replica::moment(std::size_t moment, std::size_t index) const { return arena_view(moments_[moment], index); }
+
+distributed::LossSums Replica::gradient(const StepKey& key, const Batch& batch,
+                                        const std::function<void(std::size_t, std::span<const float>)>& on_gradient) {
+  const Recorder recorder(device_, key);
+  const Loss loss = model_->loss(batch.inputs, batch.targets, Mode::kTrain);
+  handed_over_.assign(leaves_.size(), false);
+  backward(loss.sum, leaves_, [&](std::size_t parameter, const Tensor& gradient) {
+    handed_over_[parameter] = true;
+    on_gradient(parameter, {gradient.data<float>(), static_cast<std::size_t>(gradient.elements())});
+  });
+  for (std::size_t i = 0; i < leaves_.size(); ++i) {
+    if (handed_over_[i]) continue;
+    const std::vector<float> zeros(static_cast<std::size_t>(leaves_[i].elements()));
+    on_gradient(i, zeros);
+  }
+  return {.loss = loss.sum.item(), .count = loss.count.item()};
+}
+
+std::vector<double> Replica::chunk_squares(float* reduced) {
+  const Recorder recorder(device_, {}, Recorder::Tape::kOff);
+  return convoy::chunk_squares(borrow(reduced)).to_vector<double>();
+}
+
+void Replica::update(std::int64_t step, float* reduced, const UpdateFactors& factors) {
+  const Recorder recorder(device_, {.seed = seed_, .step = step, .shard = 0}, Recorder::Tape::kOff);
+  const std::array<double, 5> values{factors.lr, 1.0 - std::pow(optimizer_.beta1, static_cast<double>(step)),
+                                     1.0 - std::pow(optimizer_.beta2, static_cast<double>(step)),
+                                     factors.gradient_scale, factors.apply ? 1.0 : 0.0};
+  const Tensor factor_tensor = Tensor::of<double>(device_, {5}, values);
+  const Tensor gradient = borrow(reduced);
+  for (const distributed::Bucket& bucket : layout_.buckets()) {
+    const AdamWAttributes attributes{.beta1 = optimizer_.beta1,
+                                     .beta2 = optimizer_.beta2,
+                                     .epsilon = optimizer_.epsilon,
+                                     .weight_decay = bucket.group == 1 ? optimizer_.weight_decay : 0.0};
+    adamw_update(attributes, bucket_view(parameters_, bucket), bucket_view(moments_[0], bucket),
+                 bucket_view(moments_[1], bucket), bucket_view(gradient, bucket), factor_tensor);
+  }
+}
+
+std::string Replica::parameters_hash() const {
+  Xxh3Hasher128 hasher;
+  for (const std::size_t i : layout_.by_name()) hash_tensor(hasher, parameter(i));
+  return hasher.hex();
+}
+
+std::string Replica::state_hash(std::int64_t step) const {
+  Xxh3Hasher128 hasher;
+  for (const std::size_t i : layout_.by_name()) hash_tensor(hasher, parameter(i));
+  for (std::size_t k = 0; k < kMoments; ++k) {
+    for (const std::size_t i : layout_.by_name()) hash_tensor(hasher, moment(k, i));
+  }
+  hasher.update(std::as_bytes(std::span(&step, 1)));
+  return hasher.hex();
+}
+
+}  // namespace convoy::worker

@@ -1,0 +1,75 @@
+// One worker's copy of the model: its parameters and optimizer state, laid out in buckets, and the two halves of a
+// step: a shard's gradient, which writes nothing, and the update, which writes everything.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/base/recipe.h"
+#include "core/data/dataset.h"
+#include "core/device/cpu_device.h"
+#include "core/graph/step_key.h"
+#include "core/nn/model.h"
+#include "distributed/buckets.h"
+#include "distributed/gradient_reducer.h"
+
+namespace convoy::worker {
+
+TaskSpec task_of(const Dataset& dataset, const DataRecipe& recipe);
+
+// What the update needs to know of a step besides the reduced gradient.
+struct UpdateFactors {
+  double lr = 0.0;
+  double gradient_scale = 1.0;  // clip factor / count
+  bool apply = true;            // false: the step changes nothing
+};
+
+class Replica {
+ public:
+  Replica(const Recipe& recipe, const TaskSpec& task, CpuDevice& device);
+
+  const Model& model() const { return *model_; }
+  const distributed::BucketLayout& layout() const { return layout_; }
+  CpuDevice& device() const { return device_; }
+
+  // Runs the model forward and backward on one logical shard and hands each parameter's gradient (unscaled: of the
+  // summed loss) over as soon as it is final. Every parameter is handed over once.
+  distributed::LossSums gradient(const StepKey& key, const Batch& batch,
+                                 const std::function<void(std::size_t, std::span<const float>)>& on_gradient);
+
+  // Sum of squares of each chunk of the reduced gradient (an arena of layout().elements() elements).
+  std::vector<double> chunk_squares(float* reduced);
+  // Applies the optimizer to every bucket; step counts from 1.
+  void update(std::int64_t step, float* reduced, const UpdateFactors& factors);
+
+  // Everything a checkpoint holds besides counters, by name: the parameters ("h.0.ln_1.weight"), and the optimizer's
+  // moments ("m", "v") with the parameter's shape.
+  Tensor parameter(std::size_t index) const { return model_->parameters()[index].value(); }
+  Tensor moment(std::size_t moment, std::size_t index) const;
+  static constexpr std::size_t kMoments = 2;
+  static constexpr const char* kMomentNames[kMoments] = {"m", "v"};
+
+  std::string parameters_hash() const;
+  std::string state_hash(std::int64_t step) const;
+
+ private:
+  Tensor arena_view(const Tensor& arena, std::size_t parameter) const;
+  Tensor bucket_view(const Tensor& arena, const distributed::Bucket& bucket) const;
+  Tensor borrow(float* arena) const;
+
+  OptimizerRecipe optimizer_;
+  std::uint64_t seed_;
+  CpuDevice& device_;
+  std::unique_ptr<Model> model_;
+  distributed::BucketLayout layout_;
+  Tensor parameters_;  // arenas: f32 [layout_.elements()]
+  Tensor moments_[kMoments];
+  std::vector<Tensor> leaves_;     // the parameters' tensors, in declaration order
+  std::vector<bool> handed_over_;  // scratch of gradient()
+};
+
+}  // namespace convoy::worker

@@ -1,0 +1,134 @@
+#include "worker/reporter.h"
+
+#include <utility>
+#include <variant>
+
+#include "core/base/error.h"
+
+namespace convoy::worker {
+
+using std::chrono::milliseconds;
+
+Reporter::Reporter(const cluster::Credentials& scheduler, const Uuid& self, milliseconds heartbeat,
+                   SignalReceiver& signals, std::function<void()> on_stop, Logger& logger)
+    : signals_(signals),
+      link_(scheduler, self),
+      heartbeat_(heartbeat),
+      on_stop_(std::move(on_stop)),
+      logger_(logger),
+      thread_([this] { run(); }) {}
+
+Reporter::~Reporter() {
+  closing_ = true;
+  if (thread_.joinable()) thread_.join();
+}
+
+void Reporter::run() {
+  auto next_heartbeat = std::chrono::steady_clock::now() + heartbeat_;
+  while (!closing_) {
+    pollfd descriptors[] = {{link_.poll_descriptor(), POLLIN, 0}, {signals_.descriptor(), POLLIN, 0}};
+    poll(descriptors, 2, 50);
+    handle_signals();
+    try {
+      while (const std::optional<cluster::Message> message = link_.receive(milliseconds(0))) handle(*message);
+    } catch (const Error& error) {
+      if (closing_) return;
+      {
+        const std::lock_guard lock(mutex_);
+        link_error_ = error.what();
+      }
+      end({.exit_code = 1, .reason = std::string("lost the scheduler: ") + error.what()});
+      return;
+    }
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_heartbeat) continue;
+    next_heartbeat = now + heartbeat_;
+    send(cluster::Heartbeat{.step = step_, .phase = phase_});
+  }
+}
+
+void Reporter::handle_signals() {
+  while (const std::optional<int> signal = signals_.take())
+    send(cluster::StopRequest{.reason = "stopped by " + signal_name(*signal)});
+}
+
+void Reporter::handle(const cluster::Message& message) {
+  if (const auto* stop = std::get_if<cluster::Stop>(&message.body)) return end(*stop);
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto* epoch = std::get_if<cluster::Epoch>(&message.body)) {
+      ballot_ = message.ballot;
+      membership_ = Membership{.ballot = message.ballot, .epoch = *epoch};
+    } else if (const auto* refuse = std::get_if<cluster::Refuse>(&message.body)) {
+      refusal_ = refuse->reason;
+    } else if (const auto* recorded = std::get_if<cluster::Recorded>(&message.body)) {
+      recorded_ = recorded->step;
+    }
+  }
+  changed_.notify_all();
+}
+
+void Reporter::end(const cluster::Stop& stop) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stop_) return;
+    stop_ = stop;
+  }
+  changed_.notify_all();
+  logger_.info("the run ends: {}", stop.reason);
+  on_stop_();
+}
+
+void Reporter::check(const std::unique_lock<std::mutex>&) const {
+  if (refusal_) fail(ErrorCode::kUsage, "{}", *refusal_);
+  if (link_error_) fail(ErrorCode::kPeerLost, "lost the scheduler: {}", *link_error_);
+  if (stop_) fail(ErrorCode::kInterrupted, "{}", stop_->reason);
+}
+
+Reporter::Membership Reporter::join(cluster::Register registration) {
+  send(std::move(registration));
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return membership_ || refusal_ || stop_; });
+  if (!membership_ || stop_) check(lock);
+  return *membership_;
+}
+
+void Reporter::set_position(std::int64_t step, cluster::Phase phase) {
+  step_ = step;
+  phase_ = phase;
+}
+
+void Reporter::send(cluster::Body body) {
+  Ballot ballot;
+  {
+    const std::lock_guard lock(mutex_);
+    ballot = ballot_;
+  }
+  link_.send(ballot, std::move(body));
+}
+
+void Reporter::wait_until_recorded(std::int64_t step) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return recorded_ >= step || stop_; });
+  if (recorded_ < step) check(lock);
+}
+
+std::optional<cluster::Stop> Reporter::stop() const {
+  const std::lock_guard lock(mutex_);
+  return stop_;
+}
+
+std::optional<cluster::Stop> Reporter::wait_for_stop(milliseconds timeout) const {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, timeout, [&] { return stop_.has_value(); });
+  return stop_;
+}
+
+void Reporter::leave(const cluster::Leave& leave) {
+  send(leave);
+  closing_ = true;
+  thread_.join();
+  link_.close(milliseconds(2000));
+}
+
+}  // namespace convoy::worker

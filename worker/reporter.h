@@ -1,0 +1,80 @@
+// A worker's line to the scheduler: one thread that sends heartbeats, receives, and watches for signals, so that the
+// training thread never waits for the control plane.
+#pragma once
+
+#include <poll.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "cluster/link.h"
+#include "core/base/log.h"
+#include "core/base/signals.h"
+
+namespace convoy::worker {
+
+class Reporter {
+ public:
+  // Connects and starts the thread. on_stop is called once, from that thread, when the run is to end: by then
+  // stop() tells why.
+  Reporter(const cluster::Credentials& scheduler, const Uuid& self, std::chrono::milliseconds heartbeat,
+           SignalReceiver& signals, std::function<void()> on_stop, Logger& logger);
+  ~Reporter();
+  Reporter(const Reporter&) = delete;
+  Reporter& operator=(const Reporter&) = delete;
+
+  // Registers and waits for the membership. Throws Error(kUsage) when the scheduler refuses this worker,
+  // Error(kInterrupted) when the run stops first, Error(kPeerLost) when the scheduler is gone.
+  struct Membership {
+    Ballot ballot;
+    cluster::Epoch epoch;
+  };
+  Membership join(cluster::Register registration);
+
+  // What heartbeats say from now on.
+  void set_position(std::int64_t step, cluster::Phase phase);
+  void send(cluster::Body body);
+  // Waits until the scheduler has written everything that was reported. Throws like join().
+  void wait_until_recorded(std::int64_t step);
+
+  std::optional<cluster::Stop> stop() const;
+  // The same, but waits for it: a lost peer is noticed before the scheduler has said what became of it.
+  std::optional<cluster::Stop> wait_for_stop(std::chrono::milliseconds timeout) const;
+
+  // The last message, sent before the process exits.
+  void leave(const cluster::Leave& leave);
+
+ private:
+  void run();
+  void handle(const cluster::Message& message);
+  void handle_signals();
+  void end(const cluster::Stop& stop);
+  void check(const std::unique_lock<std::mutex>& lock) const;
+
+  SignalReceiver& signals_;
+  cluster::Link link_;
+  const std::chrono::milliseconds heartbeat_;
+  const std::function<void()> on_stop_;
+  Logger& logger_;
+  std::atomic<std::int64_t> step_{0};
+  std::atomic<cluster::Phase> phase_{cluster::Phase::kStarting};
+  std::atomic<bool> closing_{false};
+
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  Ballot ballot_;
+  std::optional<Membership> membership_;
+  std::optional<std::string> refusal_;
+  std::optional<cluster::Stop> stop_;
+  std::optional<std::string> link_error_;
+  std::int64_t recorded_ = -1;
+  std::thread thread_;
+};
+
+}  // namespace convoy::worker

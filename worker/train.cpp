@@ -1,0 +1,36 @@
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "worker/commands.h"
+#include "worker/placement.h"
+#include "worker/trainer.h"
+
+namespace convoy::worker {
+
+void preflight(const Recipe& recipe) {
+  const std::unique_ptr<Dataset> dataset = open_dataset(recipe.data);
+  make_model(recipe.model, task_of(*dataset, recipe.data));
+}
+
+int train(const TrainCommand& command, Logger& logger) {
+  logger.set_rank(command.place.rank);
+  if (command.place.rank != 0) logger.mute_terminal();
+  bind_to_cores(command.place.local_rank, command.place.local_world, command.recipe.train.threads, logger);
+  std::filesystem::create_directories(command.run_directory + "/logs");
+  Trainer trainer(command, logger);
+  try {
+    trainer.run();
+  } catch (const Error& error) {
+    if (const std::optional<cluster::Stop> stop = trainer.ended_by_scheduler(error)) {
+      trainer.leave(stop->exit_code, "");
+      return stop->exit_code;
+    }
+    logger.write(LogLevel::kError, error.what());
+    trainer.leave(error.code() == ErrorCode::kUsage ? 2 : 1, error.what());
+    throw;
+  }
+  trainer.leave(0, "");
+  return 0;
+}
+
+}  // namespace convoy::worker

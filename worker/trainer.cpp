@@ -1,0 +1,215 @@
+#include "worker/trainer.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cmath>
+
+#include "core/base/durable_file.h"
+#include "core/nn/schedule.h"
+#include "worker/checkpoint.h"
+#include "worker/fingerprint.h"
+
+namespace convoy::worker {
+namespace {
+
+using std::chrono::duration;
+
+double milliseconds_between(std::chrono::steady_clock::time_point from, std::chrono::steady_clock::time_point to) {
+  return duration<double, std::milli>(to - from).count();
+}
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof(name) - 1);
+  return name;
+}
+
+std::int64_t peak_rss_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::chrono::milliseconds from_seconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000.0));
+}
+
+}  // namespace
+
+Trainer::Trainer(const TrainCommand& command, Logger& logger)
+    : command_(command),
+      recipe_(command.recipe),
+      logger_(logger),
+      uuid_(Uuid::random()),
+      dataset_(open_dataset(recipe_.data)),
+      device_(static_cast<int>(recipe_.train.threads)),
+      replica_(recipe_, task_of(*dataset_, recipe_.data), device_),
+      batches_(*dataset_, recipe_.train, device_),
+      reducer_(replica_.layout(), static_cast<std::int32_t>(recipe_.train.logical_shards), command.place.rank,
+               command.place.world),
+      engine_(distributed::make_engine({.kind = recipe_.sync.engine,
+                                        .world = command.place.world,
+                                        .self = uuid_,
+                                        .arena_bytes = reducer_.arena_bytes()})) {
+  reducer_.use_arena(engine_->arena());
+  logger_.add_file(command.run_directory + "/logs/worker-" + uuid_.to_string() + ".log");
+}
+
+void Trainer::join() {
+  reporter_ = std::make_unique<Reporter>(
+      *command_.place.scheduler, uuid_, from_seconds(recipe_.fault.heartbeat_s), command_.signals,
+      [this] { abort_communication(); }, logger_);
+  const Reporter::Membership membership =
+      reporter_->join({.rank = command_.place.rank,
+                       .host = host_name(),
+                       .pid = static_cast<std::int32_t>(getpid()),
+                       .local_socket = engine_->local_socket(),
+                       .fingerprint = fingerprint_of(recipe_, *dataset_, replica_, command_.environment)});
+  ballot_ = membership.ballot;
+  logger_.set_ballot(ballot_.to_string());
+  auto communicator = engine_->connect({.ballot = ballot_,
+                                        .rank = command_.place.rank,
+                                        .members = membership.epoch.members,
+                                        .token = command_.place.scheduler->token,
+                                        .timeout = from_seconds(recipe_.fault.hang_s),
+                                        .stop = stop_meeting_.get_token()});
+  const std::lock_guard lock(communicator_mutex_);
+  communicator_ = std::move(communicator);
+  if (stop_meeting_.stop_requested()) communicator_->abort();
+}
+
+void Trainer::abort_communication() noexcept {
+  stop_meeting_.request_stop();
+  const std::lock_guard lock(communicator_mutex_);
+  if (communicator_) communicator_->abort();
+}
+
+void Trainer::run() {
+  join();
+  if (leads()) write_durably(command_.run_directory + "/recipe.toml", to_toml(recipe_));
+  training_started_ = Clock::now();
+  StepResult result;
+  for (step_ = 1; step_ <= recipe_.train.steps; ++step_) {
+    logger_.set_step(step_);
+    result = run_step(step_);
+    if (step_ == 1) start_to_first_step_s_ = duration<double>(Clock::now() - command_.started).count();
+    report_step(step_, result);
+    const bool last = step_ == recipe_.train.steps;
+    if (!last && recipe_.train.eval_every > 0 && step_ % recipe_.train.eval_every == 0) run_evaluation(step_);
+  }
+  finish(result);
+}
+
+Trainer::StepResult Trainer::run_step(std::int64_t step) {
+  const Clock::time_point start = Clock::now();
+  reporter_->set_position(step, cluster::Phase::kForwardBackward);
+  const Subtree block = reducer_.block();
+  for (std::int32_t shard = block.begin; shard < block.end; ++shard) {
+    const std::int32_t leaf = shard - block.begin;
+    const distributed::LossSums sums = replica_.gradient(
+        {.seed = recipe_.train.seed, .step = step, .shard = shard}, batches_.training(step, shard),
+        [&](std::size_t parameter, std::span<const float> gradient) { reducer_.add(leaf, parameter, gradient); });
+    reducer_.add_sums(leaf, sums);
+  }
+
+  const Clock::time_point computed = Clock::now();
+  reporter_->set_position(step, cluster::Phase::kReducing);
+  const distributed::LossSums total = reducer_.reduce(*communicator_);
+  const Clock::time_point reduced = Clock::now();
+
+  reporter_->set_position(step, cluster::Phase::kUpdating);
+  StepResult result;
+  result.loss = total.loss / total.count;
+  result.lr = learning_rate(recipe_.optimizer, step, recipe_.train.steps);
+  result.grad_norm =
+      std::sqrt(squared_norm(replica_.layout(), replica_.chunk_squares(reducer_.reduced_data()))) / total.count;
+  bool apply = true;
+  check_finite(step, result.loss, result.grad_norm, apply);
+  const double clip = recipe_.optimizer.clip_norm;
+  const double clip_factor = clip > 0.0 && result.grad_norm > clip ? clip / result.grad_norm : 1.0;
+  replica_.update(step, reducer_.reduced_data(),
+                  {.lr = result.lr, .gradient_scale = clip_factor / total.count, .apply = apply});
+  const Clock::time_point end = Clock::now();
+  result.step_ms = milliseconds_between(start, end);
+  result.comm_ms = milliseconds_between(computed, reduced);
+  result.compute_ms = result.step_ms - result.comm_ms;
+  return result;
+}
+
+void Trainer::check_finite(std::int64_t step, double loss, double norm, bool& apply) {
+  if (std::isfinite(loss) && std::isfinite(norm)) return;
+  if (recipe_.train.on_nonfinite == "stop")
+    fail(ErrorCode::kInvalidArgument,
+         "step {}: the loss is {} and the gradient norm {}; lower optimizer.lr, or set train.on_nonfinite = \"skip\"",
+         step, loss, norm);
+  apply = false;
+  if (leads())
+    reporter_->send(cluster::EventReport{
+        .kind = "step_skipped", .step = step, .detail = fmt::format("loss {}, gradient norm {}", loss, norm)});
+}
+
+void Trainer::report_step(std::int64_t step, const StepResult& result) {
+  if (!leads()) return;
+  const std::int64_t tokens = recipe_.train.global_batch * dataset_->tokens_per_sample();
+  reporter_->send(cluster::StepReport{.step = step,
+                                      .loss = result.loss,
+                                      .loss_bits = std::bit_cast<std::uint32_t>(static_cast<float>(result.loss)),
+                                      .lr = result.lr,
+                                      .grad_norm = result.grad_norm,
+                                      .samples = recipe_.train.global_batch,
+                                      .tokens = tokens > 0 ? tokens : -1,
+                                      .step_ms = result.step_ms,
+                                      .compute_ms = result.compute_ms,
+                                      .comm_ms = result.comm_ms,
+                                      .world = command_.place.world});
+}
+
+std::optional<Evaluation> Trainer::run_evaluation(std::int64_t step) {
+  reporter_->set_position(step, cluster::Phase::kEvaluating);
+  const std::optional<Evaluation> evaluation = evaluate(replica_, batches_, *communicator_);
+  if (evaluation && leads())
+    reporter_->send(cluster::EvalReport{.step = step, .loss = evaluation->loss, .accuracy = evaluation->accuracy});
+  return evaluation;
+}
+
+void Trainer::finish(const StepResult& last) {
+  const std::int64_t steps = recipe_.train.steps;
+  const double training_s = duration<double>(Clock::now() - training_started_).count();
+  const std::optional<Evaluation> evaluation = run_evaluation(steps);
+  if (!leads()) return;
+  reporter_->set_position(steps, cluster::Phase::kCheckpointing);
+  write_checkpoint(command_.run_directory, steps, ballot_, recipe_, replica_);
+  const double samples = static_cast<double>(steps * recipe_.train.global_batch);
+  const double tokens = samples * static_cast<double>(dataset_->tokens_per_sample());
+  cluster::FinalReport report{.steps = steps,
+                              .final_loss = last.loss,
+                              .parameters_hash = replica_.parameters_hash(),
+                              .state_hash = replica_.state_hash(steps),
+                              .eval_loss = evaluation ? evaluation->loss : std::nan(""),
+                              .eval_accuracy = std::nullopt,
+                              .samples_per_s = samples / training_s,
+                              .tokens_per_s = std::nullopt,
+                              .wall_s = duration<double>(Clock::now() - command_.started).count(),
+                              .start_to_first_step_s = start_to_first_step_s_,
+                              .world = command_.place.world};
+  if (evaluation) report.eval_accuracy = evaluation->accuracy;
+  if (tokens > 0) report.tokens_per_s = tokens / training_s;
+  reporter_->send(report);
+  reporter_->wait_until_recorded(steps);
+}
+
+std::optional<cluster::Stop> Trainer::ended_by_scheduler(const Error& error) const {
+  if (reporter_ == nullptr) return std::nullopt;
+  if (error.code() != ErrorCode::kPeerLost) return reporter_->stop();
+  return reporter_->wait_for_stop(from_seconds(2.0 * recipe_.fault.suspect_s));
+}
+
+void Trainer::leave(int exit_code, const std::string& reason) {
+  if (reporter_ == nullptr) return;
+  reporter_->set_position(step_, cluster::Phase::kLeaving);
+  reporter_->leave({.exit_code = exit_code, .reason = reason, .step = step_, .peak_rss_bytes = peak_rss_bytes()});
+}
+
+}  // namespace convoy::worker

@@ -1,0 +1,81 @@
+// One worker's training run: joins the membership, then step after step computes its logical shards, reduces, updates
+// and reports.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+
+#include "core/base/error.h"
+#include "core/data/dataset.h"
+#include "core/device/cpu_device.h"
+#include "distributed/engine.h"
+#include "distributed/gradient_reducer.h"
+#include "worker/batches.h"
+#include "worker/commands.h"
+#include "worker/evaluation.h"
+#include "worker/replica.h"
+#include "worker/reporter.h"
+
+namespace convoy::worker {
+
+class Trainer {
+ public:
+  // Opens the data and builds the replica; nothing is sent yet.
+  Trainer(const TrainCommand& command, Logger& logger);
+
+  // Trains to the end. Throws what stopped it.
+  void run();
+  // Whether the scheduler ended the run, so that `error` is a consequence and not a cause.
+  std::optional<cluster::Stop> ended_by_scheduler(const Error& error) const;
+  // The last word to the scheduler.
+  void leave(int exit_code, const std::string& reason);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // What a step came to.
+  struct StepResult {
+    double loss = 0.0;
+    double lr = 0.0;
+    double grad_norm = 0.0;
+    double step_ms = 0.0;
+    double compute_ms = 0.0;
+    double comm_ms = 0.0;
+  };
+
+  void join();
+  StepResult run_step(std::int64_t step);
+  void check_finite(std::int64_t step, double loss, double norm, bool& apply);
+  void report_step(std::int64_t step, const StepResult& result);
+  std::optional<Evaluation> run_evaluation(std::int64_t step);
+  void finish(const StepResult& last);
+  void abort_communication() noexcept;
+  bool leads() const { return command_.place.rank == 0; }
+
+  const TrainCommand& command_;
+  const Recipe& recipe_;
+  Logger& logger_;
+  const Uuid uuid_;
+  std::unique_ptr<Dataset> dataset_;
+  CpuDevice device_;
+  Replica replica_;
+  Batches batches_;
+  distributed::GradientReducer reducer_;
+  std::unique_ptr<distributed::Engine> engine_;
+
+  std::stop_source stop_meeting_;
+  std::mutex communicator_mutex_;  // abort comes from the reporter's thread
+  std::unique_ptr<distributed::Communicator> communicator_;
+  Ballot ballot_;
+  std::unique_ptr<Reporter> reporter_;  // last: its thread uses what stands above
+
+  std::int64_t step_ = 0;  // under way
+  Clock::time_point training_started_;
+  double start_to_first_step_s_ = 0.0;
+};
+
+}  // namespace convoy::worker
