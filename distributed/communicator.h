@@ -22,6 +22,7 @@ enum class ReduceType : std::uint8_t { kF32, kF64 };
 struct TreeLayout {
   std::int32_t leaves = 0;
   std::vector<std::vector<Subtree>> subtrees;
+  bool operator==(const TreeLayout&) const = default;
 };
 
 class Communicator {
@@ -31,11 +32,14 @@ class Communicator {
   std::int32_t size() const { return size_; }
 
   // Sends send[r] to rank r and receives receive[r] from it; sizes of matching blocks must agree.
-  virtual void all_to_all_v(std::span<const std::span<const std::byte>> send, std::span<const std::span<std::byte>> receive) = 0;
-  // Every rank ends up with rank r's `send` in receive[r].
+  virtual void all_to_all_v(std::span<const std::span<const std::byte>> send,
+                            std::span<const std::span<std::byte>> receive) = 0;
+  // Every rank ends up with rank r's `send` in receive[r]. `send` may be receive[rank()].
   virtual void all_gather_v(std::span<const std::byte> send, std::span<const std::span<std::byte>> receive) = 0;
-  // Rank r ends up with the sum (rank order) of everybody's slice r; slices are counts[r] elements, consecutive in send.
-  virtual void reduce_scatter(ReduceType type, const void* send, void* receive, std::span<const std::int64_t> counts) = 0;
+  // Rank r ends up with the sum (rank order) of everybody's slice r; slices are counts[r] elements, consecutive in
+  // send.
+  virtual void reduce_scatter(ReduceType type, const void* send, void* receive,
+                              std::span<const std::int64_t> counts) = 0;
   // In place; the order of summation is the engine's own, the same on every rank.
   virtual void all_reduce(ReduceType type, void* data, std::int64_t count) = 0;
   virtual void broadcast(void* data, std::size_t bytes, std::int32_t root) = 0;
@@ -54,6 +58,8 @@ class Communicator {
 
  protected:
   Communicator(std::int32_t rank, std::int32_t size) : rank_(rank), size_(size) {}
+  // Throws Error(kInvalidArgument) unless the layout is for size() ranks and this one has `partials` subtrees.
+  void check_tree_layout(const TreeLayout& layout, std::size_t partials) const;
 
  private:
   std::int32_t rank_;
