@@ -1,0 +1,93 @@
+#include "distributed/local/segment.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <new>
+#include <utility>
+
+#include "core/base/error.h"
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+namespace convoy::distributed {
+namespace {
+
+constexpr std::size_t kAlignment = 2 << 20;  // of the arena and the whole: huge pages, where the system gives them
+constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
+
+std::size_t round_up(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
+
+}  // namespace
+
+Segment::Segment(const SegmentOptions& options)
+    : staging_offset_(round_up(sizeof(SegmentHeader), 4096)),
+      arena_offset_(round_up(staging_offset_ + round_up(options.staging_bytes, 4096), kAlignment)) {
+  bytes_ = arena_offset_ + round_up(options.arena_bytes, kAlignment);
+  const auto refuse = [this](const char* call, int error) {
+    fail(ErrorCode::kUnavailable, "shared memory of {} MiB for this worker: {}: {}", bytes_ >> 20, call,
+         errno_text(error));
+  };
+  fd_ = UniqueFd(memfd_create("convoy-segment", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd_) refuse("memfd_create", errno);
+  // Allocated now: memory that runs out later would kill whoever touches it.
+  int status = 0;
+  do {
+    status = fallocate(fd_.get(), 0, 0, static_cast<off_t>(bytes_));
+  } while (status != 0 && errno == EINTR);
+  if (status != 0) refuse("fallocate", errno);
+
+  void* const mapped = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
+  if (mapped == MAP_FAILED) refuse("mmap", errno);
+  base_ = static_cast<std::byte*>(mapped);
+  header_ = new (base_) SegmentHeader;
+  // Later mappings can only read, where the kernel knows that seal (Linux 5.1).
+  if (fcntl(fd_.get(), F_ADD_SEALS, kSizeSeals | F_SEAL_FUTURE_WRITE) != 0 &&
+      fcntl(fd_.get(), F_ADD_SEALS, kSizeSeals) != 0) {
+    const int error = errno;
+    munmap(base_, bytes_);
+    refuse("sealing it", error);
+  }
+}
+
+Segment::~Segment() { munmap(base_, bytes_); }
+
+bool Segment::in_arena(const void* data, std::size_t bytes) const {
+  const auto begin = reinterpret_cast<std::uintptr_t>(base_) + arena_offset_;
+  const auto end = reinterpret_cast<std::uintptr_t>(base_) + bytes_;
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  return address >= begin && address <= end && bytes <= end - address;
+}
+
+PeerSegment::PeerSegment(UniqueFd fd) {
+  struct stat status {};
+  const int seals = fcntl(fd.get(), F_GET_SEALS);
+  if (seals < 0 || (seals & kSizeSeals) != kSizeSeals || fstat(fd.get(), &status) != 0 ||
+      static_cast<std::size_t>(status.st_size) < sizeof(SegmentHeader))
+    fail(ErrorCode::kUnavailable, "a peer's shared memory: expected a sealed segment of at least {} bytes",
+         sizeof(SegmentHeader));
+  bytes_ = static_cast<std::size_t>(status.st_size);
+  void* const mapped = mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (mapped == MAP_FAILED)
+    fail(ErrorCode::kUnavailable, "a peer's shared memory of {} MiB: mmap: {}", bytes_ >> 20, errno_text(errno));
+  base_ = static_cast<const std::byte*>(mapped);
+}
+
+PeerSegment::~PeerSegment() {
+  if (base_ != nullptr) munmap(const_cast<std::byte*>(base_), bytes_);
+}
+
+PeerSegment::PeerSegment(PeerSegment&& other) noexcept
+    : base_(std::exchange(other.base_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+
+const std::byte* PeerSegment::at(std::uint64_t offset, std::uint64_t bytes) const {
+  if (offset > bytes_ || bytes > bytes_ - offset)
+    fail(ErrorCode::kInternal, "a peer announced bytes [{}, +{}) of its segment of {}", offset, bytes, bytes_);
+  return base_ + offset;
+}
+
+}  // namespace convoy::distributed

@@ -1,0 +1,52 @@
+// Runs a test body as N ranks of the local engine, each a process of its own.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "distributed/local/local_communicator.h"
+#include "distributed/local/rendezvous.h"
+#include "distributed/local/segment.h"
+
+namespace convoy::distributed::testing {
+
+// One rank's belongings.
+struct RankContext {
+  std::int32_t rank = 0;
+  std::vector<LocalMember> members;
+  Rendezvous& rendezvous;
+  Segment& segment;
+  std::vector<pid_t> pids;  // of the ranks started before this one
+
+  LocalOptions options() {
+    return {.rank = rank,
+            .members = members,
+            .ballot = {1, 1},
+            .token = "the run's token",
+            .segment = segment,
+            .rendezvous = rendezvous,
+            .timeout = std::chrono::seconds(20)};
+  }
+  std::unique_ptr<Communicator> communicator() { return make_local_communicator(options()); }
+};
+
+struct RanksOptions {
+  SegmentOptions segment{.arena_bytes = 4 << 20, .staging_bytes = 64 << 10};
+  std::int32_t killed = -1;  // a rank that is expected to die of SIGKILL
+  std::chrono::seconds deadline{30};
+};
+
+// Runs `body` in `size` processes; a failed expectation or an exception in one of them fails the test. Processes that
+// are not done at the deadline are killed.
+void run_ranks(std::int32_t size, const std::function<void(RankContext&)>& body, const RanksOptions& options = {});
+
+int open_descriptors();
+
+}  // namespace convoy::distributed::testing
