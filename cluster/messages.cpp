@@ -238,8 +238,11 @@ Progress read(const wire::Progress& from) {
 void write(const Notice& from, wire::Envelope& envelope) { envelope.mutable_notice()->set_text(from.text); }
 Notice read(const wire::Notice& from) { return {.text = from.text()}; }
 
-void write(const Recorded& from, wire::Envelope& envelope) { envelope.mutable_recorded()->set_step(from.step); }
-Recorded read(const wire::Recorded& from) { return {.step = from.step()}; }
+void write(const Recorded& from, wire::Envelope& envelope) {
+  envelope.mutable_recorded()->set_step(from.step);
+  envelope.mutable_recorded()->set_final(from.final);
+}
+Recorded read(const wire::Recorded& from) { return {.step = from.step(), .final = from.final()}; }
 
 Body read_body(const wire::Envelope& envelope) {
   switch (envelope.body_case()) {

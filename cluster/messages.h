@@ -162,9 +162,11 @@ struct Notice {
   std::string text;
   bool operator==(const Notice&) const = default;
 };
-// Scheduler → worker: FinalReport and everything before it is on disk; the worker may leave.
+// Scheduler → worker: how far the records are on disk. Rank 0 may leave once `final` is true. The other workers get it
+// too from time to time (whether it can be sent tells the scheduler whether they are still connected).
 struct Recorded {
-  std::int64_t step = 0;  // all reports up to this step
+  std::int64_t step = 0;  // all step reports up to this step
+  bool final = false;     // the FinalReport as well
   bool operator==(const Recorded&) const = default;
 };
 

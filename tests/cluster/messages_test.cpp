@@ -64,7 +64,7 @@ std::vector<Body> every_body() {
                .workers = 2,
                .seconds_left = 60.5},
       Notice{.text = "step 100: held-out loss 2.1"},
-      Recorded{.step = 20},
+      Recorded{.step = 20, .final = true},
   };
 }
 

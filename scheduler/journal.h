@@ -1,0 +1,59 @@
+// The scheduler's memory: what it decided, on disk before anybody is told. One segment (journal/term-N) a term, that is
+// a start of a scheduler; a segment is never written by two.
+//
+// A record is a header (length of the payload, schema version, XXH3 of both and the payload) and a payload of JSON.
+// A segment ends at its first record that is not whole: a kill or power cut tears at most the last one, and that one
+// was never announced.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "cluster/messages.h"
+#include "core/base/ballot.h"
+#include "core/base/uuid.h"
+
+namespace convoy::scheduler {
+
+inline constexpr std::uint32_t kJournalSchemaVersion = 1;
+
+struct TermRecord {
+  std::uint64_t term = 0;
+  Uuid scheduler;
+  bool operator==(const TermRecord&) const = default;
+};
+struct EpochRecord {
+  Ballot ballot;
+  cluster::Epoch epoch;
+  bool operator==(const EpochRecord&) const = default;
+};
+using JournalRecord = std::variant<TermRecord, EpochRecord>;
+
+class Journal {
+ public:
+  // Starts the term after the largest one in `directory` (created if need be) and records it.
+  // Throws Error(kUnavailable), as append() does.
+  Journal(const std::string& directory, const Uuid& scheduler);
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+
+  std::uint64_t term() const { return term_; }
+  // Returns once the record is on disk.
+  void append(const JournalRecord& record);
+
+ private:
+  void create_segment(const std::string& directory);
+
+  std::uint64_t term_ = 0;
+  std::string path_;
+  int descriptor_ = -1;
+};
+
+// The whole records of a segment, in order. Throws Error(kUnavailable) when it cannot be read, Error(kDataLoss) for
+// one of another schema version.
+std::vector<JournalRecord> read_journal_segment(const std::string& path);
+
+}  // namespace convoy::scheduler

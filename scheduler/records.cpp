@@ -1,0 +1,132 @@
+#include "scheduler/records.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/base/durable_file.h"
+#include "core/base/error.h"
+
+namespace convoy::scheduler {
+
+namespace {
+
+// One JSON object, fields in the order they are added. Numbers that JSON cannot say (NaN, ∞) become null.
+class JsonObject {
+ public:
+  // `separator` stands between fields: ", " for a line, ",\n  " for a page.
+  explicit JsonObject(std::string separator) : separator_(std::move(separator)) {}
+
+  JsonObject& text(std::string_view name, std::string_view value) {
+    // Bytes that are no UTF-8 (paths, messages of the system) are replaced, not refused.
+    return raw(name, nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
+  JsonObject& integer(std::string_view name, std::int64_t value) { return raw(name, fmt::format("{}", value)); }
+  // The shortest text that reads back to the same value.
+  JsonObject& number(std::string_view name, double value) {
+    return raw(name, std::isfinite(value) ? fmt::format("{}", value) : "null");
+  }
+  JsonObject& exact(std::string_view name, double value) {
+    return raw(name, std::isfinite(value) ? fmt::format("{:.17g}", value) : "null");
+  }
+  JsonObject& raw(std::string_view name, std::string_view value) {
+    if (!fields_.empty()) fields_ += separator_;
+    fields_ += fmt::format("\"{}\": {}", name, value);
+    return *this;
+  }
+  const std::string& fields() const { return fields_; }
+  std::string line() const { return fmt::format("{{{}}}", fields_); }
+
+ private:
+  std::string separator_;
+  std::string fields_;
+};
+
+}  // namespace
+
+LineFile::LineFile(std::string path)
+    : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
+  if (descriptor_ < 0) fail(ErrorCode::kUnavailable, "cannot open {}: {}", path_, errno_text(errno));
+}
+
+LineFile::~LineFile() { ::close(descriptor_); }
+
+void LineFile::append(std::string_view line) {
+  const std::string whole = fmt::format("{}\n", line);
+  ssize_t written = -1;
+  do {
+    written = ::write(descriptor_, whole.data(), whole.size());
+  } while (written < 0 && errno == EINTR);
+  if (written < 0) fail(ErrorCode::kUnavailable, "cannot write {}: {}", path_, errno_text(errno));
+  if (static_cast<std::size_t>(written) != whole.size()) {
+    fail(ErrorCode::kUnavailable, "cannot write {}: the disk is full", path_);
+  }
+}
+
+void LineFile::sync() {
+  if (::fdatasync(descriptor_) != 0) fail(ErrorCode::kUnavailable, "cannot flush {}: {}", path_, errno_text(errno));
+}
+
+Records::Records(const std::string& run_directory, std::int64_t resume_step)
+    : run_directory_(run_directory),
+      metrics_(run_directory + "/metrics.jsonl"),
+      events_(run_directory + "/events.jsonl"),
+      recorded_step_(resume_step) {}
+
+void Records::event(const Event& event, double time) {
+  JsonObject json(", ");
+  json.raw("time", fmt::format("{:.6f}", time)).text("kind", event.kind);
+  event.worker ? json.text("worker", event.worker->to_string()) : json.raw("worker", "null");
+  event.rank >= 0 ? json.integer("rank", event.rank) : json.raw("rank", "null");
+  json.text("ballot", event.ballot.to_string()).integer("step", event.step).text("detail", event.detail);
+  events_.append(json.line());
+}
+
+bool Records::step(const cluster::StepReport& report, const Ballot& ballot) {
+  if (report.step <= recorded_step_ || ahead_.contains(report.step)) return false;
+  JsonObject json(", ");
+  json.integer("step", report.step)
+      .exact("loss", report.loss)
+      .text("loss_bits", fmt::format("{:08x}", report.loss_bits))
+      .number("lr", report.lr)
+      .number("grad_norm", report.grad_norm)
+      .integer("samples", report.samples);
+  if (report.tokens >= 0) json.integer("tokens", report.tokens);
+  json.number("step_ms", report.step_ms)
+      .number("compute_ms", report.compute_ms)
+      .number("comm_ms", report.comm_ms)
+      .integer("world", report.world)
+      .text("ballot", ballot.to_string());
+  metrics_.append(json.line());
+
+  ahead_.insert(report.step);
+  while (!ahead_.empty() && *ahead_.begin() == recorded_step_ + 1) {
+    ahead_.erase(ahead_.begin());
+    ++recorded_step_;
+  }
+  return true;
+}
+
+void Records::final(const cluster::FinalReport& report, std::optional<std::int64_t> peak_rss_bytes) {
+  metrics_.sync();
+  events_.sync();
+  JsonObject json(",\n  ");
+  json.integer("steps", report.steps)
+      .exact("final_loss", report.final_loss)
+      .text("parameters_hash", report.parameters_hash)
+      .text("state_hash", report.state_hash)
+      .exact("eval_loss", report.eval_loss);
+  if (report.eval_accuracy) json.number("eval_accuracy", *report.eval_accuracy);
+  json.number("samples_per_s", report.samples_per_s);
+  if (report.tokens_per_s) json.number("tokens_per_s", *report.tokens_per_s);
+  json.number("wall_s", report.wall_s).number("start_to_first_step_s", report.start_to_first_step_s);
+  peak_rss_bytes ? json.integer("peak_rss_bytes", *peak_rss_bytes) : json.raw("peak_rss_bytes", "null");
+  json.integer("world", report.world);
+  write_durably(run_directory_ + "/final.json", fmt::format("{{\n  {}\n}}\n", json.fields()));
+}
+
+}  // namespace convoy::scheduler

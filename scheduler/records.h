@@ -1,0 +1,67 @@
+// What a run leaves in its directory about itself: metrics.jsonl, events.jsonl, final.json. Only the scheduler writes
+// them. The fields and their order are fixed; users' tools count on them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "cluster/messages.h"
+#include "core/base/ballot.h"
+#include "core/base/uuid.h"
+
+namespace convoy::scheduler {
+
+// A line of events.jsonl.
+struct Event {
+  std::string kind;            // "worker_joined", "worker_lost", "epoch", …
+  std::optional<Uuid> worker;  // whom it is about, if it is about one
+  std::int32_t rank = -1;      // -1: none
+  Ballot ballot;
+  std::int64_t step = 0;
+  std::string detail;
+  bool operator==(const Event&) const = default;
+};
+
+// A file to which whole lines are appended, each by one write(2), so that being killed tears none.
+class LineFile {
+ public:
+  explicit LineFile(std::string path);  // throws Error(kUnavailable), as the others do
+  ~LineFile();
+  LineFile(const LineFile&) = delete;
+  LineFile& operator=(const LineFile&) = delete;
+
+  void append(std::string_view line);  // without its newline
+  void sync();                         // returns once everything is on disk
+
+ private:
+  std::string path_;
+  int descriptor_;
+};
+
+// Every function throws Error(kUnavailable) that names the file it cannot write.
+class Records {
+ public:
+  // Appends to what stands in `run_directory`, which exists. `resume_step`: the steps that are recorded already.
+  Records(const std::string& run_directory, std::int64_t resume_step);
+
+  // `time`: seconds since the epoch.
+  void event(const Event& event, double time);
+  // A step is recorded once: false for one that was there before.
+  bool step(const cluster::StepReport& report, const Ballot& ballot);
+  // Every step up to this one is recorded.
+  std::int64_t recorded_step() const { return recorded_step_; }
+  // Replaces final.json, after everything before it is on disk. `peak_rss_bytes`: the largest worker's, once known.
+  void final(const cluster::FinalReport& report, std::optional<std::int64_t> peak_rss_bytes);
+
+ private:
+  std::string run_directory_;
+  LineFile metrics_;
+  LineFile events_;
+  std::int64_t recorded_step_;
+  std::set<std::int64_t> ahead_;  // steps recorded beyond a gap after recorded_step_
+};
+
+}  // namespace convoy::scheduler

@@ -1,0 +1,247 @@
+#include "scheduler/scheduler.h"
+
+#include <algorithm>
+#include <chrono>
+#include <mutex>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "core/base/error.h"
+#include "scheduler/journal.h"
+#include "scheduler/records.h"
+#include "scheduler/speed.h"
+
+namespace convoy::scheduler {
+
+namespace {
+
+using namespace cluster;
+using namespace std::chrono_literals;
+
+constexpr auto kTick = 100ms;
+constexpr auto kLongestBatch = 200ms;      // of messages, before time gets its turn
+constexpr auto kProgressInterval = 200ms;  // at least, between two progress messages
+constexpr auto kProbeInterval = 250ms;     // between looks at who is still connected
+constexpr auto kLinger = 1000ms;           // for the last messages to go out
+
+Time steady_now() { return std::chrono::steady_clock::now(); }
+
+double wall_clock_s() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+struct Scheduler::Impl {
+  Impl(SchedulerOptions scheduler_options, Logger& run_logger)
+      : options(std::move(scheduler_options)),
+        logger(run_logger),
+        self(Uuid::random()),
+        hub(options.listen, options.token, self),
+        journal(options.run_directory + "/journal", self),
+        records(options.run_directory, 0),
+        membership(journal.term(), options.world, options.limits, steady_now()) {}
+
+  int run() {
+    logger.info("scheduler of term {} waits for {} worker{} at {}", journal.term(), options.world,
+                options.world == 1 ? "" : "s", hub.credentials().address);
+    while (!membership.outcome()) {
+      serve_messages();
+      if (auto reason = take_stop_request()) perform(membership.on_stop_request(1, *reason, steady_now()));
+      perform(membership.on_tick(steady_now()));
+      acknowledge();
+      probe();
+      show_progress(false);
+    }
+    // Once more, now that every worker's Leave has told how much memory it took.
+    if (final_report) record([&] { records.final(*final_report, peak_rss_bytes); });
+    if (hub.dropped() > 0) logger.warning("{} malformed messages were dropped", hub.dropped());
+    hub.close(kLinger);
+    outcome = *membership.outcome();
+    if (record_failure && outcome.exit_code == 0) outcome = {.exit_code = 1, .reason = *record_failure};
+    return outcome.exit_code;
+  }
+
+  void serve_messages() {
+    auto message = hub.receive(kTick);
+    const Time batch_end = steady_now() + kLongestBatch;
+    while (message) {
+      serve(*message);
+      if (steady_now() > batch_end) return;
+      message = hub.receive(0ms);
+    }
+  }
+
+  void serve(const Message& message) {
+    perform(membership.on_message(message, steady_now()));
+    std::visit(
+        [&](const auto& body) {
+          using Kind = std::decay_t<decltype(body)>;
+          if constexpr (std::is_same_v<Kind, EventReport>) {
+            record_event(message, body.kind, body.step, body.detail);
+          } else if constexpr (std::is_same_v<Kind, Leave>) {
+            peak_rss_bytes = std::max(peak_rss_bytes.value_or(0), body.peak_rss_bytes);
+          } else if constexpr (std::is_same_v<Kind, StepReport> || std::is_same_v<Kind, EvalReport> ||
+                               std::is_same_v<Kind, FinalReport>) {
+            if (membership.may_report(message)) take_report(message, body);
+          }
+        },
+        message.body);
+  }
+
+  void take_report(const Message& message, const StepReport& report) {
+    bool added = false;
+    record([&] { added = records.step(report, message.ballot); });
+    reporter = message.sender;
+    if (!added) return;
+    speed.add(report, steady_now());
+    progress_is_new = true;
+  }
+
+  void take_report(const Message& message, const EvalReport& report) {
+    const std::string result =
+        fmt::format("held-out loss {:.4f}{}", report.loss,
+                    report.accuracy ? fmt::format(", accuracy {:.2f} %", 100 * *report.accuracy) : "");
+    record_event(message, "eval", report.step, result);
+    notify(fmt::format("step {}: {}", report.step, result));
+  }
+
+  void take_report(const Message& message, const FinalReport& report) {
+    record([&] {
+      records.final(report, std::nullopt);
+      final_report = report;
+    });
+    show_progress(true);
+    if (final_report) send(message.sender, Recorded{.step = records.recorded_step(), .final = true});
+  }
+
+  void record_event(const Message& message, const std::string& kind, std::int64_t step, const std::string& detail) {
+    const auto rank = membership.rank_of(message.sender);
+    perform({Event{.kind = kind,
+                   .worker = rank ? std::optional(message.sender) : std::nullopt,
+                   .rank = rank.value_or(-1),
+                   .ballot = membership.ballot(),
+                   .step = step,
+                   .detail = detail}});
+  }
+
+  void perform(const Actions& actions) {
+    for (const Action& action : actions) std::visit([this](const auto& value) { perform(value); }, action);
+  }
+  void perform(const JournalEpoch& action) {
+    logger.set_ballot(action.ballot.to_string());
+    record([&] { journal.append(EpochRecord{.ballot = action.ballot, .epoch = action.epoch}); });
+  }
+  void perform(const Send& action) {
+    // What the journal does not hold is not announced; the Stop that its failure caused is under way instead.
+    if (record_failure && std::holds_alternative<Epoch>(action.body)) return;
+    send(action.to, action.body);
+  }
+  void perform(const Event& event) {
+    if (event.kind == "run_stopped") {
+      logger.error("{}", event.detail);
+    } else {
+      logger.info("{}{}: {}", event.kind, event.rank >= 0 ? fmt::format(" (rank {})", event.rank) : "", event.detail);
+    }
+    record([&] { records.event(event, wall_clock_s()); });
+  }
+
+  // Writes something down. A run whose records cannot be kept is stopped, once; nothing is recorded any more.
+  template <typename Write>
+  void record(Write write) {
+    if (record_failure) return;
+    try {
+      write();
+    } catch (const Error& error) {
+      record_failure = error.what();
+      logger.error("{}", error.what());
+      perform(membership.on_stop_request(1, error.what(), steady_now()));
+    }
+  }
+
+  // True unless the connection is closed.
+  bool send(const Uuid& to, const Body& body) { return hub.send(to, membership.ballot(), body); }
+
+  void acknowledge() {
+    if (!reporter || records.recorded_step() == acknowledged_step) return;
+    acknowledged_step = records.recorded_step();
+    send(*reporter, Recorded{.step = acknowledged_step, .final = final_report.has_value()});
+  }
+
+  // A worker whose connection is closed is gone, whatever became of its process.
+  void probe() {
+    const Time now = steady_now();
+    if (membership.gathering() || now < next_probe) return;
+    next_probe = now + kProbeInterval;
+    const Recorded recorded{.step = records.recorded_step(), .final = final_report.has_value()};
+    for (const Uuid& worker : membership.workers()) {
+      if (!send(worker, recorded)) perform(membership.on_closed(worker, now));
+    }
+  }
+
+  void show_progress(bool at_once) {
+    const Time now = steady_now();
+    if (!progress_is_new || (!at_once && now < next_progress)) return;
+    progress_is_new = false;
+    next_progress = now + kProgressInterval;
+    const auto workers = static_cast<std::int32_t>(membership.workers().size());
+    const Progress progress = speed.progress(options.steps, workers);
+    logger.set_step(progress.step);
+    if (options.on_progress) options.on_progress(progress);
+    for (const Uuid& agent : membership.agents()) send(agent, progress);
+  }
+
+  void notify(const std::string& text) {
+    if (options.on_notice) options.on_notice(text);
+    for (const Uuid& agent : membership.agents()) send(agent, Notice{.text = text});
+  }
+
+  std::optional<std::string> take_stop_request() {
+    const std::lock_guard lock(stop_mutex);
+    return std::exchange(stop_requested, std::nullopt);
+  }
+
+  const SchedulerOptions options;
+  Logger& logger;
+  const Uuid self;
+  Hub hub;
+  Journal journal;
+  Records records;
+  Membership membership;
+  Speed speed;
+
+  std::optional<Uuid> reporter;  // who sends the step reports
+  std::int64_t acknowledged_step = 0;
+  std::optional<FinalReport> final_report;  // once it is on disk
+  std::optional<std::int64_t> peak_rss_bytes;
+  std::optional<std::string> record_failure;  // why nothing is recorded any more
+  bool progress_is_new = false;
+  Time next_progress;
+  Time next_probe;
+  Outcome outcome;  // once run() has returned
+
+  std::mutex stop_mutex;
+  std::optional<std::string> stop_requested;  // guarded by stop_mutex
+};
+
+Scheduler::Scheduler(SchedulerOptions options, Logger& logger)
+    : impl_(std::make_unique<Impl>(std::move(options), logger)) {}
+
+Scheduler::~Scheduler() = default;
+
+const Credentials& Scheduler::credentials() const { return impl_->hub.credentials(); }
+
+int Scheduler::run() { return impl_->run(); }
+
+const std::string& Scheduler::reason() const { return impl_->outcome.reason; }
+
+void Scheduler::request_stop(std::string reason) {
+  {
+    const std::lock_guard lock(impl_->stop_mutex);
+    impl_->stop_requested = std::move(reason);
+  }
+  impl_->hub.wake();
+}
+
+}  // namespace convoy::scheduler

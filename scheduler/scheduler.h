@@ -1,0 +1,54 @@
+// The scheduler of a run: listens for workers and agents, lets Membership decide, keeps the records. It is never on a
+// step's path. `convoy scheduler` runs one as a process; a run of one has it in a thread of its worker.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cluster/link.h"
+#include "cluster/messages.h"
+#include "core/base/log.h"
+#include "scheduler/membership.h"
+
+namespace convoy::scheduler {
+
+struct SchedulerOptions {
+  std::string run_directory;  // exists
+  std::string listen = "tcp://127.0.0.1:0";
+  std::string token;  // cluster::make_token()
+  std::int32_t world = 1;
+  std::int64_t steps = 0;  // of the whole run, for the progress line
+  Limits limits;
+  // Called by run()'s thread, beside the messages to agents; may be empty.
+  std::function<void(const cluster::Progress&)> on_progress;
+  std::function<void(const std::string&)> on_notice;
+};
+
+class Scheduler {
+ public:
+  // Starts a term in the run's journal and listens. Throws Error(kUnavailable) for files and sockets that cannot be
+  // had, Error(kInvalidArgument) for a malformed token. `logger` outlives it.
+  Scheduler(SchedulerOptions options, Logger& logger);
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  const cluster::Credentials& credentials() const;
+
+  // Serves until the run has ended. Returns the run's exit code.
+  int run();
+  // Why the run ended, empty when it was complete. Once run() has returned.
+  const std::string& reason() const;
+
+  // Asks every worker to finish its step and leave; run() returns once they have. `reason` is one line ("stopped by
+  // SIGINT"). From any thread.
+  void request_stop(std::string reason);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace convoy::scheduler
