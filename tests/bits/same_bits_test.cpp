@@ -1,0 +1,117 @@
+// Trains the project's own recipes with different numbers of workers and bucket sizes, and compares every bit.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/support/launched_run.h"
+#include "tests/support/small_data.h"
+
+namespace convoy {
+namespace {
+
+using testing_support::LaunchedRun;
+
+// What must not depend on the number of workers.
+struct Outcome {
+  std::vector<std::string> loss_bits;
+  std::string parameters_hash;
+  std::string state_hash;
+  double eval_loss = 0.0;
+  std::int32_t world = 0;
+};
+
+struct Setup {
+  std::string recipe;                  // in recipes/
+  std::vector<std::string> overrides;  // besides steps and data
+};
+
+constexpr int kSteps = 20;
+
+Outcome outcome_of(const std::filesystem::path& run) {
+  Outcome outcome;
+  std::ifstream metrics(run / "metrics.jsonl");
+  for (std::string line; std::getline(metrics, line);)
+    outcome.loss_bits.push_back(nlohmann::json::parse(line).at("loss_bits"));
+  const auto final_report = nlohmann::json::parse(std::ifstream(run / "final.json"));
+  outcome.parameters_hash = final_report.at("parameters_hash");
+  outcome.state_hash = final_report.at("state_hash");
+  outcome.eval_loss = final_report.at("eval_loss");
+  outcome.world = final_report.at("world");
+  return outcome;
+}
+
+// workers = 0: `convoy train` without a launcher.
+Outcome train(const Setup& setup, int workers) {
+  LaunchedRun run("bits");
+  testing_support::write_text(run.folder() / "text.txt", 40'000);
+  testing_support::write_digits(run.folder() / "digits", 600);
+  const std::string data = setup.recipe.starts_with("mnist") ? "digits" : "text.txt";
+  std::vector<std::string> command = {CONVOY_PROGRAM};
+  if (workers > 0) command.insert(command.end(), {"launch", "-n", std::to_string(workers), "--run", "run", "--"});
+  command.insert(command.end(), {"train", fmt::format("{}/recipes/{}", CONVOY_SOURCE_DIR, setup.recipe)});
+  if (workers == 0) command.insert(command.end(), {"--run", "run"});
+  command.insert(command.end(), {fmt::format("train.steps={}", kSteps), fmt::format("data.path={}", data),
+                                 "optimizer.warmup_steps=5", "train.eval_every=10"});
+  command.insert(command.end(), setup.overrides.begin(), setup.overrides.end());
+  run.start(command);
+  const auto exit = run.wait_exit(std::chrono::seconds(120));
+  EXPECT_TRUE(exit && exit->success()) << run.output() << run.errors();
+  if (!exit || !exit->success()) return {};
+  return outcome_of(run.folder() / "run");
+}
+
+void expect_same_bits(const Setup& setup, const Outcome& reference, int workers) {
+  const Outcome outcome = train(setup, workers);
+  EXPECT_EQ(outcome.loss_bits, reference.loss_bits);
+  EXPECT_EQ(outcome.parameters_hash, reference.parameters_hash);
+  EXPECT_EQ(outcome.state_hash, reference.state_hash);
+  EXPECT_EQ(outcome.eval_loss, reference.eval_loss);
+  EXPECT_EQ(outcome.world, std::max(workers, 1));
+}
+
+class SameBitsTest : public ::testing::TestWithParam<std::string> {};
+
+// Logical shards: 8, so that three workers own uneven blocks (3, 3, 2).
+TEST_P(SameBitsTest, AnyNumberOfWorkersAndBuckets) {
+  const std::string one_bucket = "sync.bucket_mib=1024";
+  const std::string many_buckets = "sync.bucket_mib=0.05";
+  const std::string one_group = "optimizer.weight_decay=0";
+  const Outcome reference = train({GetParam(), {one_group, one_bucket}}, 0);
+  ASSERT_EQ(reference.loss_bits.size(), kSteps);
+  EXPECT_EQ(std::set(reference.loss_bits.begin(), reference.loss_bits.end()).size(), kSteps) << "nothing was learnt";
+  for (const int workers : {1, 2, 3, 4}) {
+    for (const std::string& buckets : {one_bucket, many_buckets}) {
+      SCOPED_TRACE(fmt::format("{} workers, {}", workers, buckets));
+      expect_same_bits({GetParam(), {one_group, buckets}}, reference, workers);
+    }
+  }
+}
+
+// Two parameter groups, dropout, and the default bucket size.
+TEST_P(SameBitsTest, WithWeightDecayAndDropout) {
+  const Setup setup{GetParam(), {"optimizer.weight_decay=0.1", "model.dropout=0.1"}};
+  const Outcome reference = train(setup, 0);
+  for (const int workers : {2, 3}) {
+    SCOPED_TRACE(fmt::format("{} workers", workers));
+    expect_same_bits(setup, reference, workers);
+  }
+}
+
+TEST_P(SameBitsTest, AnotherSeedGivesOtherBits) {
+  const Outcome reference = train({GetParam(), {}}, 1);
+  const Outcome other = train({GetParam(), {"train.seed=4242"}}, 1);
+  EXPECT_NE(other.loss_bits, reference.loss_bits);
+  EXPECT_NE(other.parameters_hash, reference.parameters_hash);
+}
+
+INSTANTIATE_TEST_SUITE_P(Recipes, SameBitsTest, ::testing::Values("mnist-mlp.toml", "gpt-tiny.toml"),
+                         [](const auto& info) { return info.param.starts_with("mnist") ? "Mlp" : "Gpt"; });
+
+}  // namespace
+}  // namespace convoy
