@@ -20,10 +20,10 @@
 namespace convoy::launcher {
 
 struct SpawnOptions {
-  std::string program;                   // path of the executable
-  std::vector<std::string> arguments;    // without the program's own name
-  std::vector<std::string> environment;  // "NAME=value"; all there is
-  std::vector<int> inherited;            // descriptors the child keeps, under the same numbers; it gets no others
+  std::string program;                     // path of the executable
+  std::vector<std::string> arguments{};    // without the program's own name
+  std::vector<std::string> environment{};  // "NAME=value"; all there is
+  std::vector<int> inherited{};            // descriptors the child keeps, under the same numbers; it gets no others
 };
 
 class Process {
