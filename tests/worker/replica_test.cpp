@@ -1,0 +1,71 @@
+#include "worker/replica.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "tests/worker/small_run.h"
+
+namespace convoy::worker {
+namespace {
+
+std::vector<std::vector<float>> gradients_of(Replica& replica, const StepKey& key, const Batch& batch) {
+  std::vector<std::vector<float>> gradients(replica.layout().parameters().size());
+  replica.gradient(key, batch, [&](std::size_t i, std::span<const float> gradient) {
+    EXPECT_TRUE(gradients[i].empty()) << "handed over twice";
+    gradients[i].assign(gradient.begin(), gradient.end());
+  });
+  return gradients;
+}
+
+TEST(ReplicaTest, HandsOverEveryParameterOnceWithItsSize) {
+  for (const char* kind : {"text", "mnist"}) {
+    const SmallRun run(kind);
+    const auto replica = run.replica();
+    const auto gradients = gradients_of(*replica, {}, run.batches().training(1, 0));
+    for (std::size_t i = 0; i < gradients.size(); ++i)
+      EXPECT_EQ(static_cast<std::int64_t>(gradients[i].size()), replica->layout().parameters()[i].elements);
+  }
+}
+
+TEST(ReplicaTest, GradientWritesNothing) {
+  const SmallRun run("text");
+  const auto replica = run.replica();
+  const std::string before = replica->state_hash(0);
+  const auto first = gradients_of(*replica, {}, run.batches().training(1, 0));
+  EXPECT_EQ(replica->state_hash(0), before);
+  EXPECT_EQ(gradients_of(*replica, {}, run.batches().training(1, 0)), first) << "it can be redone";
+}
+
+TEST(ReplicaTest, UpdateChangesStateUnlessToldNotTo) {
+  const SmallRun run("mnist");
+  const auto replica = run.replica();
+  const std::string before = replica->state_hash(0);
+  std::vector<float> reduced(static_cast<std::size_t>(replica->layout().elements()) + 16, 1.0F);
+  float* aligned = reduced.data() + (64 - reinterpret_cast<std::uintptr_t>(reduced.data()) % 64) % 64 / sizeof(float);
+  replica->update(1, aligned, {.lr = 1e-3, .gradient_scale = 1.0, .apply = false});
+  EXPECT_EQ(replica->state_hash(0), before);
+  replica->update(1, aligned, {.lr = 1e-3, .gradient_scale = 1.0, .apply = true});
+  EXPECT_NE(replica->state_hash(0), before);
+  EXPECT_NE(replica->state_hash(1), replica->state_hash(2)) << "counters are state too";
+}
+
+TEST(ReplicaTest, WithoutWeightDecayThereIsOneGroup) {
+  SmallRun run("mnist");
+  run.recipe.sync.bucket_mib = 100.0;
+  EXPECT_EQ(run.replica()->layout().buckets().size(), 1U);
+  run.recipe.optimizer.weight_decay = 0.1;
+  EXPECT_EQ(run.replica()->layout().buckets().size(), 2U);
+}
+
+TEST(ReplicaTest, ThreadsDoNotChangeTheGradient) {
+  for (const char* kind : {"text", "mnist"}) {
+    SmallRun run(kind);
+    const auto one = gradients_of(*run.replica(), {}, run.batches().training(1, 0));
+    run.device = std::make_unique<CpuDevice>(2);
+    EXPECT_EQ(gradients_of(*run.replica(), {}, run.batches().training(1, 0)), one);
+  }
+}
+
+}  // namespace
+}  // namespace convoy::worker
