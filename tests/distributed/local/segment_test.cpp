@@ -1,0 +1,80 @@
+#include "distributed/local/segment.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "core/base/error.h"
+
+namespace convoy::distributed {
+namespace {
+
+PeerSegment peer_of(Segment& segment) { return PeerSegment(UniqueFd(dup(segment.fd()))); }
+
+TEST(SegmentTest, PeersReadWhatTheOwnerWrites) {
+  Segment segment({.arena_bytes = 1 << 20});
+  const PeerSegment peer = peer_of(segment);
+  std::memcpy(segment.arena().data() + 100, "gradients", 10);
+  EXPECT_STREQ(reinterpret_cast<const char*>(peer.at(segment.offset_of(segment.arena().data() + 100), 10)),
+               "gradients");
+  segment.header().sequence.store(42);
+  EXPECT_EQ(peer.header().sequence.load(), 42U);
+}
+
+TEST(SegmentTest, APeersMappingOutlivesTheOwner) {
+  std::uint64_t offset = 0;
+  auto segment = std::make_unique<Segment>(SegmentOptions{.arena_bytes = 1 << 20});
+  offset = segment->offset_of(segment->arena().data());
+  segment->arena()[0] = std::byte{7};
+  const PeerSegment peer = peer_of(*segment);
+  segment.reset();
+  EXPECT_EQ(*peer.at(offset, 1), std::byte{7});
+}
+
+TEST(SegmentTest, PeersCanNeitherWriteNorResizeIt) {
+  Segment segment({.arena_bytes = 1 << 20});
+  EXPECT_EQ(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, segment.fd(), 0), MAP_FAILED);
+  EXPECT_NE(ftruncate(segment.fd(), 4096), 0);
+}
+
+TEST(SegmentTest, TheArenaHoldsWhatWasAskedForAndKnowsItsOwn) {
+  Segment segment({.arena_bytes = 3'000'000, .staging_bytes = 10'000});
+  EXPECT_GE(segment.arena().size(), 3'000'000U);
+  EXPECT_GE(segment.staging().size(), 10'000U);
+  std::byte* const begin = segment.arena().data();
+  const std::size_t bytes = segment.arena().size();
+  EXPECT_TRUE(segment.in_arena(begin, bytes));
+  EXPECT_TRUE(segment.in_arena(begin + bytes, 0));
+  EXPECT_FALSE(segment.in_arena(begin + 1, bytes));
+  EXPECT_FALSE(segment.in_arena(segment.staging().data(), 1));
+  EXPECT_FALSE(segment.in_arena(&segment, 1));
+}
+
+TEST(SegmentTest, WhatLiesOutsideASegmentIsNotRead) {
+  Segment segment({});
+  const PeerSegment peer = peer_of(segment);
+  EXPECT_THROW(peer.at(1ULL << 40, 1), Error);
+  EXPECT_THROW(peer.at(0, 1ULL << 40), Error);
+  EXPECT_THROW(peer.at(~0ULL, 2), Error);
+}
+
+TEST(SegmentTest, MoreMemoryThanThereIsIsRefusedInOneLine) {
+  try {
+    Segment segment({.arena_bytes = 1ULL << 50});
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+    EXPECT_NE(std::string_view(error.what()).find("MiB"), std::string_view::npos) << error.what();
+  }
+}
+
+TEST(SegmentTest, AnUnsealedDescriptorIsNoSegment) {
+  UniqueFd fd(memfd_create("stranger", MFD_CLOEXEC));
+  ASSERT_EQ(ftruncate(fd.get(), 1 << 20), 0);
+  EXPECT_THROW(PeerSegment peer(std::move(fd)), Error);
+}
+
+}  // namespace
+}  // namespace convoy::distributed
