@@ -1,0 +1,167 @@
+#include "core/ops/elementwise_kernels.h"
+
+#include "core/ops/simd.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/elementwise_kernels.cpp"
+// clang-format off
+#include "hwy/foreach_target.h"  // must come first
+#include "core/ops/vector-inl.h"
+// clang-format on
+
+HWY_BEFORE_NAMESPACE();
+namespace convoy {
+namespace HWY_NAMESPACE {
+namespace {
+
+template <typename T, class F>
+HWY_INLINE void map(const T* x, T* y, std::int64_t n, const F& f) {
+  for_vectors<T>(n, [&](auto access, std::int64_t i) HWY_ATTR { access.store(f(access.load(x + i)), y + i); });
+}
+
+// GELU(x) = x·σ(2u) with u = √(2/π)·(x + 0.044715·x³): one exp, and accurate where tanh would cancel.
+constexpr double kTwoSqrtTwoOverPi = 1.5957691216057307117597842397375;
+constexpr double kGeluCubic = 0.044715;
+
+template <typename T, class V>
+HWY_INLINE V gelu_sigmoid(V x, V x_squared) {
+  const Lanes<T> d;
+  const V inner = hn::MulAdd(hn::Set(d, static_cast<T>(kTwoSqrtTwoOverPi * kGeluCubic)), x_squared,
+                             hn::Set(d, static_cast<T>(kTwoSqrtTwoOverPi)));
+  const V one = hn::Set(d, T{1});
+  return hn::Div(one, hn::Add(one, exp_of<T>(hn::Neg(hn::Mul(inner, x)))));
+}
+
+template <typename T>
+void unary(UnaryKind kind, const T* x, T* y, std::int64_t n, double parameter) {
+  using V = hn::Vec<Lanes<T>>;
+  const Lanes<T> d;
+  switch (kind) {
+    case UnaryKind::kNeg:
+      return map(x, y, n, [](V v) HWY_ATTR { return hn::Neg(v); });
+    case UnaryKind::kExp:
+      return map(x, y, n, [](V v) HWY_ATTR { return exp_of<T>(v); });
+    case UnaryKind::kLog:
+      return map(x, y, n, [](V v) HWY_ATTR { return log_of<T>(v); });
+    case UnaryKind::kSqrt:
+      return map(x, y, n, [](V v) HWY_ATTR { return hn::Sqrt(v); });
+    case UnaryKind::kTanh:
+      return map(x, y, n, [d](V v) HWY_ATTR { return hn::Tanh(d, v); });
+    case UnaryKind::kRelu:  // NaN stays
+      return map(x, y, n, [d](V v) HWY_ATTR { return hn::IfThenZeroElse(hn::Le(v, hn::Zero(d)), v); });
+    case UnaryKind::kGelu:
+      return map(x, y, n, [](V v) HWY_ATTR { return hn::Mul(v, gelu_sigmoid<T>(v, hn::Mul(v, v))); });
+    case UnaryKind::kSquare:
+      return map(x, y, n, [](V v) HWY_ATTR { return hn::Mul(v, v); });
+    case UnaryKind::kScale: {
+      const V factor = hn::Set(d, static_cast<T>(parameter));
+      return map(x, y, n, [factor](V v) HWY_ATTR { return hn::Mul(v, factor); });
+    }
+    case UnaryKind::kAddScalar: {
+      const V addend = hn::Set(d, static_cast<T>(parameter));
+      return map(x, y, n, [addend](V v) HWY_ATTR { return hn::Add(v, addend); });
+    }
+  }
+}
+
+template <typename T, class F>
+HWY_INLINE void zip(const T* a, std::int64_t a_step, const T* b, std::int64_t b_step, T* y, std::int64_t n,
+                    const F& f) {
+  if (n == 0) return;
+  const auto first = hn::Set(Lanes<T>(), a[0]);
+  const auto second = hn::Set(Lanes<T>(), b[0]);
+  const auto loop = [&](const auto& load_a, const auto& load_b) HWY_ATTR {
+    for_vectors<T>(
+        n, [&](auto access, std::int64_t i) HWY_ATTR { access.store(f(load_a(access, i), load_b(access, i)), y + i); });
+  };
+  const auto each_a = [a](auto access, std::int64_t i) HWY_ATTR { return access.load(a + i); };
+  const auto each_b = [b](auto access, std::int64_t i) HWY_ATTR { return access.load(b + i); };
+  const auto same_a = [first](auto, std::int64_t) HWY_ATTR { return first; };
+  const auto same_b = [second](auto, std::int64_t) HWY_ATTR { return second; };
+  if (a_step != 0 && b_step != 0) return loop(each_a, each_b);
+  if (a_step != 0) return loop(each_a, same_b);
+  if (b_step != 0) return loop(same_a, each_b);
+  loop(same_a, same_b);
+}
+
+template <typename T, class V>
+HWY_INLINE V gelu_gradient(V x, V dy) {
+  const Lanes<T> d;
+  const V squared = hn::Mul(x, x);
+  const V s = gelu_sigmoid<T>(x, squared);
+  const V slope = hn::MulAdd(hn::Set(d, static_cast<T>(3 * kGeluCubic * kTwoSqrtTwoOverPi)), squared,
+                             hn::Set(d, static_cast<T>(kTwoSqrtTwoOverPi)));
+  const V s_slope = hn::NegMulAdd(s, s, s);
+  return hn::Mul(dy, hn::MulAdd(hn::Mul(x, s_slope), slope, s));
+}
+
+template <typename T>
+void binary(BinaryKind kind, const T* a, std::int64_t a_step, const T* b, std::int64_t b_step, T* y, std::int64_t n) {
+  using V = hn::Vec<Lanes<T>>;
+  const Lanes<T> d;
+  const auto run = [&](const auto& f) HWY_ATTR { zip(a, a_step, b, b_step, y, n, f); };
+  switch (kind) {
+    case BinaryKind::kAdd:
+      return run([](V u, V v) HWY_ATTR { return hn::Add(u, v); });
+    case BinaryKind::kSub:
+      return run([](V u, V v) HWY_ATTR { return hn::Sub(u, v); });
+    case BinaryKind::kMul:
+      return run([](V u, V v) HWY_ATTR { return hn::Mul(u, v); });
+    case BinaryKind::kDiv:
+      return run([](V u, V v) HWY_ATTR { return hn::Div(u, v); });
+    case BinaryKind::kMaximum:  // NaN wins
+      return run([](V u, V v) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Ge(u, v), hn::Ne(u, u)), u, v); });
+    case BinaryKind::kGreaterEqual:
+      return run([d](V u, V v) HWY_ATTR { return hn::IfThenElseZero(hn::Ge(u, v), hn::Set(d, T{1})); });
+    case BinaryKind::kGeluBackward:
+      return run([](V x, V dy) HWY_ATTR { return gelu_gradient<T>(x, dy); });
+    case BinaryKind::kReluBackward:
+      return run([d](V out, V dy) HWY_ATTR { return hn::IfThenZeroElse(hn::Le(out, hn::Zero(d)), dy); });
+  }
+}
+
+void unary_f32(UnaryKind kind, const float* x, float* y, std::int64_t n, double parameter) {
+  unary(kind, x, y, n, parameter);
+}
+void unary_f64(UnaryKind kind, const double* x, double* y, std::int64_t n, double parameter) {
+  unary(kind, x, y, n, parameter);
+}
+void binary_f32(BinaryKind kind, const float* a, std::int64_t a_step, const float* b, std::int64_t b_step, float* y,
+                std::int64_t n) {
+  binary(kind, a, a_step, b, b_step, y, n);
+}
+void binary_f64(BinaryKind kind, const double* a, std::int64_t a_step, const double* b, std::int64_t b_step, double* y,
+                std::int64_t n) {
+  binary(kind, a, a_step, b, b_step, y, n);
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace convoy
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace convoy {
+
+HWY_EXPORT(unary_f32);
+HWY_EXPORT(unary_f64);
+HWY_EXPORT(binary_f32);
+HWY_EXPORT(binary_f64);
+
+void unary_kernel(UnaryKind kind, const float* x, float* y, std::int64_t n, double parameter) {
+  HWY_DYNAMIC_DISPATCH(unary_f32)(kind, x, y, n, parameter);
+}
+void unary_kernel(UnaryKind kind, const double* x, double* y, std::int64_t n, double parameter) {
+  HWY_DYNAMIC_DISPATCH(unary_f64)(kind, x, y, n, parameter);
+}
+void binary_kernel(BinaryKind kind, const float* a, std::int64_t a_step, const float* b, std::int64_t b_step, float* y,
+                   std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(binary_f32)(kind, a, a_step, b, b_step, y, n);
+}
+void binary_kernel(BinaryKind kind, const double* a, std::int64_t a_step, const double* b, std::int64_t b_step,
+                   double* y, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(binary_f64)(kind, a, a_step, b, b_step, y, n);
+}
+
+}  // namespace convoy
+#endif
