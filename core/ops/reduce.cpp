@@ -1,0 +1,282 @@
+#include "core/ops/reduce.h"
+
+#include <cmath>
+#include <vector>
+
+#include "core/graph/apply.h"
+#include "core/graph/registry.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/kernel.h"
+#include "core/ops/reduce_kernels.h"
+#include "core/ops/view.h"
+
+namespace convoy {
+namespace {
+
+std::span<const std::int64_t> span_of(const Shape& shape) {
+  return {shape.begin(), static_cast<std::size_t>(shape.rank())};
+}
+
+// `shape` with the given axes at 1 or left out.
+Shape reduced(const Shape& shape, const Shape& axes, bool keep) {
+  Shape result;
+  for (int i = 0; i < shape.rank(); ++i) {
+    const bool gone = std::find(axes.begin(), axes.end(), i) != axes.end();
+    if (!gone) {
+      result.append(shape[i]);
+    } else if (keep) {
+      result.append(1);
+    }
+  }
+  return result;
+}
+
+// A contiguous tensor as [outer, extent, inner] around one axis (or a run of axes).
+struct Split {
+  std::int64_t outer = 1, extent = 1, inner = 1;
+};
+
+Split split_at(const Shape& shape, int begin, int end) {
+  Split split;
+  for (int i = 0; i < shape.rank(); ++i) (i < begin ? split.outer : i < end ? split.extent : split.inner) *= shape[i];
+  return split;
+}
+
+constexpr std::int64_t kLongBlock = 65536;  // elements of a row that one piece sums
+constexpr std::int64_t kColumns = 64;       // columns that one piece sums
+
+template <typename T>
+void sum_rows(const T* x, const Split& split, T* y, int threads) {
+  const std::int64_t blocks = std::max<std::int64_t>(1, (split.extent + kLongBlock - 1) / kLongBlock);
+  if (blocks == 1) {
+    parallel_for(threads, split.outer, row_grain(split.extent), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        double sum = 0;
+        row_sums_kernel(x + row * split.extent, 1, split.extent, &sum);
+        y[row] = static_cast<T>(sum);
+      }
+    });
+    return;
+  }
+  std::vector<double> sums(static_cast<std::size_t>(split.outer * blocks));
+  parallel_for(threads, split.outer * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t first = i % blocks * kLongBlock;
+      row_sums_kernel(x + i / blocks * split.extent + first, 1, std::min(kLongBlock, split.extent - first),
+                      &sums[static_cast<std::size_t>(i)]);
+    }
+  });
+  for (std::int64_t row = 0; row < split.outer; ++row) {
+    double sum = 0;
+    for (std::int64_t i = 0; i < blocks; ++i) sum += sums[static_cast<std::size_t>(row * blocks + i)];
+    y[row] = static_cast<T>(sum);
+  }
+}
+
+template <typename T>
+void sum_columns(const T* x, const Split& split, T* y, int threads) {
+  const std::int64_t pieces = (split.inner + kColumns - 1) / kColumns;
+  parallel_for(
+      threads, split.outer * pieces, row_grain(split.extent * kColumns), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          const std::int64_t outer = i / pieces;
+          const std::int64_t first = i % pieces * kColumns;
+          column_sums_kernel(x + outer * split.extent * split.inner + first, split.extent,
+                             std::min(kColumns, split.inner - first), split.inner, y + outer * split.inner + first);
+        }
+      });
+}
+
+class Sum final : public Op {
+ public:
+  Sum(const Shape& axes, bool keep) : axes_(axes), keep_(keep) {}
+  std::string_view name() const override { return "sum"; }
+  Traits traits() const override { return {.gradient_reads_inputs = 0, .gradient_reads_outputs = 0}; }
+  void attributes(AttributeVisitor& visitor) const override {
+    visitor.visit("axes", span_of(axes_));
+    visitor.visit("keep", std::int64_t{keep_});
+  }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 1);
+    check_floating(name(), in);
+    return {{in[0].dtype, reduced(in[0].shape, axes_, keep_), in[0].device}};
+  }
+  Tensors vjp(const VjpArgs& args) const override {
+    const Shape& shape = args.inputs[0].shape();
+    return {broadcast_to(reshape(args.gradients[0], reduced(shape, axes_, true)), shape)};
+  }
+  void run_cpu(KernelArgs& args) const override {
+    with_floating(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
+  }
+
+ private:
+  bool is_summed(int axis) const { return std::find(axes_.begin(), axes_.end(), axis) != axes_.end(); }
+
+  // Neighbouring axes are summed together, the last such run first.
+  template <typename T>
+  void run(KernelArgs& args) const {
+    Tensor from = args.inputs[0];
+    Shape shape = from.shape();
+    for (int end = shape.rank(); end > 0; --end) {
+      if (!is_summed(end - 1)) continue;
+      int begin = end - 1;
+      while (begin > 0 && is_summed(begin - 1)) --begin;
+      const Split split = split_at(shape, begin, end);
+      for (int i = begin; i < end; ++i) shape[i] = 1;
+      const bool last = *std::min_element(axes_.begin(), axes_.end()) == begin;
+      const Tensor to = last ? args.outputs[0] : Tensor::empty({from.dtype(), shape, &args.device});
+      if (split.inner == 1) {
+        sum_rows(from.data<T>(), split, to.data<T>(), threads_of(args));
+      } else {
+        sum_columns(from.data<T>(), split, to.data<T>(), threads_of(args));
+      }
+      from = to;
+      end = begin + 1;
+    }
+  }
+
+  Shape axes_;
+  bool keep_;
+};
+
+// Calls visit(first, outer·inner place) for the first element of every line along the axis.
+template <typename Visit>
+void for_each_line(const Split& split, const Visit& visit) {
+  for (std::int64_t outer = 0; outer < split.outer; ++outer) {
+    for (std::int64_t inner = 0; inner < split.inner; ++inner)
+      visit(outer * split.extent * split.inner + inner, outer * split.inner + inner);
+  }
+}
+
+class Max final : public Op {
+ public:
+  Max(int axis, bool keep) : axis_(axis), keep_(keep) {}
+  std::string_view name() const override { return "max"; }
+  void attributes(AttributeVisitor& visitor) const override {
+    visitor.visit("axis", std::int64_t{axis_});
+    visitor.visit("keep", std::int64_t{keep_});
+  }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 1);
+    check_floating(name(), in);
+    if (in[0].shape[axis_] == 0) refuse(name(), in, fmt::format("at least one element along axis {}", axis_));
+    return {{in[0].dtype, reduced(in[0].shape, {axis_}, keep_), in[0].device}};
+  }
+  Tensors vjp(const VjpArgs& args) const override;
+  void run_cpu(KernelArgs& args) const override {
+    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+      const auto* x = args.inputs[0].data<decltype(zero)>();
+      auto* y = args.outputs[0].data<decltype(zero)>();
+      const Split split = split_at(args.inputs[0].shape(), axis_, axis_ + 1);
+      for_each_line(split, [&](std::int64_t first, std::int64_t place) {
+        auto best = x[first];
+        for (std::int64_t i = 1; i < split.extent; ++i) {
+          const auto value = x[first + i * split.inner];
+          if (value > best || std::isnan(value)) best = value;
+        }
+        y[place] = best;
+      });
+    });
+  }
+
+ private:
+  int axis_;
+  bool keep_;
+};
+
+// (x, y, dy) → dx, with y and dy as max leaves them under `keep`.
+class MaxBackward final : public Op {
+ public:
+  explicit MaxBackward(int axis) : axis_(axis) {}
+  std::string_view name() const override { return "max_backward"; }
+  Traits traits() const override { return {.differentiable = false}; }
+  void attributes(AttributeVisitor& visitor) const override { visitor.visit("axis", std::int64_t{axis_}); }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 3);
+    check_floating(name(), in);
+    normal_axis(name(), axis_, in[0].shape);
+    const Shape kept = reduced(in[0].shape, {axis_}, true);
+    if (in[1].shape != kept || in[2].shape != kept)
+      refuse(name(), in, fmt::format("x, y and dy with an extent of 1 at axis {} of y and dy", axis_));
+    return {in[0]};
+  }
+  void run_cpu(KernelArgs& args) const override {
+    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+      const auto* x = args.inputs[0].data<decltype(zero)>();
+      const auto* y = args.inputs[1].data<decltype(zero)>();
+      const auto* dy = args.inputs[2].data<decltype(zero)>();
+      auto* dx = args.outputs[0].data<decltype(zero)>();
+      const Split split = split_at(args.inputs[0].shape(), axis_, axis_ + 1);
+      for_each_line(split, [&](std::int64_t first, std::int64_t place) {
+        bool found = false;
+        for (std::int64_t i = 0; i < split.extent; ++i) {
+          const auto value = x[first + i * split.inner];
+          const bool here = !found && (value == y[place] || std::isnan(value));
+          dx[first + i * split.inner] = here ? dy[place] : decltype(zero){0};
+          found = found || here;
+        }
+      });
+    });
+  }
+
+ private:
+  int axis_;
+};
+
+Tensors Max::vjp(const VjpArgs& args) const {
+  const Shape kept = reduced(args.inputs[0].shape(), {axis_}, true);
+  return {apply_one(std::make_shared<MaxBackward>(axis_),
+                    {args.inputs[0], reshape(args.outputs[0], kept), reshape(args.gradients[0], kept)})};
+}
+
+const RegisterOp kRegistered[] = {RegisterOp("sum"), RegisterOp("max"), RegisterOp("max_backward")};
+
+}  // namespace
+
+Tensor sum(const Tensor& x, std::span<const std::int64_t> axes, bool keep) {
+  if (axes.empty()) return x;
+  Shape normal;
+  for (const std::int64_t axis : axes) {
+    const std::int64_t from_front = normal_axis("sum", axis, x.shape());
+    if (std::find(normal.begin(), normal.end(), from_front) != normal.end())
+      fail(ErrorCode::kInvalidArgument, "sum: axis {} given twice for shape {}; expected each once", axis,
+           x.shape().to_string());
+    normal.append(from_front);
+  }
+  return apply_one(std::make_shared<Sum>(normal, keep), {x});
+}
+
+Tensor sum(const Tensor& x) {
+  Shape axes;
+  for (int i = 0; i < x.shape().rank(); ++i) axes.append(i);
+  return sum(x, span_of(axes));
+}
+
+Tensor mean(const Tensor& x, std::span<const std::int64_t> axes, bool keep) {
+  double count = 1;
+  for (const std::int64_t axis : axes) count *= static_cast<double>(x.shape()[normal_axis("mean", axis, x.shape())]);
+  return scale(sum(x, axes, keep), 1.0 / count);
+}
+
+Tensor sum_to(const Tensor& x, const Shape& shape) {
+  if (x.shape() == shape) return x;
+  const int extra = x.shape().rank() - shape.rank();
+  Shape axes;
+  bool fits = extra >= 0;
+  for (int i = 0; fits && i < x.shape().rank(); ++i) {
+    const std::int64_t target = i < extra ? 1 : shape[i - extra];
+    if (i < extra || target != x.shape()[i]) axes.append(i);
+    fits = target == x.shape()[i] || target == 1;
+    if (i < extra) fits = true;
+  }
+  if (!fits)
+    fail(ErrorCode::kInvalidArgument, "sum_to: shape {} to {}; expected one that broadcasts to it",
+         x.shape().to_string(), shape.to_string());
+  return reshape(sum(x, span_of(axes), true), shape);
+}
+
+Tensor max(const Tensor& x, int axis, bool keep) {
+  return apply_one(std::make_shared<Max>(normal_axis("max", axis, x.shape()), keep), {x});
+}
+
+}  // namespace convoy
