@@ -1,0 +1,391 @@
+#include "core/ops/softmax.h"
+
+#include "core/ops/simd.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/softmax.cpp"
+// clang-format off
+#include "hwy/foreach_target.h"  // must come first
+#include "core/ops/vector-inl.h"
+// clang-format on
+
+#include <cmath>
+
+#ifndef CONVOY_CORE_OPS_SOFTMAX_ARGUMENTS
+#define CONVOY_CORE_OPS_SOFTMAX_ARGUMENTS
+namespace convoy {
+namespace {
+
+template <typename T>
+struct SoftmaxForward {
+  const T* x;
+  T* y;
+  std::int64_t rows, width;
+};
+
+template <typename T>
+struct SoftmaxBackward {
+  const T *y, *dy;
+  T* dx;
+  std::int64_t rows, width;
+};
+
+// losses[row] is 0 for a row that is left out.
+template <typename T>
+struct CrossEntropyForward {
+  const T* logits;
+  const std::int32_t* targets;
+  T* log_sums;
+  double* losses;
+  std::int64_t rows, width;
+};
+
+template <typename T>
+struct CrossEntropyBackward {
+  const T* logits;
+  const std::int32_t* targets;
+  const T* log_sums;
+  T gradient;  // of the loss sum
+  T* dlogits;
+  std::int64_t rows, width;
+};
+
+}  // namespace
+}  // namespace convoy
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace convoy {
+namespace HWY_NAMESPACE {
+namespace {
+
+// The largest of n elements, or the lowest finite number: so a row of -infinity alone shifts without becoming NaN.
+template <typename T>
+T largest(const T* x, std::int64_t n) {
+  constexpr T kLowest = std::numeric_limits<T>::lowest();
+  const Lanes<T> d;
+  hn::Vec<Lanes<T>> best[Partials<T>::kVectors];
+  for (auto& vector : best) vector = hn::Set(d, kLowest);
+  std::int64_t i = 0;
+  for (; i + kSumLanes <= n; i += kSumLanes) {
+    for (std::int64_t k = 0; k < Partials<T>::kVectors; ++k)
+      best[k] = hn::Max(best[k], hn::LoadU(d, x + i + k * lanes<T>()));
+  }
+  alignas(64) T values[kSumLanes];
+  for (std::int64_t k = 0; k < Partials<T>::kVectors; ++k) hn::Store(best[k], d, values + k * lanes<T>());
+  for (std::int64_t half = kSumLanes / 2; half > 0; half /= 2) {
+    for (std::int64_t k = 0; k < half; ++k) values[k] = std::max(values[k], values[k + half]);
+  }
+  for (; i < n; ++i) values[0] = std::max(values[0], x[i]);
+  return values[0];
+}
+
+template <typename T>
+void softmax_forward(const SoftmaxForward<T>& a) {
+  const Lanes<T> d;
+  for (std::int64_t row = 0; row < a.rows; ++row) {
+    const T* x = a.x + row * a.width;
+    T* y = a.y + row * a.width;
+    const auto high = hn::Set(d, largest(x, a.width));
+    const double sum = sum_terms<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR {
+      const auto power = exp_of<T>(hn::Sub(access.load(x + i), high));
+      access.store(power, y + i);
+      return access.only(power);
+    });
+    const auto factor = hn::Set(d, static_cast<T>(1.0 / sum));
+    for_vectors<T>(a.width, [&](auto access, std::int64_t i)
+                                HWY_ATTR { access.store(hn::Mul(access.load(y + i), factor), y + i); });
+  }
+}
+
+// dx = y·(dy - sum of dy·y).
+template <typename T>
+void softmax_backward(const SoftmaxBackward<T>& a) {
+  const Lanes<T> d;
+  for (std::int64_t row = 0; row < a.rows; ++row) {
+    const T* y = a.y + row * a.width;
+    const T* dy = a.dy + row * a.width;
+    T* dx = a.dx + row * a.width;
+    const double sum = sum_terms<T>(a.width, [&](auto access, std::int64_t i)
+                                                 HWY_ATTR { return hn::Mul(access.load(y + i), access.load(dy + i)); });
+    const auto sums = hn::Set(d, static_cast<T>(sum));
+    for_vectors<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR {
+      access.store(hn::Mul(access.load(y + i), hn::Sub(access.load(dy + i), sums)), dx + i);
+    });
+  }
+}
+
+// A row is read once: each block raises the running maximum first, and the sum so far is scaled to it.
+template <typename T>
+void cross_entropy_forward(const CrossEntropyForward<T>& a) {
+  const Lanes<T> d;
+  for (std::int64_t row = 0; row < a.rows; ++row) {
+    const T* x = a.logits + row * a.width;
+    T high = std::numeric_limits<T>::lowest();
+    double sum = 0;
+    for (std::int64_t begin = 0; begin < a.width; begin += kSumBlock) {
+      const std::int64_t n = std::min(kSumBlock, a.width - begin);
+      const T block_high = largest(x + begin, n);
+      if (block_high > high) {
+        sum *= std::exp(static_cast<double>(high) - static_cast<double>(block_high));
+        high = block_high;
+      }
+      const auto highs = hn::Set(d, high);
+      sum += sum_terms<T>(n, [&](auto access, std::int64_t i) HWY_ATTR {
+        return access.only(exp_of<T>(hn::Sub(access.load(x + begin + i), highs)));
+      });
+    }
+    const double log_sum = static_cast<double>(high) + std::log(sum);
+    a.log_sums[row] = static_cast<T>(log_sum);
+    a.losses[row] = a.targets[row] < 0 ? 0.0 : log_sum - static_cast<double>(x[a.targets[row]]);
+  }
+}
+
+template <typename T>
+void cross_entropy_backward(const CrossEntropyBackward<T>& a) {
+  const Lanes<T> d;
+  const auto gradients = hn::Set(d, a.gradient);
+  for (std::int64_t row = 0; row < a.rows; ++row) {
+    const T* x = a.logits + row * a.width;
+    T* dx = a.dlogits + row * a.width;
+    const std::int32_t target = a.targets[row];
+    if (target < 0) {
+      std::fill_n(dx, a.width, T{0});
+      continue;
+    }
+    const auto log_sums = hn::Set(d, a.log_sums[row]);
+    for_vectors<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR {
+      access.store(hn::Mul(exp_of<T>(hn::Sub(access.load(x + i), log_sums)), gradients), dx + i);
+    });
+    dx[target] -= a.gradient;
+  }
+}
+
+void softmax_forward_f32(const SoftmaxForward<float>& a) { softmax_forward(a); }
+void softmax_forward_f64(const SoftmaxForward<double>& a) { softmax_forward(a); }
+void softmax_backward_f32(const SoftmaxBackward<float>& a) { softmax_backward(a); }
+void softmax_backward_f64(const SoftmaxBackward<double>& a) { softmax_backward(a); }
+void cross_entropy_forward_f32(const CrossEntropyForward<float>& a) { cross_entropy_forward(a); }
+void cross_entropy_forward_f64(const CrossEntropyForward<double>& a) { cross_entropy_forward(a); }
+void cross_entropy_backward_f32(const CrossEntropyBackward<float>& a) { cross_entropy_backward(a); }
+void cross_entropy_backward_f64(const CrossEntropyBackward<double>& a) { cross_entropy_backward(a); }
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace convoy
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include <vector>
+
+#include "core/graph/apply.h"
+#include "core/graph/registry.h"
+#include "core/ops/kernel.h"
+
+namespace convoy {
+namespace {
+
+HWY_EXPORT(softmax_forward_f32);
+HWY_EXPORT(softmax_forward_f64);
+HWY_EXPORT(softmax_backward_f32);
+HWY_EXPORT(softmax_backward_f64);
+HWY_EXPORT(cross_entropy_forward_f32);
+HWY_EXPORT(cross_entropy_forward_f64);
+HWY_EXPORT(cross_entropy_backward_f32);
+HWY_EXPORT(cross_entropy_backward_f64);
+
+void run(const SoftmaxForward<float>& a) { HWY_DYNAMIC_DISPATCH(softmax_forward_f32)(a); }
+void run(const SoftmaxForward<double>& a) { HWY_DYNAMIC_DISPATCH(softmax_forward_f64)(a); }
+void run(const SoftmaxBackward<float>& a) { HWY_DYNAMIC_DISPATCH(softmax_backward_f32)(a); }
+void run(const SoftmaxBackward<double>& a) { HWY_DYNAMIC_DISPATCH(softmax_backward_f64)(a); }
+void run(const CrossEntropyForward<float>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_forward_f32)(a); }
+void run(const CrossEntropyForward<double>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_forward_f64)(a); }
+void run(const CrossEntropyBackward<float>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_backward_f32)(a); }
+void run(const CrossEntropyBackward<double>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_backward_f64)(a); }
+
+bool has_rows(const Spec& spec) { return spec.shape.rank() > 0 && spec.shape[-1] > 0; }
+
+class SoftmaxBackwardOp final : public Op {
+ public:
+  std::string_view name() const override { return "softmax_backward"; }
+  Traits traits() const override { return {.differentiable = false}; }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 2);
+    check_floating(name(), in);
+    if (!has_rows(in[0]) || in[0].shape != in[1].shape) refuse(name(), in, "y and dy of one shape [..., V], V ≥ 1");
+    return {in[0]};
+  }
+  void run_cpu(KernelArgs& args) const override {
+    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const std::int64_t width = args.inputs[0].shape()[-1];
+      parallel_for(
+          threads_of(args), rows_of(args.inputs[0].shape()), row_grain(width),
+          [&](std::int64_t begin, std::int64_t end) {
+            run(SoftmaxBackward<T>{args.inputs[0].data<T>() + begin * width, args.inputs[1].data<T>() + begin * width,
+                                   args.outputs[0].data<T>() + begin * width, end - begin, width});
+          });
+    });
+  }
+};
+
+class Softmax final : public Op {
+ public:
+  std::string_view name() const override { return "softmax"; }
+  Traits traits() const override { return {.gradient_reads_inputs = 0, .gradient_reads_outputs = 1}; }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 1);
+    check_floating(name(), in);
+    if (!has_rows(in[0])) refuse(name(), in, "[..., V], V ≥ 1");
+    return {in[0]};
+  }
+  Tensors vjp(const VjpArgs& args) const override {
+    return {apply_one(shared_op<SoftmaxBackwardOp>(), {args.outputs[0], args.gradients[0]})};
+  }
+  void run_cpu(KernelArgs& args) const override {
+    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const std::int64_t width = args.inputs[0].shape()[-1];
+      parallel_for(threads_of(args), rows_of(args.inputs[0].shape()), row_grain(width),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     run(SoftmaxForward<T>{args.inputs[0].data<T>() + begin * width,
+                                           args.outputs[0].data<T>() + begin * width, end - begin, width});
+                   });
+    });
+  }
+};
+
+void check_rows(std::string_view op, std::span<const Spec> in) {
+  if (!is_floating(in[0].dtype) || !has_rows(in[0]) || in[1].dtype != DType::kI32 ||
+      in[1].shape != without_last(in[0].shape))
+    refuse(op, in, "logits f32 or f64 [..., V] with V ≥ 1, targets i32 [...]");
+}
+
+void check_targets(std::string_view op, const Tensor& targets, std::int64_t classes) {
+  const std::int32_t* values = targets.data<std::int32_t>();
+  for (std::int64_t row = 0; row < targets.elements(); ++row) {
+    if (values[row] < -1 || values[row] >= classes)
+      fail(ErrorCode::kInvalidArgument, "{}: target {} of row {}; expected -1 or one of {} classes", op, values[row],
+           row, classes);
+  }
+}
+
+// (logits, targets, log sums, the loss sum's gradient) → dlogits.
+class CrossEntropyBackwardOp final : public Op {
+ public:
+  std::string_view name() const override { return "cross_entropy_backward"; }
+  Traits traits() const override { return {.differentiable = false}; }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 4);
+    check_rows(name(), in);
+    if (in[2].dtype != in[0].dtype || in[2].shape != in[1].shape || in[3].dtype != DType::kF64 ||
+        in[3].shape != Shape{})
+      refuse(name(), in, "logits [..., V], targets [...], log sums [...], an f64 scalar");
+    return {in[0]};
+  }
+  void run_cpu(KernelArgs& args) const override {
+    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const std::int64_t width = args.inputs[0].shape()[-1];
+      check_targets(name(), args.inputs[1], width);
+      const auto gradient = static_cast<T>(args.inputs[3].item());
+      parallel_for(
+          threads_of(args), args.inputs[1].elements(), row_grain(width), [&](std::int64_t begin, std::int64_t end) {
+            run(CrossEntropyBackward<T>{args.inputs[0].data<T>() + begin * width,
+                                        args.inputs[1].data<std::int32_t>() + begin, args.inputs[2].data<T>() + begin,
+                                        gradient, args.outputs[0].data<T>() + begin * width, end - begin, width});
+          });
+    });
+  }
+};
+
+// (logits, targets) → loss sum, row count, log Σ exp of each row.
+class CrossEntropy final : public Op {
+ public:
+  std::string_view name() const override { return "cross_entropy"; }
+  Traits traits() const override { return {.gradient_reads_inputs = 0b11, .gradient_reads_outputs = 0b100}; }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 2);
+    check_rows(name(), in);
+    const Spec scalar{DType::kF64, {}, in[0].device};
+    return {scalar, scalar, {in[0].dtype, in[1].shape, in[0].device}};
+  }
+  Tensors vjp(const VjpArgs& args) const override {
+    if (!args.gradients[0].defined()) return Tensors(2);
+    return {apply_one(shared_op<CrossEntropyBackwardOp>(),
+                      {args.inputs[0], args.inputs[1], args.outputs[2], args.gradients[0]}),
+            Tensor()};
+  }
+  void run_cpu(KernelArgs& args) const override {
+    with_floating(args.inputs[0].dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const std::int64_t width = args.inputs[0].shape()[-1];
+      const std::int64_t rows = args.inputs[1].elements();
+      check_targets(name(), args.inputs[1], width);
+      const std::int32_t* targets = args.inputs[1].data<std::int32_t>();
+      std::vector<double> losses(static_cast<std::size_t>(rows));
+      parallel_for(threads_of(args), rows, row_grain(width), [&](std::int64_t begin, std::int64_t end) {
+        run(CrossEntropyForward<T>{args.inputs[0].data<T>() + begin * width, targets + begin,
+                                   args.outputs[2].data<T>() + begin, losses.data() + begin, end - begin, width});
+      });
+      double sum = 0;
+      std::int64_t count = 0;
+      for (std::int64_t row = 0; row < rows; ++row) {
+        if (targets[row] < 0) continue;
+        sum += losses[static_cast<std::size_t>(row)];
+        ++count;
+      }
+      *args.outputs[0].data<double>() = sum;
+      *args.outputs[1].data<double>() = static_cast<double>(count);
+    });
+  }
+};
+
+class CountCorrect final : public Op {
+ public:
+  std::string_view name() const override { return "count_correct"; }
+  Traits traits() const override { return {.differentiable = false}; }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 2);
+    check_rows(name(), in);
+    return {{DType::kF64, {}, in[0].device}};
+  }
+  void run_cpu(KernelArgs& args) const override {
+    with_floating(args.inputs[0].dtype(), [&](auto zero) {
+      const auto* x = args.inputs[0].data<decltype(zero)>();
+      const std::int64_t width = args.inputs[0].shape()[-1];
+      const std::int64_t rows = args.inputs[1].elements();
+      check_targets(name(), args.inputs[1], width);
+      const std::int32_t* targets = args.inputs[1].data<std::int32_t>();
+      std::int64_t correct = 0;
+      for (std::int64_t row = 0; row < rows; ++row, x += width)
+        correct += std::max_element(x, x + width) - x == targets[row] ? 1 : 0;
+      *args.outputs[0].data<double>() = static_cast<double>(correct);
+    });
+  }
+};
+
+const RegisterOp kRegistered[] = {
+    RegisterOp("softmax", shared_op_of<Softmax>),
+    RegisterOp("softmax_backward", shared_op_of<SoftmaxBackwardOp>),
+    RegisterOp("cross_entropy", shared_op_of<CrossEntropy>),
+    RegisterOp("cross_entropy_backward", shared_op_of<CrossEntropyBackwardOp>),
+    RegisterOp("count_correct", shared_op_of<CountCorrect>),
+};
+
+}  // namespace
+
+Tensor softmax(const Tensor& x) { return apply_one(shared_op<Softmax>(), {x}); }
+
+Loss cross_entropy(const Tensor& logits, const Tensor& targets) {
+  const Tensor inputs[] = {logits, targets};
+  const Tensors outputs = convoy::apply(shared_op<CrossEntropy>(), inputs);
+  return {outputs[0], outputs[1]};
+}
+
+Tensor count_correct(const Tensor& logits, const Tensor& targets) {
+  return apply_one(shared_op<CountCorrect>(), {logits, targets});
+}
+
+}  // namespace convoy
+#endif
