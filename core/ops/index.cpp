@@ -1,0 +1,103 @@
+#include "core/ops/index.h"
+
+#include <cstring>
+
+#include "core/graph/apply.h"
+#include "core/graph/registry.h"
+#include "core/ops/elementwise_kernels.h"
+#include "core/ops/kernel.h"
+
+namespace convoy {
+namespace {
+
+void check_ids(std::string_view op, const Tensor& ids, std::int64_t rows) {
+  const std::int32_t* values = ids.data<std::int32_t>();
+  for (std::int64_t i = 0; i < ids.elements(); ++i) {
+    if (values[i] < 0 || values[i] >= rows)
+      fail(ErrorCode::kInvalidArgument, "{}: id {} at position {}; expected one of {} rows", op, values[i], i, rows);
+  }
+}
+
+class EmbeddingBackward final : public Op {
+ public:
+  explicit EmbeddingBackward(std::int64_t rows) : rows_(rows) {}
+  std::string_view name() const override { return "embedding_backward"; }
+  Traits traits() const override { return {.differentiable = false}; }
+  void attributes(AttributeVisitor& visitor) const override { visitor.visit("rows", rows_); }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 2);
+    if (in[0].dtype != DType::kI32 || !is_floating(in[1].dtype) || in[1].shape.rank() < 1 ||
+        in[0].shape != without_last(in[1].shape))
+      refuse(name(), in, "ids i32 [...], dy f32 or f64 [..., C]");
+    return {{in[1].dtype, {rows_, in[1].shape[-1]}, in[1].device}};
+  }
+  // Threads share out columns, so that each element of the table is summed by one, in token order.
+  void run_cpu(KernelArgs& args) const override {
+    check_ids(name(), args.inputs[0], rows_);
+    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const std::int64_t width = args.outputs[0].shape()[1];
+      const std::int64_t tokens = args.inputs[0].elements();
+      const std::int32_t* ids = args.inputs[0].data<std::int32_t>();
+      const T* dy = args.inputs[1].data<T>();
+      T* table = args.outputs[0].data<T>();
+      constexpr std::int64_t kColumns = 16;  // a cache line of f32: no two threads write to one
+      const std::int64_t units = (width + kColumns - 1) / kColumns;
+      parallel_for(threads_of(args), units, row_grain((tokens + rows_) * kColumns),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     const std::int64_t first = begin * kColumns;
+                     const std::int64_t count = std::min(width, end * kColumns) - first;
+                     for (std::int64_t row = 0; row < rows_; ++row)
+                       std::fill_n(table + row * width + first, count, T{0});
+                     for (std::int64_t i = 0; i < tokens; ++i) {
+                       T* sum = table + ids[i] * width + first;
+                       add_kernel(sum, dy + i * width + first, sum, count);
+                     }
+                   });
+    });
+  }
+
+ private:
+  std::int64_t rows_;
+};
+
+class Embedding final : public Op {
+ public:
+  std::string_view name() const override { return "embedding"; }
+  Traits traits() const override { return {.gradient_reads_inputs = 0b10, .gradient_reads_outputs = 0}; }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 2);
+    if (!is_floating(in[0].dtype) || in[0].shape.rank() != 2 || in[1].dtype != DType::kI32)
+      refuse(name(), in, "table f32 or f64 [V, C], ids i32 [...]");
+    Shape shape = in[1].shape;
+    shape.append(in[0].shape[1]);
+    return {{in[0].dtype, shape, in[0].device}};
+  }
+  Tensors vjp(const VjpArgs& args) const override {
+    return {embedding_backward(args.inputs[1], args.gradients[0], args.inputs[0].shape()[0]), Tensor()};
+  }
+  void run_cpu(KernelArgs& args) const override {
+    check_ids(name(), args.inputs[1], args.inputs[0].shape()[0]);
+    const std::int32_t* ids = args.inputs[1].data<std::int32_t>();
+    const auto bytes = args.inputs[0].shape()[1] * static_cast<std::int64_t>(size_of(args.inputs[0].dtype()));
+    const auto* table = static_cast<const char*>(args.inputs[0].raw());
+    auto* out = static_cast<char*>(args.outputs[0].raw());
+    parallel_for(threads_of(args), args.inputs[1].elements(), row_grain(args.inputs[0].shape()[1]),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t i = begin; i < end; ++i)
+                     std::memcpy(out + i * bytes, table + ids[i] * bytes, static_cast<std::size_t>(bytes));
+                 });
+  }
+};
+
+const RegisterOp kRegistered[] = {RegisterOp("embedding", shared_op_of<Embedding>), RegisterOp("embedding_backward")};
+
+}  // namespace
+
+Tensor embedding(const Tensor& table, const Tensor& ids) { return apply_one(shared_op<Embedding>(), {table, ids}); }
+
+Tensor embedding_backward(const Tensor& ids, const Tensor& dy, std::int64_t rows) {
+  return apply_one(std::make_shared<EmbeddingBackward>(rows), {ids, dy});
+}
+
+}  // namespace convoy

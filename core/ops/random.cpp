@@ -1,0 +1,146 @@
+#include "core/ops/random.h"
+
+#include "core/ops/simd.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/random.cpp"
+// clang-format off
+#include "hwy/foreach_target.h"  // must come first
+#include "core/ops/vector-inl.h"
+// clang-format on
+
+HWY_BEFORE_NAMESPACE();
+namespace convoy {
+namespace HWY_NAMESPACE {
+namespace {
+
+#if HWY_TARGET != HWY_SCALAR
+// One counter a 64-bit lane: each of its four words in the lower half of a lane of its own vector.
+using Words = Lanes<std::uint64_t>;
+
+// The words of lanes<std::uint64_t>() blocks from `first`.
+HWY_INLINE void philox_vector(PhiloxKey key, std::uint64_t first, std::uint32_t* words) {
+  const Words d;
+  const hn::Repartition<std::uint32_t, Words> halves;
+  const auto product = [&](hn::Vec<Words> a, std::uint32_t b) HWY_ATTR {
+    return hn::MulEven(hn::BitCast(halves, a), hn::BitCast(halves, hn::Set(d, std::uint64_t{b})));
+  };
+  const auto low = hn::Set(d, std::uint64_t{0xFFFFFFFF});
+  const auto counter = hn::Iota(d, first);
+  auto word0 = hn::And(counter, low);
+  auto word1 = hn::ShiftRight<32>(counter);
+  auto word2 = hn::Zero(d);
+  auto word3 = hn::Zero(d);
+  // Upper halves are left dirty between rounds: products read lower halves only.
+  for (int round = 0; round < 10; ++round) {
+    const auto left = product(word0, 0xD2511F53);
+    const auto right = product(word2, 0xCD9E8D57);
+    word0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(right), word1), hn::Set(d, std::uint64_t{key[0]}));
+    word1 = right;
+    word2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(left), word3), hn::Set(d, std::uint64_t{key[1]}));
+    word3 = left;
+    key[0] += 0x9E3779B9;
+    key[1] += 0xBB67AE85;
+  }
+  const auto front = hn::Or(hn::And(word0, low), hn::ShiftLeft<32>(word1));
+  const auto back = hn::Or(hn::And(word2, low), hn::ShiftLeft<32>(word3));
+  hn::StoreInterleaved2(front, back, d, reinterpret_cast<std::uint64_t*>(words));
+}
+#endif
+
+void words_of(PhiloxKey key, std::uint64_t first, std::int64_t blocks, std::uint32_t* words) {
+  std::int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  constexpr std::int64_t kLanes = lanes<std::uint64_t>();
+  for (; i + kLanes <= blocks; i += kLanes) philox_vector(key, first + static_cast<std::uint64_t>(i), words + 4 * i);
+#endif
+  for (; i < blocks; ++i) {
+    const std::uint64_t counter = first + static_cast<std::uint64_t>(i);
+    const auto four =
+        philox({static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), 0, 0}, key);
+    std::copy(four.begin(), four.end(), words + 4 * i);
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace convoy
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include <cmath>
+
+#include "core/graph/apply.h"
+#include "core/graph/recorder.h"
+#include "core/graph/registry.h"
+#include "core/ops/kernel.h"
+
+namespace convoy {
+namespace {
+
+HWY_EXPORT(words_of);
+
+// Linear in x for a given mask: the backward pass is the same op, with the same ordinal, applied to the gradient.
+class Dropout final : public Op {
+ public:
+  Dropout(double p, std::int64_t ordinal) : p_(p), ordinal_(ordinal) {}
+  std::string_view name() const override { return "dropout"; }
+  Traits traits() const override { return {.random = true, .gradient_reads_inputs = 0, .gradient_reads_outputs = 0}; }
+  void attributes(AttributeVisitor& visitor) const override {
+    visitor.visit("p", p_);
+    visitor.visit("ordinal", ordinal_);
+  }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 1);
+    check_floating(name(), in);
+    return {in[0]};
+  }
+  Tensors vjp(const VjpArgs& args) const override {
+    return {apply_one(std::make_shared<Dropout>(p_, ordinal_), {args.gradients[0]})};
+  }
+  void run_cpu(KernelArgs& args) const override {
+    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const PhiloxKey key = mix(args.key.seed, args.key.step, args.key.shard, ordinal_);
+      const auto threshold = static_cast<std::uint32_t>(p_ * 0x1p32);  // a word below it drops its element
+      const auto factor = static_cast<T>(1.0 / (1.0 - p_));
+      const T* x = args.inputs[0].data<T>();
+      T* y = args.outputs[0].data<T>();
+      const std::int64_t n = args.outputs[0].elements();
+      parallel_for(threads_of(args), (n + kChunk - 1) / kChunk, kGrain / kChunk,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     alignas(64) std::uint32_t words[kChunk];
+                     for (std::int64_t first = begin * kChunk; first < std::min(n, end * kChunk); first += kChunk) {
+                       const std::int64_t count = std::min(kChunk, n - first);
+                       philox_words(key, static_cast<std::uint64_t>(first / 4), (count + 3) / 4, words);
+                       for (std::int64_t i = 0; i < count; ++i)
+                         y[first + i] = words[i] < threshold ? T{0} : x[first + i] * factor;
+                     }
+                   });
+    });
+  }
+
+ private:
+  static constexpr std::int64_t kChunk = 1024;
+
+  double p_;
+  std::int64_t ordinal_;
+};
+
+const RegisterOp kRegistered[] = {RegisterOp("dropout")};
+
+}  // namespace
+
+void philox_words(PhiloxKey key, std::uint64_t first, std::int64_t blocks, std::uint32_t* words) {
+  HWY_DYNAMIC_DISPATCH(words_of)(key, first, blocks, words);
+}
+
+Tensor dropout(const Tensor& x, double p) {
+  if (!(p >= 0.0 && p < 1.0))
+    fail(ErrorCode::kInvalidArgument, "dropout: probability {}; expected at least 0 and below 1", p);
+  if (p == 0.0) return x;
+  return apply_one(std::make_shared<Dropout>(p, Recorder::current().next_random_ordinal()), {x});
+}
+
+}  // namespace convoy
+#endif
