@@ -1,10 +1,13 @@
 #include "core/base/signals.h"
 
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "core/base/error.h"
 
@@ -57,6 +60,25 @@ std::optional<int> SignalReceiver::take() {
   } while (got < 0 && errno == EINTR);
   if (got != static_cast<ssize_t>(sizeof info)) return std::nullopt;
   return static_cast<int>(info.ssi_signo);
+}
+
+SignalWatcher::SignalWatcher(SignalReceiver& receiver, std::function<void(int signal)> action)
+    : end_(eventfd(0, EFD_CLOEXEC)) {
+  if (end_ < 0) fail(ErrorCode::kUnavailable, "eventfd: {}", errno_text(errno));
+  thread_ = std::thread([this, &receiver, action = std::move(action)] {
+    pollfd watched[] = {{.fd = receiver.descriptor(), .events = POLLIN, .revents = 0},
+                        {.fd = end_, .events = POLLIN, .revents = 0}};
+    while (watched[1].revents == 0) {
+      poll(watched, 2, -1);
+      while (const auto signal = receiver.take()) action(*signal);
+    }
+  });
+}
+
+SignalWatcher::~SignalWatcher() {
+  eventfd_write(end_, 1);
+  thread_.join();
+  close(end_);
 }
 
 }  // namespace convoy

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <csignal>
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <thread>
 
 namespace convoy {
 
@@ -42,6 +44,19 @@ class SignalReceiver {
  private:
   int descriptor_ = -1;
   sigset_t before_{};
+};
+
+// Calls `action` with each signal that `receiver` collects, from a thread of its own, until destroyed.
+class SignalWatcher {
+ public:
+  SignalWatcher(SignalReceiver& receiver, std::function<void(int signal)> action);  // throws Error(kUnavailable)
+  ~SignalWatcher();
+  SignalWatcher(const SignalWatcher&) = delete;
+  SignalWatcher& operator=(const SignalWatcher&) = delete;
+
+ private:
+  int end_ = -1;  // an event descriptor
+  std::thread thread_;
 };
 
 }  // namespace convoy

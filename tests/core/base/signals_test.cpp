@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <future>
 
 namespace convoy {
 namespace {
@@ -49,6 +50,16 @@ TEST(SignalsTest, IgnoredHangUpStaysIgnored) {
     EXPECT_EQ(receiver.take(), std::nullopt);
   }
   signal(SIGHUP, SIG_DFL);
+}
+
+TEST(SignalsTest, WatcherHandsSignalsOnAndEndsWhenDestroyed) {
+  SignalReceiver receiver({SIGUSR1});
+  std::promise<int> seen;
+  std::future<int> signal = seen.get_future();
+  const SignalWatcher watcher(receiver, [&](int number) { seen.set_value(number); });
+  ASSERT_EQ(kill(getpid(), SIGUSR1), 0);
+  ASSERT_EQ(signal.wait_for(std::chrono::seconds(5)), std::future_status::ready);
+  EXPECT_EQ(signal.get(), SIGUSR1);
 }
 
 }  // namespace

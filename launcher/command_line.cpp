@@ -1,0 +1,193 @@
+#include "launcher/command_line.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <string_view>
+
+#include "core/base/error.h"
+
+#ifndef CONVOY_VERSION
+#error "CONVOY_VERSION is set by CMake"
+#endif
+
+namespace convoy::launcher {
+namespace {
+
+constexpr std::array<std::string_view, 4> kCommands = {"train", "launch", "scheduler", "generate"};
+
+constexpr char kHelp[] =
+    R"(Convoy trains deep networks with several workers, and any number of workers gives the same bits.
+
+  convoy train RECIPE [key=value ...] [--run DIR]
+      trains with one worker
+  convoy launch -n N [--run DIR] -- train RECIPE [key=value ...]
+      trains with N workers on this machine
+  convoy generate DIR|CHECKPOINT --prompt TEXT [--tokens N] [--temperature T] [--seed S]
+      continues a text with what was trained
+  convoy scheduler --run DIR --workers N --steps K
+      what `convoy launch` starts beside its workers
+  convoy --version
+
+A recipe is a TOML file (see recipes/); key=value overrides use dotted keys, like train.steps=50.
+Without --run a run leaves its files in runs/RECIPE-TIME. `convoy COMMAND --help` lists a command's options.
+Exit codes: 0 done; 1 the run failed; 2 wrong usage or recipe.
+)";
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({change, row[j] + 1, row[j - 1] + 1}));
+    }
+  }
+  return row.back();
+}
+
+[[noreturn]] void refuse_command(const std::string& word) {
+  const auto nearest = std::min_element(kCommands.begin(), kCommands.end(), [&](auto a, auto b) {
+    return edit_distance(word, a) < edit_distance(word, b);
+  });
+  if (edit_distance(word, *nearest) <= 1 + word.size() / 3) {
+    fail(ErrorCode::kUsage, "unknown command '{}': did you mean '{}'?", word, *nearest);
+  }
+  fail(ErrorCode::kUsage, "unknown command '{}': expected {}", word, fmt::join(kCommands, ", "));
+}
+
+// Parses the words after a command. Returns the help text if that is what they ask for.
+std::optional<std::string> parse(CLI::App& app, std::vector<std::string> words) {
+  std::reverse(words.begin(), words.end());  // as CLI11 takes them
+  try {
+    app.parse(std::move(words));
+  } catch (const CLI::CallForHelp&) {
+    return app.help();
+  } catch (const CLI::ParseError& error) {
+    std::string what = error.what();
+    std::replace(what.begin(), what.end(), '\n', ' ');
+    fail(ErrorCode::kUsage, "{}: {} (see {} --help)", app.get_name(), what, app.get_name());
+  }
+  return std::nullopt;
+}
+
+// An option that may be repeated as long as it says the same.
+void add_run_option(CLI::App& app, std::vector<std::string>& runs) {
+  app.add_option("--run", runs, "where the run leaves its files (default: runs/RECIPE-TIME)")->allow_extra_args(false);
+}
+std::optional<std::string> one_run(const std::vector<std::string>& runs) {
+  for (const std::string& run : runs) {
+    if (run != runs.front()) fail(ErrorCode::kUsage, "--run is given twice and different: {}, {}", runs.front(), run);
+  }
+  return runs.empty() ? std::nullopt : std::optional(runs.front());
+}
+
+CommandLine parse_train(const std::vector<std::string>& words) {
+  TrainLine line;
+  std::vector<std::string> runs;
+  CLI::App app("Trains with one worker.", "convoy train");
+  app.add_option("RECIPE", line.recipe, "the recipe, a TOML file")->required();
+  app.add_option("key=value", line.overrides, "values that replace the recipe's, like train.steps=50");
+  add_run_option(app, runs);
+  if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  for (const std::string& override : line.overrides) {
+    if (override.find('=') == std::string::npos || override.front() == '=') {
+      fail(ErrorCode::kUsage, "convoy train: '{}' is not key=value (as in train.steps=50)", override);
+    }
+  }
+  line.run = one_run(runs);
+  return line;
+}
+
+CommandLine parse_launch(const std::vector<std::string>& words) {
+  const auto separator = std::find(words.begin(), words.end(), "--");
+  LaunchLine line;
+  std::vector<std::string> runs;
+  CLI::App app("Trains with several workers on this machine. Options, then: -- train RECIPE [key=value ...]",
+               "convoy launch");
+  app.add_option("-n", line.workers, "how many workers")->required();
+  add_run_option(app, runs);
+  const std::vector<std::string> own(words.begin(), separator);
+  const bool command_among_own = std::find(own.begin(), own.end(), "train") != own.end();
+  if (separator == words.end() && command_among_own) {
+    fail(ErrorCode::kUsage, "convoy launch: '--' is missing before 'train' (convoy launch -n N -- train RECIPE)");
+  }
+  if (auto help = parse(app, own)) return PrintLine{*std::move(help)};
+  if (line.workers < 1) fail(ErrorCode::kUsage, "convoy launch: -n {} must be at least 1", line.workers);
+  if (separator == words.end() || separator + 1 == words.end()) {
+    fail(ErrorCode::kUsage, "convoy launch: expected '-- train RECIPE' after the options");
+  }
+  const std::string& command = *(separator + 1);
+  if (command != "train") {
+    fail(ErrorCode::kUsage, "convoy launch: cannot launch '{}': expected 'train' after '--'", command);
+  }
+  CommandLine train = parse_train({separator + 2, words.end()});
+  if (std::holds_alternative<PrintLine>(train)) return train;
+  line.train = std::get<TrainLine>(std::move(train));
+  if (line.train.run) runs.push_back(*line.train.run);
+  line.train.run = one_run(runs);
+  return line;
+}
+
+CommandLine parse_scheduler(const std::vector<std::string>& words) {
+  SchedulerLine line{.run = "", .listen = "tcp://127.0.0.1:0"};
+  CLI::App app("Serves a run's workers and keeps its records.", "convoy scheduler");
+  app.add_option("--run", line.run, "where the run leaves its files")->required();
+  app.add_option("--listen", line.listen, "address to bind; port 0 takes a free one")->capture_default_str();
+  app.add_option("--workers", line.workers, "how many workers to wait for")->required()->check(CLI::PositiveNumber);
+  app.add_option("--steps", line.steps, "steps of the whole run")->required()->check(CLI::PositiveNumber);
+  app.add_option("--suspect", line.suspect_s, "seconds of silence after which a worker is lost")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--hang", line.hang_s, "longest time without progress, seconds")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  return line;
+}
+
+CommandLine parse_generate(const std::vector<std::string>& words) {
+  GenerateLine line;
+  CLI::App app("Continues a text with what was trained.", "convoy generate");
+  app.add_option("SOURCE", line.source, "a run directory or a checkpoint")->required();
+  app.add_option("--prompt", line.prompt, "the text to continue")->required();
+  app.add_option("--tokens", line.tokens, "how many tokens to add")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--temperature", line.temperature, "0: always the likeliest token")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--seed", line.seed, "of the random choices")->capture_default_str();
+  if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  return line;
+}
+
+}  // namespace
+
+CommandLine parse_command_line(const std::vector<std::string>& arguments) {
+  if (arguments.empty())
+    fail(ErrorCode::kUsage, "expected a command: {} (see convoy --help)", fmt::join(kCommands, ", "));
+  const std::string& command = arguments.front();
+  const std::vector<std::string> words(arguments.begin() + 1, arguments.end());
+  if (command == "--help" || command == "-h" || command == "help") return PrintLine{kHelp};
+  if (command == "--version") return PrintLine{"convoy " CONVOY_VERSION "\n"};
+  if (command == "train") return parse_train(words);
+  if (command == "launch") return parse_launch(words);
+  if (command == "scheduler") return parse_scheduler(words);
+  if (command == "generate") return parse_generate(words);
+  refuse_command(command);
+}
+
+std::vector<std::string> to_arguments(const SchedulerLine& line) {
+  return {"scheduler",
+          "--run=" + line.run,
+          "--listen=" + line.listen,
+          fmt::format("--workers={}", line.workers),
+          fmt::format("--steps={}", line.steps),
+          fmt::format("--suspect={}", line.suspect_s),
+          fmt::format("--hang={}", line.hang_s)};
+}
+
+}  // namespace convoy::launcher

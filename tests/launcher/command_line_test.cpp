@@ -1,0 +1,118 @@
+#include "launcher/command_line.h"
+
+#include <gtest/gtest.h>
+
+#include "core/base/error.h"
+
+namespace convoy::launcher {
+namespace {
+
+using Words = std::vector<std::string>;
+
+template <typename Line>
+Line parsed(const Words& words) {
+  return std::get<Line>(parse_command_line(words));
+}
+
+// The message with which `words` are refused.
+std::string refusal(const Words& words) {
+  try {
+    parse_command_line(words);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUsage);
+    const std::string what = error.what();
+    EXPECT_EQ(what.find('\n'), std::string::npos) << what;
+    return what;
+  }
+  return "accepted";
+}
+
+TEST(CommandLineTest, TrainTakesARecipeOverridesAndARunDirectory) {
+  const auto line = parsed<TrainLine>({"train", "gpt.toml", "train.steps=50", "--run", "out", "data.path='a b'"});
+  EXPECT_EQ(line.recipe, "gpt.toml");
+  EXPECT_EQ(line.overrides, (Words{"train.steps=50", "data.path='a b'"}));
+  EXPECT_EQ(line.run, "out");
+  EXPECT_EQ(parsed<TrainLine>({"train", "gpt.toml"}).run, std::nullopt);
+}
+
+TEST(CommandLineTest, LaunchTakesTheNumberOfWorkersAndATrainLine) {
+  const auto line = parsed<LaunchLine>({"launch", "-n", "4", "--run", "out", "--", "train", "gpt.toml", "a.b=1"});
+  EXPECT_EQ(line.workers, 4);
+  EXPECT_EQ(line.train.recipe, "gpt.toml");
+  EXPECT_EQ(line.train.overrides, Words{"a.b=1"});
+  EXPECT_EQ(line.train.run, "out");
+  EXPECT_EQ(parsed<LaunchLine>({"launch", "-n2", "--", "train", "gpt.toml", "--run=x"}).train.run, "x");
+}
+
+TEST(CommandLineTest, RunDirectoryGivenTwiceMustBeTheSame) {
+  EXPECT_EQ(parsed<LaunchLine>({"launch", "-n", "2", "--run", "a", "--", "train", "r.toml", "--run", "a"}).train.run,
+            "a");
+  EXPECT_EQ(refusal({"launch", "-n", "2", "--run", "a", "--", "train", "r.toml", "--run", "b"}),
+            "--run is given twice and different: a, b");
+  EXPECT_EQ(refusal({"train", "r.toml", "--run", "a", "--run", "b"}), "--run is given twice and different: a, b");
+}
+
+TEST(CommandLineTest, LaunchRefusesWhatItCannotLaunch) {
+  EXPECT_NE(refusal({"launch", "-n", "0", "--", "train", "r.toml"}).find("-n 0 must be at least 1"), std::string::npos);
+  EXPECT_NE(refusal({"launch", "-n", "two", "--", "train", "r.toml"}).find("two"), std::string::npos);
+  EXPECT_NE(refusal({"launch", "-n", "2", "--", "python3", "x.py"}).find("'python3'"), std::string::npos);
+  EXPECT_NE(refusal({"launch", "-n", "2", "train", "r.toml"}).find("'--' is missing"), std::string::npos);
+  EXPECT_NE(refusal({"launch", "-n", "2"}).find("-- train RECIPE"), std::string::npos);
+  EXPECT_NE(refusal({"launch", "-n", "2", "--"}).find("-- train RECIPE"), std::string::npos);
+  EXPECT_NE(refusal({"launch", "--", "train", "r.toml"}).find("-n"), std::string::npos);
+  EXPECT_NE(refusal({"launch", "-n", "-1", "--", "train", "r.toml"}).find("-n"), std::string::npos);
+}
+
+TEST(CommandLineTest, TrainRefusesWhatIsNoOverride) {
+  EXPECT_NE(refusal({"train", "r.toml", "steps"}).find("'steps' is not key=value"), std::string::npos);
+  EXPECT_NE(refusal({"train", "r.toml", "=5"}).find("'=5' is not key=value"), std::string::npos);
+  EXPECT_NE(refusal({"train"}).find("RECIPE"), std::string::npos);
+  EXPECT_NE(refusal({"train", "r.toml", "--sptes", "3"}).find("--sptes"), std::string::npos);
+}
+
+TEST(CommandLineTest, UnknownCommandNamesTheNearestRightOne) {
+  EXPECT_EQ(refusal({"trian", "r.toml"}), "unknown command 'trian': did you mean 'train'?");
+  EXPECT_EQ(refusal({"lanch"}), "unknown command 'lanch': did you mean 'launch'?");
+  EXPECT_EQ(refusal({"xyzzy"}), "unknown command 'xyzzy': expected train, launch, scheduler, generate");
+  EXPECT_NE(refusal({}).find("expected a command"), std::string::npos);
+}
+
+TEST(CommandLineTest, GenerateTakesWhatShapesTheText) {
+  const auto line = parsed<GenerateLine>(
+      {"generate", "runs/x", "--prompt", "Once upon", "--tokens", "10", "--temperature", "0", "--seed", "7"});
+  EXPECT_EQ(line.source, "runs/x");
+  EXPECT_EQ(line.prompt, "Once upon");
+  EXPECT_EQ(line.tokens, 10);
+  EXPECT_EQ(line.temperature, 0.0);
+  EXPECT_EQ(line.seed, 7U);
+  EXPECT_NE(refusal({"generate", "runs/x"}).find("--prompt"), std::string::npos);
+  EXPECT_NE(refusal({"generate", "runs/x", "--prompt", "a", "--temperature", "-1"}).find("--temperature"),
+            std::string::npos);
+}
+
+TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
+  const SchedulerLine line{.run = "a dir/with -- odd name",
+                           .listen = "tcp://127.0.0.1:0",
+                           .workers = 3,
+                           .steps = 600,
+                           .suspect_s = 2.5,
+                           .hang_s = 45};
+  const auto back = parsed<SchedulerLine>(to_arguments(line));
+  EXPECT_EQ(back.run, line.run);
+  EXPECT_EQ(back.listen, line.listen);
+  EXPECT_EQ(back.workers, line.workers);
+  EXPECT_EQ(back.steps, line.steps);
+  EXPECT_EQ(back.suspect_s, line.suspect_s);
+  EXPECT_EQ(back.hang_s, line.hang_s);
+}
+
+TEST(CommandLineTest, HelpAndVersionArePrinted) {
+  EXPECT_NE(parsed<PrintLine>({"--help"}).text.find("convoy launch -n N"), std::string::npos);
+  EXPECT_EQ(parsed<PrintLine>({"--version"}).text.rfind("convoy ", 0), 0U);
+  for (const char* command : {"train", "launch", "scheduler", "generate"}) {
+    EXPECT_NE(parsed<PrintLine>({command, "--help"}).text.find("--"), std::string::npos) << command;
+  }
+}
+
+}  // namespace
+}  // namespace convoy::launcher
