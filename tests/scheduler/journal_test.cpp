@@ -1,0 +1,87 @@
+#include "scheduler/journal.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "core/base/error.h"
+#include "tests/scheduler/scratch.h"
+
+namespace convoy::scheduler {
+namespace {
+
+EpochRecord epoch(std::uint64_t term, std::uint32_t attempt) {
+  return {.ballot = {.term = term, .attempt = attempt},
+          .epoch = {.members = {{.uuid = Uuid::random(), .rank = 0, .host = "a", .pid = 11, .local_socket = "s0"},
+                                {.uuid = Uuid::random(), .rank = 1, .host = "b", .pid = 12, .local_socket = "s1"}},
+                    .resume_step = 42}};
+}
+
+TEST(JournalTest, ReadsBackWhatItWrote) {
+  const Scratch scratch;
+  const Uuid scheduler = Uuid::random();
+  const EpochRecord first = epoch(1, 1);
+  const EpochRecord second = epoch(1, 2);
+  Journal journal(scratch.path(), scheduler);
+  journal.append(first);
+  journal.append(second);
+  // Read while the journal is open: everything is on disk already.
+  const auto records = read_journal_segment(scratch.file("term-1"));
+  EXPECT_EQ(records, (std::vector<JournalRecord>{TermRecord{.term = 1, .scheduler = scheduler}, first, second}));
+}
+
+TEST(JournalTest, EveryStartIsANewTerm) {
+  const Scratch scratch;
+  const std::string directory = scratch.file("journal");  // does not exist yet
+  EXPECT_EQ(Journal(directory, Uuid::random()).term(), 1U);
+  EXPECT_EQ(Journal(directory, Uuid::random()).term(), 2U);
+  std::filesystem::rename(directory + "/term-2", directory + "/term-10");
+  std::ofstream(directory + "/term-99x") << "not a segment";
+  std::ofstream(directory + "/notes") << "not a segment";
+  EXPECT_EQ(Journal(directory, Uuid::random()).term(), 11U);
+}
+
+TEST(JournalTest, ATornTailIsTheEnd) {
+  const Scratch scratch;
+  const EpochRecord first = epoch(1, 1);
+  const std::string path = scratch.file("term-1");
+  std::size_t before = 0;
+  std::size_t after = 0;
+  const auto used = [&] { return contents_of(path).find_last_not_of('\0') + 1; };
+  {
+    Journal journal(scratch.path(), Uuid::random());
+    journal.append(first);
+    before = used();
+    journal.append(epoch(1, 2));
+    after = used();
+  }
+  const std::string whole = contents_of(path);
+  for (std::size_t length = before; length < after; ++length) {
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << whole.substr(0, length);
+    const auto records = read_journal_segment(path);
+    ASSERT_EQ(records.size(), 2U) << "cut after " << length << " bytes";
+    EXPECT_EQ(records[1], JournalRecord(first));
+  }
+  for (std::size_t position = before; position < after; ++position) {
+    std::string garbled = whole;
+    garbled[position] = static_cast<char>(garbled[position] ^ 0x40);
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << garbled;
+    ASSERT_EQ(read_journal_segment(path).size(), 2U) << "byte " << position << " garbled";
+  }
+}
+
+TEST(JournalTest, NamesWhatItCannotUse) {
+  const Scratch scratch;
+  std::ofstream(scratch.file("file")) << "in the way";
+  try {
+    Journal journal(scratch.file("file"), Uuid::random());
+    ADD_FAILURE() << "opened";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+    EXPECT_NE(std::string(error.what()).find(scratch.file("file")), std::string::npos) << error.what();
+  }
+  EXPECT_THROW((void)read_journal_segment(scratch.file("absent")), Error);
+}
+
+}  // namespace
+}  // namespace convoy::scheduler

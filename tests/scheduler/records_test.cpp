@@ -1,0 +1,148 @@
+#include "scheduler/records.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "tests/scheduler/scratch.h"
+
+namespace convoy::scheduler {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr Ballot kBallot{.term = 1, .attempt = 2};
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+cluster::StepReport report(std::int64_t step) {
+  return {.step = step,
+          .loss = 0.1,
+          .loss_bits = 0x3dcccccd,
+          .lr = 3e-4,
+          .grad_norm = 1.5,
+          .samples = 16,
+          .tokens = 1024,
+          .step_ms = 12.5,
+          .compute_ms = 10.0,
+          .comm_ms = 2.5,
+          .world = 2};
+}
+
+TEST(RecordsTest, AStepIsALineOfMetrics) {
+  const Scratch scratch;
+  Records records(scratch.path(), 0);
+  EXPECT_TRUE(records.step(report(1), kBallot));
+  EXPECT_EQ(contents_of(scratch.file("metrics.jsonl")),
+            R"({"step": 1, "loss": 0.10000000000000001, "loss_bits": "3dcccccd", "lr": 0.0003, "grad_norm": 1.5, )"
+            R"("samples": 16, "tokens": 1024, "step_ms": 12.5, "compute_ms": 10, "comm_ms": 2.5, "world": 2, )"
+            R"("ballot": "1.2"})"
+            "\n");
+}
+
+TEST(RecordsTest, TokensAreLeftOutWhereThereAreNone) {
+  const Scratch scratch;
+  Records records(scratch.path(), 0);
+  auto image_step = report(1);
+  image_step.tokens = -1;
+  records.step(image_step, kBallot);
+  EXPECT_FALSE(Json::parse(lines_of(scratch.file("metrics.jsonl")).at(0)).contains("tokens"));
+}
+
+TEST(RecordsTest, NumbersThatAreNotFiniteBecomeNull) {
+  const Scratch scratch;
+  Records records(scratch.path(), 0);
+  auto wild = report(1);
+  wild.loss = std::numeric_limits<double>::quiet_NaN();
+  wild.grad_norm = -kInfinity;
+  records.step(wild, kBallot);
+  const Json line = Json::parse(lines_of(scratch.file("metrics.jsonl")).at(0));
+  EXPECT_TRUE(line.at("loss").is_null());
+  EXPECT_TRUE(line.at("grad_norm").is_null());
+}
+
+TEST(RecordsTest, EveryStepIsRecordedOnce) {
+  const Scratch scratch;
+  Records records(scratch.path(), 4);  // resumed after step 4
+  EXPECT_FALSE(records.step(report(4), kBallot));
+  EXPECT_TRUE(records.step(report(5), kBallot));
+  EXPECT_TRUE(records.step(report(7), kBallot));
+  EXPECT_EQ(records.recorded_step(), 5) << "step 6 is missing";
+  EXPECT_FALSE(records.step(report(7), kBallot));
+  EXPECT_TRUE(records.step(report(6), kBallot));
+  EXPECT_EQ(records.recorded_step(), 7);
+  EXPECT_FALSE(records.step(report(6), kBallot));
+  EXPECT_EQ(lines_of(scratch.file("metrics.jsonl")).size(), 3U);
+}
+
+TEST(RecordsTest, AppendsToWhatIsThere) {
+  const Scratch scratch;
+  { Records(scratch.path(), 0).step(report(1), kBallot); }
+  { Records(scratch.path(), 1).step(report(2), kBallot); }
+  EXPECT_EQ(lines_of(scratch.file("metrics.jsonl")).size(), 2U);
+}
+
+TEST(RecordsTest, AnEventIsALineOfEvents) {
+  const Scratch scratch;
+  Records records(scratch.path(), 0);
+  const Uuid worker = Uuid::parse("00112233-4455-6677-8899-aabbccddeeff");
+  records.event(
+      {.kind = "worker_lost", .worker = worker, .rank = 1, .ballot = kBallot, .step = 17, .detail = "a \"b\"\n"},
+      1700000000.25);
+  records.event({.kind = "epoch", .worker = std::nullopt, .rank = -1, .ballot = kBallot, .step = 0, .detail = "\xff"},
+                1.0);
+  const auto lines = lines_of(scratch.file("events.jsonl"));
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[0],
+            R"({"time": 1700000000.250000, "kind": "worker_lost", "worker": "00112233-4455-6677-8899-aabbccddeeff", )"
+            R"("rank": 1, "ballot": "1.2", "step": 17, "detail": "a \"b\"\n"})");
+  const Json second = Json::parse(lines[1]);
+  EXPECT_TRUE(second.at("worker").is_null());
+  EXPECT_TRUE(second.at("rank").is_null());
+}
+
+TEST(RecordsTest, FinalHoldsTheReportAndThePeak) {
+  const Scratch scratch;
+  Records records(scratch.path(), 0);
+  cluster::FinalReport final;
+  final.steps = 20;
+  final.final_loss = 0.1;
+  final.parameters_hash = std::string(32, 'a');
+  final.state_hash = std::string(32, 'b');
+  final.eval_loss = kInfinity;
+  final.samples_per_s = 100.5;
+  final.wall_s = 12.5;
+  final.start_to_first_step_s = 0.25;
+  final.world = 4;
+  records.final(final, std::nullopt);
+  EXPECT_TRUE(Json::parse(contents_of(scratch.file("final.json"))).at("peak_rss_bytes").is_null());
+
+  final.eval_accuracy = 0.95;
+  final.tokens_per_s = 6400.0;
+  records.final(final, 123456789);
+  const Json json = Json::parse(contents_of(scratch.file("final.json")));
+  std::vector<std::string> names;
+  for (const auto& [name, value] : json.items()) names.push_back(name);
+  EXPECT_EQ(names, (std::vector<std::string>{"steps", "final_loss", "parameters_hash", "state_hash", "eval_loss",
+                                             "eval_accuracy", "samples_per_s", "tokens_per_s", "wall_s",
+                                             "start_to_first_step_s", "peak_rss_bytes", "world"}));
+  EXPECT_EQ(json.at("peak_rss_bytes"), 123456789);
+  EXPECT_TRUE(json.at("eval_loss").is_null());
+  EXPECT_EQ(json.at("final_loss"), 0.1);
+}
+
+TEST(RecordsTest, NamesTheFileItCannotWrite) {
+  try {
+    Records records("/nowhere/at/all", 0);
+    ADD_FAILURE() << "opened";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+    EXPECT_NE(std::string(error.what()).find("/nowhere/at/all/metrics.jsonl"), std::string::npos) << error.what();
+  }
+  LineFile full("/dev/full");
+  EXPECT_THROW(full.append("x"), Error);
+}
+
+}  // namespace
+}  // namespace convoy::scheduler
