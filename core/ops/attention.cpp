@@ -1,0 +1,252 @@
+#include "core/ops/attention.h"
+
+#include <cmath>
+#include <utility>
+
+#include "core/graph/apply.h"
+#include "core/graph/registry.h"
+#include "core/ops/attention_kernels.h"
+#include "core/ops/kernel.h"
+#include "core/ops/scratch.h"
+
+namespace convoy {
+namespace {
+
+// The matrix of head `head` of sequence `sequence` in a [B, T, H, D] tensor of any layout.
+template <typename T>
+HeadMatrix<T> head_of(const Tensor& x, std::int64_t sequence, std::int64_t head) {
+  const Shape& strides = x.layout().strides;
+  return {x.data<std::remove_const_t<T>>() + sequence * strides[0] + head * strides[2], strides[1], strides[3]};
+}
+
+// One of three [B, T, H, D] tensors that lie side by side in [B, T, 3·H·D] (or the only one in [B, T, H·D]).
+Tensor unpacked(const Tensor& packed, std::int64_t part, std::int64_t heads, std::int64_t depth) {
+  const Layout& from = packed.layout();
+  const std::int64_t step = from.strides[2];
+  Layout layout;
+  layout.shape = {from.shape[0], from.shape[1], heads, depth};
+  layout.strides = {from.strides[0], from.strides[1], depth * step, step};
+  layout.offset = from.offset + part * heads * depth * step;
+  return packed.view(layout);
+}
+
+struct ForwardTensors {
+  Tensor q, k, v, out, log_sums;
+};
+
+struct BackwardTensors {
+  Tensor q, k, v, out, log_sums, dout, dq, dk, dv;
+};
+
+AttentionShape shape_of(const Tensor& q, const AttentionAttributes& attributes) {
+  const std::int64_t depth = q.shape()[3];
+  const double scale = attributes.scale != 0 ? attributes.scale : 1 / std::sqrt(static_cast<double>(depth));
+  return {.time = q.shape()[1], .depth = depth, .causal = attributes.causal, .scale = scale};
+}
+
+void run_forward(CpuDevice& device, const ForwardTensors& x, const AttentionAttributes& attributes) {
+  const AttentionShape shape = shape_of(x.q, attributes);
+  const std::int64_t heads = x.q.shape()[2];
+  with_floating(x.q.dtype(), [&]<typename T>(T) {
+    T* const log_sums = x.log_sums.data<T>();
+    parallel_with_scratch<T>(device, x.q.shape()[0] * heads, attention_forward_scratch(shape),
+                             [&](std::int64_t i, T* scratch) {
+                               const std::int64_t b = i / heads;
+                               const std::int64_t h = i % heads;
+                               const AttentionForward<T> head{.q = head_of<const T>(x.q, b, h),
+                                                              .k = head_of<const T>(x.k, b, h),
+                                                              .v = head_of<const T>(x.v, b, h),
+                                                              .out = head_of<T>(x.out, b, h),
+                                                              .log_sums = log_sums + i * shape.time};
+                               attention_forward_kernel(head, shape, scratch);
+                             });
+  });
+}
+
+void run_backward(CpuDevice& device, const BackwardTensors& x, const AttentionAttributes& attributes) {
+  const AttentionShape shape = shape_of(x.q, attributes);
+  const std::int64_t heads = x.q.shape()[2];
+  with_floating(x.q.dtype(), [&]<typename T>(T) {
+    const T* const log_sums = x.log_sums.data<T>();
+    parallel_with_scratch<T>(device, x.q.shape()[0] * heads, attention_backward_scratch(shape),
+                             [&](std::int64_t i, T* scratch) {
+                               const std::int64_t b = i / heads;
+                               const std::int64_t h = i % heads;
+                               const AttentionBackward<T> head{.q = head_of<const T>(x.q, b, h),
+                                                               .k = head_of<const T>(x.k, b, h),
+                                                               .v = head_of<const T>(x.v, b, h),
+                                                               .out = head_of<const T>(x.out, b, h),
+                                                               .dout = head_of<const T>(x.dout, b, h),
+                                                               .log_sums = log_sums + i * shape.time,
+                                                               .dq = head_of<T>(x.dq, b, h),
+                                                               .dk = head_of<T>(x.dk, b, h),
+                                                               .dv = head_of<T>(x.dv, b, h)};
+                               attention_backward_kernel(head, shape, scratch);
+                             });
+  });
+}
+
+class AttentionOp : public Op {
+ public:
+  explicit AttentionOp(const AttentionAttributes& attributes) : attributes_(attributes) {}
+  void attributes(AttributeVisitor& visitor) const override {
+    visitor.visit("causal", std::int64_t{attributes_.causal});
+    visitor.visit("scale", attributes_.scale);
+  }
+
+ protected:
+  AttentionAttributes attributes_;
+};
+
+Spec log_sums_spec(const Spec& q, std::int64_t heads) { return {q.dtype, {q.shape[0], heads, q.shape[1]}, q.device}; }
+
+// (q, k, v, out, log_sums, dout) → (dq, dk, dv)
+class SeparateBackward final : public AttentionOp {
+ public:
+  using AttentionOp::AttentionOp;
+  std::string_view name() const override { return "attention_backward"; }
+  Traits traits() const override { return {.strided = true, .differentiable = false}; }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 6);
+    check_floating(name(), in);
+    const Spec& q = in[0];
+    if (q.shape.rank() != 4 || in[1] != q || in[2] != q || in[3] != q || in[5] != q ||
+        in[4] != log_sums_spec(q, q.shape[2]))
+      refuse(name(), in, "q, k, v, out and dout [B, T, H, D] and log-sums [B, H, T]");
+    return {q, q, q};
+  }
+  void run_cpu(KernelArgs& args) const override {
+    run_backward(static_cast<CpuDevice&>(args.device),
+                 {.q = args.inputs[0],
+                  .k = args.inputs[1],
+                  .v = args.inputs[2],
+                  .out = args.inputs[3],
+                  .log_sums = contiguous(args.inputs[4]),
+                  .dout = args.inputs[5],
+                  .dq = args.outputs[0],
+                  .dk = args.outputs[1],
+                  .dv = args.outputs[2]},
+                 attributes_);
+  }
+};
+
+// (q, k, v) → (out, log_sums)
+class Separate final : public AttentionOp {
+ public:
+  using AttentionOp::AttentionOp;
+  std::string_view name() const override { return "attention"; }
+  Traits traits() const override { return {.strided = true}; }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 3);
+    check_floating(name(), in);
+    const Spec& q = in[0];
+    if (q.shape.rank() != 4 || in[1] != q || in[2] != q) refuse(name(), in, "q, k and v of one shape [B, T, H, D]");
+    return {q, log_sums_spec(q, q.shape[2])};
+  }
+  Tensors vjp(const VjpArgs& args) const override {
+    Tensors inputs(args.inputs.begin(), args.inputs.end());
+    inputs.insert(inputs.end(), {args.outputs[0], args.outputs[1], args.gradients[0]});
+    return convoy::apply(std::make_shared<SeparateBackward>(attributes_), inputs);
+  }
+  void run_cpu(KernelArgs& args) const override {
+    run_forward(static_cast<CpuDevice&>(args.device),
+                {args.inputs[0], args.inputs[1], args.inputs[2], args.outputs[0], args.outputs[1]}, attributes_);
+  }
+};
+
+class PackedOp : public AttentionOp {
+ public:
+  PackedOp(std::int64_t heads, const AttentionAttributes& attributes) : AttentionOp(attributes), heads_(heads) {}
+  Traits traits() const override { return {.strided = true}; }
+  void attributes(AttributeVisitor& visitor) const override {
+    visitor.visit("heads", heads_);
+    AttentionOp::attributes(visitor);
+  }
+
+ protected:
+  // The spec of the result for that of qkv; throws for anything else than [B, T, 3·heads·D].
+  Spec out_spec(std::span<const Spec> in) const {
+    const Spec& qkv = in[0];
+    if (heads_ < 1 || qkv.shape.rank() != 3 || qkv.shape[2] % (3 * heads_) != 0)
+      refuse(name(), in, fmt::format("qkv [B, T, 3·C] with C a multiple of {} heads", heads_));
+    return {qkv.dtype, {qkv.shape[0], qkv.shape[1], qkv.shape[2] / 3}, qkv.device};
+  }
+  Tensor part(const Tensor& packed, std::int64_t index, std::int64_t depth) const {
+    return unpacked(packed, index, heads_, depth);
+  }
+  std::int64_t heads_;
+};
+
+// (qkv, out, log_sums, dout) → dqkv
+class PackedBackward final : public PackedOp {
+ public:
+  using PackedOp::PackedOp;
+  std::string_view name() const override { return "self_attention_backward"; }
+  Traits traits() const override { return {.strided = true, .differentiable = false}; }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 4);
+    check_floating(name(), in);
+    const Spec out = out_spec(in);
+    if (in[1] != out || in[3] != out || in[2] != log_sums_spec(out, heads_))
+      refuse(name(), in, fmt::format("qkv [B, T, 3·C], out and dout [B, T, C] and log-sums [B, {}, T]", heads_));
+    return {in[0]};
+  }
+  void run_cpu(KernelArgs& args) const override {
+    const std::int64_t depth = args.inputs[1].shape()[2] / heads_;
+    const Tensor& qkv = args.inputs[0];
+    const Tensor& dqkv = args.outputs[0];
+    run_backward(static_cast<CpuDevice&>(args.device),
+                 {.q = part(qkv, 0, depth),
+                  .k = part(qkv, 1, depth),
+                  .v = part(qkv, 2, depth),
+                  .out = part(args.inputs[1], 0, depth),
+                  .log_sums = contiguous(args.inputs[2]),
+                  .dout = part(args.inputs[3], 0, depth),
+                  .dq = part(dqkv, 0, depth),
+                  .dk = part(dqkv, 1, depth),
+                  .dv = part(dqkv, 2, depth)},
+                 attributes_);
+  }
+};
+
+// qkv → (out, log_sums)
+class Packed final : public PackedOp {
+ public:
+  using PackedOp::PackedOp;
+  std::string_view name() const override { return "self_attention"; }
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 1);
+    check_floating(name(), in);
+    const Spec out = out_spec(in);
+    return {out, log_sums_spec(out, heads_)};
+  }
+  Tensors vjp(const VjpArgs& args) const override {
+    return convoy::apply(std::make_shared<PackedBackward>(heads_, attributes_),
+                         Tensors{args.inputs[0], args.outputs[0], args.outputs[1], args.gradients[0]});
+  }
+  void run_cpu(KernelArgs& args) const override {
+    const Tensor& qkv = args.inputs[0];
+    const std::int64_t depth = qkv.shape()[2] / (3 * heads_);
+    run_forward(static_cast<CpuDevice&>(args.device),
+                {part(qkv, 0, depth), part(qkv, 1, depth), part(qkv, 2, depth), part(args.outputs[0], 0, depth),
+                 args.outputs[1]},
+                attributes_);
+  }
+};
+
+const RegisterOp kSeparate("attention");
+const RegisterOp kSeparateBackward("attention_backward");
+const RegisterOp kPacked("self_attention");
+const RegisterOp kPackedBackward("self_attention_backward");
+
+}  // namespace
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionAttributes& attributes) {
+  return apply_one(std::make_shared<Separate>(attributes), {q, k, v});
+}
+
+Tensor self_attention(const Tensor& qkv, std::int64_t heads, const AttentionAttributes& attributes) {
+  return apply_one(std::make_shared<Packed>(heads, attributes), {qkv});
+}
+
+}  // namespace convoy

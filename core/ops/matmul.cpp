@@ -1,0 +1,173 @@
+#include "core/ops/matmul.h"
+
+#include <array>
+#include <utility>
+
+#include "core/graph/apply.h"
+#include "core/graph/registry.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/elementwise_kernels.h"
+#include "core/ops/kernel.h"
+#include "core/ops/matmul_kernels.h"
+#include "core/ops/reduce.h"
+#include "core/ops/view.h"
+
+namespace convoy {
+namespace {
+
+Tensor as_rows(const Tensor& x) { return x.shape().rank() == 2 ? x : reshape(x, {rows_of(x.shape()), x.shape()[-1]}); }
+
+class Matmul final : public Op {
+ public:
+  Matmul(bool transpose_a, bool transpose_b) : transpose_a_(transpose_a), transpose_b_(transpose_b) {}
+  std::string_view name() const override { return "matmul"; }
+  Traits traits() const override { return {.gradient_reads_outputs = 0}; }
+  void attributes(AttributeVisitor& visitor) const override {
+    visitor.visit("transpose_a", std::int64_t{transpose_a_});
+    visitor.visit("transpose_b", std::int64_t{transpose_b_});
+  }
+
+  Specs infer(std::span<const Spec> in) const override {
+    check_count(name(), in, 2);
+    check_floating(name(), in);
+    const Shape& a = in[0].shape;
+    const Shape& b = in[1].shape;
+    if (a.rank() < 2 || b.rank() < 2) refuse(name(), in, "matrices of rank 2 or more");
+    if (inner(a, transpose_a_, -1) != inner(b, transpose_b_, -2))
+      refuse(name(), in, "equal inner dimensions under " + describe(*this));
+    Shape shape;
+    for (int i = 0; i + 2 < a.rank(); ++i) shape.append(a[i]);
+    if (!folds(a, b)) {
+      bool equal = a.rank() == b.rank();
+      for (int i = 0; equal && i + 2 < a.rank(); ++i) equal = a[i] == b[i];
+      if (!equal) refuse(name(), in, "equal leading dimensions, or a second operand of rank 2");
+    } else if (transpose_a_) {
+      refuse(name(), in, "a first operand that is not transposed where the second has fewer dimensions");
+    }
+    shape.append(inner(a, transpose_a_, -2));
+    shape.append(inner(b, transpose_b_, -1));
+    return {{in[0].dtype, shape, in[0].device}};
+  }
+
+  Tensors vjp(const VjpArgs& args) const override {
+    const bool fold = folds(args.inputs[0].shape(), args.inputs[1].shape());
+    const auto rows = [&](const Tensor& x) { return fold ? as_rows(x) : x; };
+    const Tensor& a = args.inputs[0];
+    const Tensor& b = args.inputs[1];
+    const Tensor& dc = args.gradients[0];
+    Tensors result(2);
+    if (args.needed[0])
+      result[0] = transpose_a_ ? matmul(b, dc, transpose_b_, true) : matmul(dc, b, false, !transpose_b_);
+    if (args.needed[1]) {
+      result[1] = transpose_b_ ? matmul(rows(dc), rows(a), true, transpose_a_)
+                               : matmul(rows(a), rows(dc), !transpose_a_, false);
+    }
+    return result;
+  }
+
+  void run_cpu(KernelArgs& args) const override {
+    const Shape& a = args.inputs[0].shape();
+    const Shape& b = args.inputs[1].shape();
+    MatmulProblem problem{.n = inner(b, transpose_b_, -1),
+                          .k = inner(a, transpose_a_, -1),
+                          .transpose_a = transpose_a_,
+                          .transpose_b = transpose_b_};
+    if (b.rank() == 2) {
+      problem.m = transpose_a_ ? a[-1] : rows_of(a);
+    } else {
+      problem.m = inner(a, transpose_a_, -2);
+      for (int i = 0; i + 2 < a.rank(); ++i) problem.batch *= a[i];
+    }
+    with_floating(args.inputs[0].dtype(), [&]<typename T>(T) {
+      matmul_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(), args.inputs[1].data<T>(),
+                    nullptr, args.outputs[0].data<T>());
+    });
+  }
+
+ private:
+  static bool folds(const Shape& a, const Shape& b) { return b.rank() == 2 && a.rank() > 2; }
+  // The extent of axis -1 or -2 as the product sees it.
+  static std::int64_t inner(const Shape& shape, bool transposed, int axis) {
+    return shape[transposed ? -3 - axis : axis];
+  }
+
+  bool transpose_a_;
+  bool transpose_b_;
+};
+
+constexpr std::array<std::string_view, 3> kActivationNames = {"none", "relu", "gelu"};
+
+// Inputs x, weight and perhaps bias; outputs y and, for gelu, what it was applied to.
+class LinearOp final : public Op {
+ public:
+  explicit LinearOp(Activation activation) : activation_(activation) {}
+  std::string_view name() const override { return "linear"; }
+  Traits traits() const override {
+    const std::uint32_t outputs = activation_ == Activation::kNone ? 0 : activation_ == Activation::kRelu ? 1 : 2;
+    return {.gradient_reads_inputs = 3, .gradient_reads_outputs = outputs};
+  }
+  void attributes(AttributeVisitor& visitor) const override {
+    visitor.visit("activation", kActivationNames[static_cast<std::size_t>(activation_)]);
+  }
+
+  Specs infer(std::span<const Spec> in) const override {
+    if (in.size() != 3) check_count(name(), in, 2);
+    check_floating(name(), in);
+    const Shape& x = in[0].shape;
+    const Shape& weight = in[1].shape;
+    if (x.rank() < 1 || weight.rank() != 2 || x[-1] != weight[0] || (in.size() == 3 && in[2].shape != Shape{weight[1]}))
+      refuse(name(), in, "x [..., in], weight [in, out] and bias [out]");
+    Spec out = in[0];
+    out.shape[-1] = weight[1];
+    return Specs(activation_ == Activation::kGelu ? 2 : 1, out);
+  }
+
+  Tensors vjp(const VjpArgs& args) const override {
+    const Tensor& x = args.inputs[0];
+    const Tensor& dy = args.gradients[0];
+    const Tensor dz = as_rows(activation_ == Activation::kRelu   ? relu_backward(args.outputs[0], dy)
+                              : activation_ == Activation::kGelu ? gelu_backward(args.outputs[1], dy)
+                                                                 : dy);
+    Tensors result(args.inputs.size());
+    if (args.needed[0]) result[0] = reshape(matmul(dz, args.inputs[1], false, true), x.shape());
+    if (args.needed[1]) result[1] = matmul(as_rows(x), dz, true, false);
+    if (args.inputs.size() == 3 && args.needed[2]) result[2] = sum(dz, {0});
+    return result;
+  }
+
+  void run_cpu(KernelArgs& args) const override {
+    const Shape& x = args.inputs[0].shape();
+    const Shape& weight = args.inputs[1].shape();
+    const MatmulProblem problem{
+        .m = rows_of(x), .n = weight[1], .k = weight[0], .relu = activation_ == Activation::kRelu};
+    with_floating(args.inputs[0].dtype(), [&]<typename T>(T) {
+      T* const product = args.outputs.back().data<T>();
+      matmul_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(), args.inputs[1].data<T>(),
+                    args.inputs.size() == 3 ? args.inputs[2].data<T>() : nullptr, product);
+      if (activation_ != Activation::kGelu) return;
+      T* const result = args.outputs[0].data<T>();
+      parallel_for(threads_of(args), args.outputs[0].elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+        gelu_forward_kernel(product + begin, result + begin, end - begin);
+      });
+    });
+  }
+
+ private:
+  Activation activation_;
+};
+
+const RegisterOp kMatmul("matmul", []() -> OpPtr { return std::make_shared<Matmul>(false, false); });
+const RegisterOp kLinear("linear", []() -> OpPtr { return std::make_shared<LinearOp>(Activation::kNone); });
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
+  return apply_one(std::make_shared<Matmul>(transpose_a, transpose_b), {a, b});
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
+  const OpPtr op = std::make_shared<LinearOp>(activation);
+  return bias.defined() ? apply_one(op, {x, weight, bias}) : apply_one(op, {x, weight});
+}
+
+}  // namespace convoy
