@@ -84,7 +84,7 @@ std::vector<RecipeKey> make_keys() {
       model<&M::layers>("layers", {"gpt"}, kRequired, Whole{1, 1000}),
       model<&M::heads>("heads", {"gpt"}, kRequired, Whole{1, 1000}),
       model<&M::width>("width", {"gpt"}, kRequired, Whole{1, 1'000'000}),
-      model<&M::dropout>("dropout", {"gpt"}, kOptional, kBelowOne),
+      model<&M::dropout>("dropout", {"gpt", "mlp"}, kOptional, kBelowOne),
       model<&M::hidden>("hidden", {"mlp"}, kRequired, WholeList{{1, 1'000'000}}),
       model<&M::activation>("activation", {"mlp"}, kOptional, OneOf{{"relu", "gelu"}}),
 
@@ -220,9 +220,6 @@ std::optional<BrokenRule> find_broken_rule(const Recipe& recipe) {
   if (train.global_batch % train.logical_shards != 0) {
     return BrokenRule{"train", "global_batch",
                       fmt::format("expected a multiple of train.logical_shards = {}", train.logical_shards)};
-  }
-  if (optimizer.warmup_steps > train.steps) {
-    return BrokenRule{"optimizer", "warmup_steps", fmt::format("expected at most train.steps = {}", train.steps)};
   }
   if (fault.suspect_s <= fault.heartbeat_s) {
     return BrokenRule{"fault", "suspect",

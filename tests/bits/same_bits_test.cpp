@@ -56,8 +56,8 @@ Outcome train(const Setup& setup, int workers) {
   if (workers > 0) command.insert(command.end(), {"launch", "-n", std::to_string(workers), "--run", "run", "--"});
   command.insert(command.end(), {"train", fmt::format("{}/recipes/{}", CONVOY_SOURCE_DIR, setup.recipe)});
   if (workers == 0) command.insert(command.end(), {"--run", "run"});
-  command.insert(command.end(), {fmt::format("train.steps={}", kSteps), fmt::format("data.path={}", data),
-                                 "optimizer.warmup_steps=5", "train.eval_every=10"});
+  command.insert(command.end(),
+                 {fmt::format("train.steps={}", kSteps), fmt::format("data.path={}", data), "train.eval_every=10"});
   command.insert(command.end(), setup.overrides.begin(), setup.overrides.end());
   run.start(command);
   const auto exit = run.wait_exit(std::chrono::seconds(120));

@@ -223,8 +223,6 @@ TEST_F(RecipeTest, KeysThatDoNotFitTogetherAreRefused) {
             "x.toml:18: train.global_batch: expected a multiple of train.logical_shards = 3, found 16");
   EXPECT_EQ(message(kGpt, {"model.heads=3"}),
             "x.toml:5: model.width: expected a multiple of model.heads = 3, found 128");
-  EXPECT_EQ(message(kGpt, {"optimizer.warmup_steps=601"}),
-            "command line: optimizer.warmup_steps=601: expected at most train.steps = 600, found 601");
   EXPECT_EQ(message(kGpt, {"fault.heartbeat=9"}),
             "x.toml: fault.suspect: expected more than fault.heartbeat = 9 seconds, found 5.0 (the default)");
   EXPECT_EQ(message(replaced(replaced(kGpt, "\"text\"", "\"mnist\""), "context = 64\n", "")),
