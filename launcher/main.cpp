@@ -187,7 +187,7 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
   ignore_broken_pipes();
   const Recipe recipe = load_recipe(line.train.recipe, line.train.overrides);
   if (line.workers > recipe.train.logical_shards) {
-    fail(ErrorCode::kUsage, "convoy launch: -n {} is more than the recipe's train.logical_shards = {}", line.workers,
+    fail(ErrorCode::kUsage, "-n {} is more than the recipe's train.logical_shards = {}", line.workers,
          recipe.train.logical_shards);
   }
   worker::preflight(recipe);

@@ -40,7 +40,7 @@ std::string progress_text(const cluster::Progress& progress) {
   }
   text += fmt::format("  {} {}", progress.workers, progress.workers == 1 ? "worker" : "workers");
   const bool under_way = progress.step > 0 && progress.step < progress.steps;
-  if (under_way && std::isfinite(progress.seconds_left))
+  if (under_way && std::isfinite(progress.seconds_left) && progress.seconds_left > 0.0)
     text += fmt::format("  {} left", time_text(progress.seconds_left));
   return text;
 }

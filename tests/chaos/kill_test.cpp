@@ -1,0 +1,199 @@
+// Real runs, and whoever may die in them dying at every stage: the exit code, the words, and that nothing is left.
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <fstream>
+#include <regex>
+#include <thread>
+
+#include "tests/support/launched_run.h"
+
+namespace convoy {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing_support::LaunchedRun;
+
+constexpr char kRecipe[] = R"(
+[model]
+kind = "gpt"
+layers = 1
+heads = 1
+width = 16
+[data]
+kind = "text"
+path = "text.txt"
+context = 16
+[optimizer]
+kind = "adamw"
+lr = 1e-3
+[train]
+steps = 1000000
+global_batch = 8
+logical_shards = 8
+)";
+
+class ChaosTest : public testing::Test {
+ protected:
+  static void write_inputs(const LaunchedRun& run) {
+    std::ofstream(run.folder() / "tiny.toml") << kRecipe;
+    std::ofstream text(run.folder() / "text.txt");
+    for (int i = 0; i < 500; ++i) text << "line " << i << " of a text that nobody needs to read\n";
+  }
+  static void launch(LaunchedRun& run) {
+    write_inputs(run);
+    run.start({CONVOY_PROGRAM, "launch", "-n", "2", "--run", "out", "--", "train", "tiny.toml"});
+  }
+  static int steps_done(const LaunchedRun& run) {
+    std::ifstream metrics(run.folder() / "out/metrics.jsonl");
+    int lines = 0;
+    for (std::string line; std::getline(metrics, line);) ++lines;
+    return lines;
+  }
+  static void wait_for_steps(LaunchedRun& run) {
+    ASSERT_TRUE(LaunchedRun::wait_until([&] { return steps_done(run) >= 3; }, seconds(60)))
+        << run.output() << run.errors();
+  }
+  static void expect_end(LaunchedRun& run, int exit_code) {
+    const auto status = run.wait_exit(seconds(20));
+    ASSERT_TRUE(status.has_value()) << "still running\n" << run.errors();
+    EXPECT_EQ(*status, (ExitStatus{.exit_code = exit_code, .signal = 0})) << run.errors();
+    EXPECT_EQ(run.left_behind(seconds(3)), "");
+  }
+  static void expect_error(const LaunchedRun& run, const std::string& pattern) {
+    EXPECT_TRUE(std::regex_search(run.errors(), std::regex(pattern))) << pattern << "\nin\n" << run.errors();
+  }
+  static std::string killed(const std::string& who, pid_t pid) {
+    return "convoy: " + who + " \\(pid " + std::to_string(pid) + "\\) was killed by signal 9 \\(SIGKILL\\)";
+  }
+};
+
+TEST_F(ChaosTest, KilledWorkerIsNamedWithItsSignalAndStep) {
+  for (const int rank : {0, 1}) {
+    LaunchedRun run("chaos");
+    launch(run);
+    wait_for_steps(run);
+    const pid_t victim = run.with_variable("CONVOY_RANK=" + std::to_string(rank)).value();
+    const auto before = std::chrono::steady_clock::now();
+    ASSERT_EQ(kill(victim, SIGKILL), 0);
+    expect_end(run, 1);
+    EXPECT_LT(std::chrono::steady_clock::now() - before, seconds(10));
+    expect_error(run, killed("worker " + std::to_string(rank), victim) + " at step [1-9][0-9]*\n");
+  }
+}
+
+TEST_F(ChaosTest, KilledSchedulerIsNamedAndEndsTheRun) {
+  LaunchedRun run("chaos");
+  launch(run);
+  wait_for_steps(run);
+  const pid_t victim = run.with_command("scheduler").value();
+  ASSERT_EQ(kill(victim, SIGKILL), 0);
+  expect_end(run, 1);
+  expect_error(run, killed("the scheduler", victim) + " after step [1-9][0-9]*; stopping\n");
+}
+
+TEST_F(ChaosTest, KilledLauncherTakesEverybodyAlong) {
+  LaunchedRun run("chaos");
+  launch(run);
+  wait_for_steps(run);
+  ASSERT_GE(run.processes().size(), 4U);
+  ASSERT_EQ(kill(run.pid(), SIGKILL), 0);
+  ASSERT_TRUE(run.wait_exit(seconds(5)).has_value());
+  EXPECT_EQ(run.left_behind(seconds(3)), "");
+}
+
+TEST_F(ChaosTest, WorkerKilledWhileItStartsIsNamed) {
+  for (const int delay_ms : {0, 5, 20, 60}) {
+    LaunchedRun run("chaos");
+    launch(run);
+    std::optional<pid_t> victim;
+    ASSERT_TRUE(LaunchedRun::wait_until([&] { return (victim = run.with_variable("CONVOY_RANK=1")).has_value(); },
+                                        seconds(20)));
+    std::this_thread::sleep_for(milliseconds(delay_ms));
+    ASSERT_EQ(kill(*victim, SIGKILL), 0);
+    expect_end(run, 1);
+    expect_error(run, killed("worker 1", *victim));
+  }
+}
+
+TEST_F(ChaosTest, SchedulerKilledWhileItStartsIsNamed) {
+  for (const int delay_ms : {0, 5, 20, 60}) {
+    LaunchedRun run("chaos");
+    launch(run);
+    std::optional<pid_t> victim;
+    ASSERT_TRUE(
+        LaunchedRun::wait_until([&] { return (victim = run.with_command("scheduler")).has_value(); }, seconds(20)));
+    std::this_thread::sleep_for(milliseconds(delay_ms));
+    ASSERT_EQ(kill(*victim, SIGKILL), 0);
+    expect_end(run, 1);
+    expect_error(run, killed("the scheduler", *victim));
+  }
+}
+
+TEST_F(ChaosTest, LauncherKilledWhileItStartsLeavesNothing) {
+  for (const int delay_ms : {0, 3, 10, 30, 60, 100, 200}) {
+    LaunchedRun run("chaos");
+    launch(run);
+    std::this_thread::sleep_for(milliseconds(delay_ms));
+    ASSERT_EQ(kill(run.pid(), SIGKILL), 0);
+    ASSERT_TRUE(run.wait_exit(seconds(5)).has_value());
+    EXPECT_EQ(run.left_behind(seconds(3)), "") << "killed after " << delay_ms << " ms";
+  }
+}
+
+TEST_F(ChaosTest, SignalsEndARunInOrder) {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    LaunchedRun run("chaos");
+    launch(run);
+    wait_for_steps(run);
+    ASSERT_EQ(kill(run.pid(), signal), 0);
+    expect_end(run, 1);
+    expect_error(run, "convoy: [^\n]*" + signal_name(signal));
+    // In order: nobody had to be killed, and every step that was reported is on record.
+    EXPECT_EQ(run.errors().find("killed"), std::string::npos) << run.errors();
+    std::ifstream events(run.folder() / "out/events.jsonl");
+    const std::string text{std::istreambuf_iterator<char>(events), {}};
+    EXPECT_NE(text.find("worker_left"), std::string::npos) << text;
+    EXPECT_EQ(text.find("worker_lost"), std::string::npos) << text;
+  }
+}
+
+TEST_F(ChaosTest, RunOfOneEndsInOrderOnASignalAndLeavesNothingWhenKilled) {
+  for (const int signal : {SIGINT, SIGTERM, SIGKILL}) {
+    LaunchedRun run("chaos");
+    write_inputs(run);
+    run.start({CONVOY_PROGRAM, "train", "tiny.toml", "--run", "out"});
+    wait_for_steps(run);
+    ASSERT_EQ(kill(run.pid(), signal), 0);
+    const auto status = run.wait_exit(seconds(15));
+    ASSERT_TRUE(status.has_value()) << signal_name(signal);
+    if (signal != SIGKILL) {
+      EXPECT_EQ(*status, (ExitStatus{.exit_code = 1, .signal = 0})) << run.errors();
+      expect_error(run, "convoy: [^\n]*" + signal_name(signal));
+    }
+    EXPECT_EQ(run.left_behind(seconds(3)), "");
+  }
+}
+
+TEST_F(ChaosTest, WrongInputIsSaidOnceBeforeAnythingStarts) {
+  LaunchedRun run("chaos");
+  write_inputs(run);
+  run.start({CONVOY_PROGRAM, "launch", "-n", "9", "--run", "out", "--", "train", "tiny.toml"});
+  expect_end(run, 2);
+  EXPECT_EQ(run.errors(), "convoy: -n 9 is more than the recipe's train.logical_shards = 8\n");
+  EXPECT_FALSE(std::filesystem::exists(run.folder() / "out"));
+}
+
+TEST_F(ChaosTest, UsedRunDirectoryIsRefused) {
+  LaunchedRun run("chaos");
+  write_inputs(run);
+  std::filesystem::create_directory(run.folder() / "out");
+  std::ofstream(run.folder() / "out/notes") << "mine";
+  run.start({CONVOY_PROGRAM, "launch", "-n", "2", "--run", "out", "--", "train", "tiny.toml"});
+  expect_end(run, 2);
+  EXPECT_EQ(run.errors(), "convoy: run directory out is not empty: name another one with --run\n");
+}
+
+}  // namespace
+}  // namespace convoy
