@@ -6,34 +6,32 @@
 #include <dnnl.hpp>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "core/base/error.h"
+#include "core/ops/elementwise_kernels.h"
+#include "core/ops/kernel.h"
 #include "core/ops/matmul_kernels.h"
 
 namespace convoy {
 namespace {
 
-// oneDNN splits long inner dimensions over the threads, which changes the order of the sum (seen from 2048 on with few
-// columns, never below). So long ones are cut here, always at the same places, and the products added up in turn.
-constexpr std::int64_t kCut = 1024;
-constexpr std::int64_t kLongestUncut = 2 * kCut;  // exclusive
+// oneDNN splits long inner dimensions over the threads, which changes the order of the sum (seen from 2048 on where
+// there are few columns, never below; its own adding to c is no way out, it too rounds as the threads fall). So long
+// ones are cut here, at places that only their length decides, and the products added up in turn.
+constexpr std::int64_t kLongest = 2032;
+constexpr std::int64_t kCutUnit = 16;
 
 // What a primitive is prepared for: one piece, of inner length `k`, of a problem.
 struct Piece {
   MatmulProblem problem;
   std::int64_t k = 0;
   bool bias = false;
-  bool accumulate = false;  // adds to c
-  bool relu = false;
 
   auto fields() const {
     return std::array<std::int64_t, 6>{
-        problem.batch,
-        problem.m,
-        problem.n,
-        problem.k,
-        k,
-        problem.transpose_a | problem.transpose_b << 1 | bias << 2 | accumulate << 3 | relu << 4};
+        problem.batch, problem.m, problem.n,
+        problem.k,     k,         problem.transpose_a | problem.transpose_b << 1 | problem.relu << 2 | bias << 3};
   }
   bool operator==(const Piece& other) const { return fields() == other.fields(); }
 };
@@ -83,8 +81,7 @@ const Prepared& OneDnn::prepare(const Piece& piece) {
   const auto bias = piece.bias ? matrix(p, {1, 1, p.n}, {p.n, p.n, 1}) : dnnl::memory::desc();
 
   dnnl::post_ops after;
-  if (piece.accumulate) after.append_sum(1.0F);
-  if (piece.relu) after.append_eltwise(1.0F, dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
+  if (p.relu) after.append_eltwise(1.0F, dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
   dnnl::primitive_attr attributes;
   attributes.set_post_ops(after);
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -124,6 +121,50 @@ void execute(OneDnn& onednn, const Piece& piece, const float* a, const float* b,
     fail(ErrorCode::kInternal, "matmul: oneDNN refused to run with status {}", static_cast<int>(status));
 }
 
+std::int64_t piece_length(std::int64_t k) {
+  const std::int64_t pieces = (k + kLongest - 1) / kLongest;
+  const std::int64_t length = (k + pieces - 1) / pieces;
+  return pieces == 1 ? k : (length + kCutUnit - 1) / kCutUnit * kCutUnit;
+}
+
+// One product, cut into pieces of `length`.
+void multiply_in_pieces(CpuDevice& device, const MatmulProblem& problem, std::int64_t length, const float* a,
+                        const float* b, const float* bias, float* c) {
+  OneDnn& onednn = device.local<OneDnn>();
+  const std::int64_t elements = problem.m * problem.n;
+  const Storage memory(device, static_cast<std::size_t>(elements) * sizeof(float));
+  float* const product = static_cast<float*>(memory.data());
+  MatmulProblem linear = problem;
+  linear.relu = false;
+  for (std::int64_t begin = 0; begin < problem.k; begin += length) {
+    const Piece piece{
+        .problem = linear, .k = std::min(length, problem.k - begin), .bias = begin == 0 && bias != nullptr};
+    execute(onednn, piece, a + begin * (problem.transpose_a ? problem.m : 1),
+            b + begin * (problem.transpose_b ? 1 : problem.n), bias, begin == 0 ? c : product);
+    if (begin == 0) continue;
+    const bool relu = problem.relu && begin + length >= problem.k;
+    parallel_for(device.threads(), elements, kGrain, [&](std::int64_t from, std::int64_t to) {
+      add_kernel(c + from, product + from, c + from, to - from);
+      if (relu) relu_forward_kernel(c + from, c + from, to - from);
+    });
+  }
+}
+
+void multiply(CpuDevice& device, const MatmulProblem& problem, const float* a, const float* b, const float* bias,
+              float* c) {
+  const std::int64_t length = piece_length(problem.k);
+  if (length == problem.k) {
+    execute(device.local<OneDnn>(), {.problem = problem, .k = length, .bias = bias != nullptr}, a, b, bias, c);
+    return;
+  }
+  MatmulProblem one = problem;
+  one.batch = 1;
+  for (std::int64_t i = 0; i < problem.batch; ++i) {
+    multiply_in_pieces(device, one, length, a + i * problem.m * problem.k, b + i * problem.k * problem.n, bias,
+                       c + i * problem.m * problem.n);
+  }
+}
+
 }  // namespace
 
 void matmul_kernel(CpuDevice& device, const MatmulProblem& problem, const float* a, const float* b, const float* bias,
@@ -139,19 +180,7 @@ void matmul_kernel(CpuDevice& device, const MatmulProblem& problem, const float*
   // The setting belongs to the calling thread.
   if (omp_get_max_threads() != device.threads()) omp_set_num_threads(device.threads());
   try {
-    OneDnn& onednn = device.local<OneDnn>();
-    for (std::int64_t begin = 0; begin < problem.k;) {
-      const std::int64_t left = problem.k - begin;
-      const bool last = left < kLongestUncut;
-      const Piece piece{.problem = problem,
-                        .k = last ? left : kCut,
-                        .bias = begin == 0 && bias != nullptr,
-                        .accumulate = begin > 0,
-                        .relu = last && problem.relu};
-      execute(onednn, piece, a + begin * (problem.transpose_a ? problem.m : 1),
-              b + begin * (problem.transpose_b ? 1 : problem.n), bias, c);
-      begin += piece.k;
-    }
+    multiply(device, problem, a, b, bias, c);
   } catch (const dnnl::error& error) {
     fail(ErrorCode::kInternal, "matmul: oneDNN refused [{}, {}]·[{}, {}]: {}", problem.m, problem.k, problem.k,
          problem.n, error.what());

@@ -1,0 +1,196 @@
+#include "core/ops/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "core/device/cpu_device.h"
+#include "core/graph/backward.h"
+#include "core/graph/recorder.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/reduce.h"
+#include "core/ops/view.h"
+
+namespace convoy {
+namespace {
+
+template <typename T>
+Tensor random_tensor(Device& device, const Shape& shape, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::vector<T> values(static_cast<std::size_t>(shape.elements()));
+  for (T& value : values) value = static_cast<T>(generator()) / static_cast<T>(1U << 31) * T{2} - T{2};
+  return Tensor::of<T>(device, shape, values);
+}
+
+std::vector<std::uint32_t> bits(const Tensor& tensor) {
+  std::vector<std::uint32_t> result;
+  for (const float value : tensor.to_vector<float>()) result.push_back(std::bit_cast<std::uint32_t>(value));
+  return result;
+}
+
+std::vector<double> naive(const Tensor& q, const Tensor& k, const Tensor& v, bool causal, double scale) {
+  const Shape& shape = q.shape();
+  const std::int64_t T = shape[1];
+  const std::int64_t H = shape[2];
+  const std::int64_t D = shape[3];
+  const auto qs = q.to_vector<double>();
+  const auto ks = k.to_vector<double>();
+  const auto vs = v.to_vector<double>();
+  const auto at = [&](std::int64_t b, std::int64_t t, std::int64_t h, std::int64_t d) {
+    return static_cast<std::size_t>(((b * T + t) * H + h) * D + d);
+  };
+  std::vector<double> out(qs.size(), 0.0);
+  for (std::int64_t b = 0; b < shape[0]; ++b) {
+    for (std::int64_t h = 0; h < H; ++h) {
+      for (std::int64_t i = 0; i < T; ++i) {
+        std::vector<double> weights;
+        double total = 0;
+        for (std::int64_t j = 0; j < (causal ? i + 1 : T); ++j) {
+          double score = 0;
+          for (std::int64_t d = 0; d < D; ++d) score += qs[at(b, i, h, d)] * ks[at(b, j, h, d)];
+          weights.push_back(std::exp(score * scale));
+          total += weights.back();
+        }
+        for (std::size_t j = 0; j < weights.size(); ++j) {
+          for (std::int64_t d = 0; d < D; ++d)
+            out[at(b, i, h, d)] += weights[j] / total * vs[at(b, static_cast<std::int64_t>(j), h, d)];
+        }
+      }
+    }
+  }
+  return out;
+}
+
+// Times around the block of queries and the tiles, depths around the vectors.
+const Shape kShapes[] = {{1, 1, 1, 1},   {2, 3, 2, 5},    {1, 16, 1, 16},  {1, 37, 2, 8}, {1, 64, 1, 32},
+                         {2, 65, 3, 20}, {1, 129, 1, 33}, {1, 200, 2, 64}, {0, 4, 2, 8},  {2, 0, 2, 8}};
+
+TEST(AttentionTest, EqualsNaiveLoops) {
+  CpuDevice device(2);
+  const Recorder recorder(device, {}, Recorder::Tape::kOff);
+  for (const Shape& shape : kShapes) {
+    for (const bool causal : {true, false}) {
+      const Tensor q = random_tensor<double>(device, shape, 1);
+      const Tensor k = random_tensor<double>(device, shape, 2);
+      const Tensor v = random_tensor<double>(device, shape, 3);
+      const double scale = causal ? 1 / std::sqrt(static_cast<double>(shape[3])) : 0.3;
+      const AttentionAttributes attributes{.causal = causal, .scale = causal ? 0 : scale};
+      const std::vector<double> expected = naive(q, k, v, causal, scale);
+      const Tensor wide = attention(q, k, v, attributes);
+      ASSERT_EQ(wide.shape(), shape);
+      const Tensor narrow = attention(cast(q, DType::kF32), cast(k, DType::kF32), cast(v, DType::kF32), attributes);
+      const std::vector<double> in_f64 = wide.to_vector<double>();
+      const std::vector<float> in_f32 = narrow.to_vector<float>();
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        ASSERT_NEAR(in_f64[i], expected[i], 1e-12) << shape.to_string() << " causal " << causal << " at " << i;
+        ASSERT_NEAR(in_f32[i], expected[i], 2e-5) << shape.to_string() << " causal " << causal << " at " << i;
+      }
+    }
+  }
+}
+
+// Of sum(factor · attention(q, k, v)): dq, dk, dv.
+Tensors gradients_of(Device& device, const Tensors& qkv, const Tensor& factor, const AttentionAttributes& attributes) {
+  const Recorder recorder(device, {});
+  Tensors gradients(3);
+  backward(sum(mul(attention(qkv[0], qkv[1], qkv[2], attributes), factor)), qkv,
+           [&](std::size_t i, const Tensor& gradient) { gradients[i] = gradient; });
+  return gradients;
+}
+
+TEST(AttentionTest, GradientsAreThoseOfDifferences) {
+  CpuDevice device;
+  for (const bool causal : {true, false}) {
+    for (const Shape& shape : {Shape{1, 5, 1, 3}, Shape{1, 70, 2, 4}}) {
+      const AttentionAttributes attributes{.causal = causal, .scale = 0.7};
+      const Tensors qkv = {random_tensor<double>(device, shape, 1), random_tensor<double>(device, shape, 2),
+                           random_tensor<double>(device, shape, 3)};
+      const Tensor factor = random_tensor<double>(device, shape, 4);
+      const Tensors gradients = gradients_of(device, qkv, factor, attributes);
+      const Recorder recorder(device, {}, Recorder::Tape::kOff);
+      for (std::size_t which = 0; which < 3; ++which) {
+        const std::vector<double> gradient = gradients[which].to_vector<double>();
+        for (std::size_t i = 0; i < gradient.size(); i += 7) {
+          const auto loss = [&](double step) {
+            Tensors moved = qkv;
+            std::vector<double> values = qkv[which].to_vector<double>();
+            values[i] += step;
+            moved[which] = Tensor::of<double>(device, shape, values);
+            return sum(mul(attention(moved[0], moved[1], moved[2], attributes), factor)).item();
+          };
+          constexpr double kStep = 1e-5;
+          ASSERT_NEAR(gradient[i], (loss(kStep) - loss(-kStep)) / (2 * kStep), 1e-7) << which << " at " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(AttentionTest, GradientsInF32AreCloseToThoseInF64) {
+  CpuDevice device;
+  for (const Shape& shape : kShapes) {
+    const Tensors wide = {random_tensor<double>(device, shape, 1), random_tensor<double>(device, shape, 2),
+                          random_tensor<double>(device, shape, 3)};
+    const Tensor factor = random_tensor<double>(device, shape, 4);
+    Tensors narrow;
+    Tensor narrow_factor;
+    {
+      const Recorder recorder(device, {}, Recorder::Tape::kOff);
+      for (const Tensor& x : wide) narrow.push_back(cast(x, DType::kF32));
+      narrow_factor = cast(factor, DType::kF32);
+    }
+    const Tensors expected = gradients_of(device, wide, factor, {});
+    const Tensors actual = gradients_of(device, narrow, narrow_factor, {});
+    for (std::size_t which = 0; which < 3; ++which) {
+      const std::vector<double> left = expected[which].to_vector<double>();
+      const std::vector<float> right = actual[which].to_vector<float>();
+      for (std::size_t i = 0; i < left.size(); ++i) ASSERT_NEAR(right[i], left[i], 1e-4) << shape.to_string() << i;
+    }
+  }
+}
+
+TEST(AttentionTest, SeesNoLaterKeys) {
+  CpuDevice device;
+  const Recorder recorder(device, {}, Recorder::Tape::kOff);
+  const Tensor q = random_tensor<float>(device, {1, 100, 2, 16}, 1);
+  const Tensor k = random_tensor<float>(device, {1, 100, 2, 16}, 2);
+  const Tensor v = random_tensor<float>(device, {1, 100, 2, 16}, 3);
+  const auto first = [](const Tensor& x, std::int64_t n) { return slice(x, 1, 0, n); };
+  for (const std::int64_t n : {1, 63, 64, 65, 99}) {
+    EXPECT_EQ(bits(first(attention(q, k, v), n)), bits(attention(first(q, n), first(k, n), first(v, n)))) << n;
+  }
+}
+
+TEST(AttentionTest, SameBitsForAnyNumberOfThreadsAndLayout) {
+  const auto run = [](int threads, bool packed) {
+    CpuDevice device(threads);
+    const Recorder recorder(device, {});
+    const Tensor qkv = random_tensor<float>(device, {3, 70, 3 * 40}, 1);
+    const Tensor factor = random_tensor<float>(device, {3, 70, 40}, 2);
+    Tensor out;
+    if (packed) {
+      out = self_attention(qkv, 2);
+    } else {
+      Tensors parts;
+      for (int i = 0; i < 3; ++i) parts.push_back(reshape(slice(qkv, 2, i * 40, (i + 1) * 40), {3, 70, 2, 20}));
+      out = reshape(attention(parts[0], parts[1], parts[2]), {3, 70, 40});
+    }
+    std::vector<std::uint32_t> result = bits(out);
+    backward(sum(mul(out, factor)), std::span(&qkv, 1), [&](std::size_t, const Tensor& gradient) {
+      const auto more = bits(gradient);
+      result.insert(result.end(), more.begin(), more.end());
+    });
+    return result;
+  };
+  const auto expected = run(1, true);
+  EXPECT_EQ(run(2, true), expected);
+  EXPECT_EQ(run(5, true), expected);
+  EXPECT_EQ(run(1, false), expected);
+}
+
+}  // namespace
+}  // namespace convoy
