@@ -167,7 +167,7 @@ TEST(LinkTest, IsTurnedAwayWithAWrongToken) {
   link.send(kBallot, StopRequest{});
   const auto start = Clock::now();
   EXPECT_NE(loss(link, &hub).find("it refused the run's token"), std::string::npos);
-  EXPECT_LT(Clock::now() - start, 2s);
+  EXPECT_LT(Clock::now() - start, 5s);
   EXPECT_FALSE(hub.receive(50ms)) << "a message got in without the token";
 }
 

@@ -195,17 +195,18 @@ TEST(SchedulerTest, StopsTheOthersWhenAWorkerIsKilled) {
   second.enter();
   first.next<Epoch>();
   second.next<Epoch>();
-  second.send(Heartbeat{.step = 17, .phase = Phase::kForwardBackward});
-  std::this_thread::sleep_for(50ms);
+  first.send(report(1));
+  while (first.next<Recorded>().step < 1) {
+  }
   second.vanish();
   agent.send(WorkerEnded{.rank = 1, .pid = 4241, .exit_code = 0, .signal = 9});
-  const std::string reason = "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) at step 17";
+  const std::string reason = "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) at step 1";
   const auto start = Clock::now();
   EXPECT_EQ(first.next<Stop>().reason, reason);
   EXPECT_EQ(agent.next<Stop>().reason, reason);
   first.leave(1);
   EXPECT_EQ(scheduler.wait(), 1);
-  EXPECT_LT(Clock::now() - start, 3s);
+  EXPECT_LT(Clock::now() - start, 5s);
   EXPECT_EQ(scheduler->reason(), reason);
 }
 
@@ -222,7 +223,7 @@ TEST(SchedulerTest, EndsSoonOnceEverybodyIsGoneWithoutAWord) {
   first.reset();
   second.reset();
   EXPECT_EQ(scheduler.wait(), 1);
-  EXPECT_LT(Clock::now() - start, 3s);
+  EXPECT_LT(Clock::now() - start, 5s);
   EXPECT_NE(scheduler->reason().find("closed its connection"), std::string::npos) << scheduler->reason();
 }
 
@@ -248,15 +249,15 @@ TEST(SchedulerTest, EndsWhenAskedToBeforeAnybodyCame) {
   const auto start = Clock::now();
   scheduler->request_stop("stopped by SIGINT");
   EXPECT_EQ(scheduler.wait(), 1);
-  EXPECT_LT(Clock::now() - start, 3s);
+  EXPECT_LT(Clock::now() - start, 5s);
 }
 
 TEST(SchedulerTest, SaysWhoIsMissing) {
   const Scratch scratch;
-  Served scheduler(scratch.path(), 3, {.start_timeout = 0.5});
+  Served scheduler(scratch.path(), 3, {.start_timeout = 1.5});
   Player worker(scheduler, 1);
   worker.enter();
-  EXPECT_EQ(worker.next<Stop>().reason, "2 of 3 workers have not registered after 0.5 s: ranks 0, 2");
+  EXPECT_EQ(worker.next<Stop>().reason, "2 of 3 workers have not registered after 1.5 s: ranks 0, 2");
   worker.leave(1);
   EXPECT_EQ(scheduler.wait(), 1);
 }
@@ -266,7 +267,7 @@ TEST(SchedulerTest, TurnsAwayAWorkerThatDiffers) {
   Served scheduler(scratch.path(), 2);
   Player first(scheduler, 0);
   first.enter("A");
-  std::this_thread::sleep_for(50ms);
+  while (kinds_of(scratch.file("events.jsonl")).empty()) std::this_thread::sleep_for(10ms);
   Player second(scheduler, 1);
   second.enter("B");
   const std::string reason = "worker 1 (pid 4241) differs from worker 0 in build: 'B' here, 'A' there";
