@@ -144,9 +144,8 @@ class Separate final : public AttentionOp {
     return {q, log_sums_spec(q, q.shape[2])};
   }
   Tensors vjp(const VjpArgs& args) const override {
-    Tensors inputs(args.inputs.begin(), args.inputs.end());
-    inputs.insert(inputs.end(), {args.outputs[0], args.outputs[1], args.gradients[0]});
-    return convoy::apply(std::make_shared<SeparateBackward>(attributes_), inputs);
+    return attention_backward(args.inputs[0], args.inputs[1], args.inputs[2], args.outputs[0], args.outputs[1],
+                              args.gradients[0], attributes_);
   }
   void run_cpu(KernelArgs& args) const override {
     run_forward(static_cast<CpuDevice&>(args.device),
@@ -221,8 +220,8 @@ class Packed final : public PackedOp {
     return {out, log_sums_spec(out, heads_)};
   }
   Tensors vjp(const VjpArgs& args) const override {
-    return convoy::apply(std::make_shared<PackedBackward>(heads_, attributes_),
-                         Tensors{args.inputs[0], args.outputs[0], args.outputs[1], args.gradients[0]});
+    return {self_attention_backward(args.inputs[0], args.outputs[0], args.outputs[1], args.gradients[0], heads_,
+                                    attributes_)};
   }
   void run_cpu(KernelArgs& args) const override {
     const Tensor& qkv = args.inputs[0];
@@ -234,8 +233,9 @@ class Packed final : public PackedOp {
   }
 };
 
-const RegisterOp kSeparate("attention");
-const RegisterOp kSeparateBackward("attention_backward");
+const RegisterOp kSeparate("attention", []() -> OpPtr { return std::make_shared<Separate>(AttentionAttributes{}); });
+const RegisterOp kSeparateBackward("attention_backward",
+                                   []() -> OpPtr { return std::make_shared<SeparateBackward>(AttentionAttributes{}); });
 const RegisterOp kPacked("self_attention");
 const RegisterOp kPackedBackward("self_attention_backward");
 
@@ -247,6 +247,16 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
 
 Tensor self_attention(const Tensor& qkv, std::int64_t heads, const AttentionAttributes& attributes) {
   return apply_one(std::make_shared<Packed>(heads, attributes), {qkv});
+}
+
+Tensors attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& log_sums,
+                           const Tensor& dout, const AttentionAttributes& attributes) {
+  return convoy::apply(std::make_shared<SeparateBackward>(attributes), Tensors{q, k, v, out, log_sums, dout});
+}
+
+Tensor self_attention_backward(const Tensor& qkv, const Tensor& out, const Tensor& log_sums, const Tensor& dout,
+                               std::int64_t heads, const AttentionAttributes& attributes) {
+  return apply_one(std::make_shared<PackedBackward>(heads, attributes), {qkv, out, log_sums, dout});
 }
 
 }  // namespace convoy

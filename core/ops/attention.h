@@ -21,4 +21,12 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
 // result is [B, T, C]. The gradient is one packed tensor.
 Tensor self_attention(const Tensor& qkv, std::int64_t heads, const AttentionAttributes& attributes = {});
 
+// The gradients: of attention with respect to q, k and v, and of self_attention with respect to qkv. out is the result,
+// dout its gradient, log_sums [B, H, T] each query's log Σ exp(scale · q·k), which attention leaves as a second output.
+// Not differentiable again.
+Tensors attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& log_sums,
+                           const Tensor& dout, const AttentionAttributes& attributes = {});
+Tensor self_attention_backward(const Tensor& qkv, const Tensor& out, const Tensor& log_sums, const Tensor& dout,
+                               std::int64_t heads, const AttentionAttributes& attributes = {});
+
 }  // namespace convoy
