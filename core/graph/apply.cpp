@@ -1,5 +1,7 @@
 #include "core/graph/apply.h"
 
+#include <utility>
+
 #include "core/base/error.h"
 #include "core/graph/recorder.h"
 
@@ -31,7 +33,13 @@ Tensor run_view(const Op& op, const Tensor& input) {
 
 Tensors run_kernel(const Op& op, const Traits& traits, std::span<const Tensor> inputs, Recorder& recorder) {
   const Specs specs = op.infer(specs_of(inputs));
-  if (traits.view) return {run_view(op, inputs[0])};
+  if (traits.view) {
+    Tensor result = run_view(op, inputs[0]);
+    if (result.spec() != specs[0])
+      fail(ErrorCode::kInternal, "{}: the view is {}, expected {}", op.name(), result.spec().to_string(),
+           specs[0].to_string());
+    return {std::move(result)};
+  }
   Tensors outputs;
   outputs.reserve(specs.size());
   for (const Spec& spec : specs) outputs.push_back(Tensor::empty(spec));

@@ -41,6 +41,8 @@ class Recorder {
   // The ordinal of the next random op, in program order: with the key, all that its numbers depend on.
   std::int64_t next_random_ordinal() { return random_ordinal_++; }
   bool tape_on() const { return tape_ == Tape::kOn; }
+  // What was recorded so far and not yet consumed by backward(), in program order.
+  std::span<const TapeNode> tape() const { return nodes_; }
 
   // Adds an applied op to the tape and returns its outputs as tensors that know where they were made.
   Tensors record(const OpPtr& op, std::span<const Tensor> inputs, Tensors outputs);
