@@ -162,7 +162,10 @@ class Max final : public Op {
     if (in[0].shape[axis_] == 0) refuse(name(), in, fmt::format("at least one element along axis {}", axis_));
     return {{in[0].dtype, reduced(in[0].shape, {axis_}, keep_), in[0].device}};
   }
-  Tensors vjp(const VjpArgs& args) const override;
+  Tensors vjp(const VjpArgs& args) const override {
+    const Shape kept = reduced(args.inputs[0].shape(), {axis_}, true);
+    return {max_backward(args.inputs[0], reshape(args.outputs[0], kept), reshape(args.gradients[0], kept), axis_)};
+  }
   void run_cpu(KernelArgs& args) const override {
     with_floating(args.outputs[0].dtype(), [&](auto zero) {
       const auto* x = args.inputs[0].data<decltype(zero)>();
@@ -223,12 +226,6 @@ class MaxBackward final : public Op {
   int axis_;
 };
 
-Tensors Max::vjp(const VjpArgs& args) const {
-  const Shape kept = reduced(args.inputs[0].shape(), {axis_}, true);
-  return {apply_one(std::make_shared<MaxBackward>(axis_),
-                    {args.inputs[0], reshape(args.outputs[0], kept), reshape(args.gradients[0], kept)})};
-}
-
 const RegisterOp kRegistered[] = {RegisterOp("sum"), RegisterOp("max"), RegisterOp("max_backward")};
 
 }  // namespace
@@ -277,6 +274,10 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
 
 Tensor max(const Tensor& x, int axis, bool keep) {
   return apply_one(std::make_shared<Max>(normal_axis("max", axis, x.shape()), keep), {x});
+}
+
+Tensor max_backward(const Tensor& x, const Tensor& y, const Tensor& dy, int axis) {
+  return apply_one(std::make_shared<MaxBackward>(normal_axis("max_backward", axis, x.shape())), {x, y, dy});
 }
 
 }  // namespace convoy

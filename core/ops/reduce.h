@@ -27,5 +27,7 @@ Tensor sum_to(const Tensor& x, const Shape& shape);
 
 // The largest element along an axis that is not empty; the gradient goes to the first maximum. A NaN wins.
 Tensor max(const Tensor& x, int axis, bool keep = false);
+// dx from y and dy as `keep` shapes them. Not differentiable again.
+Tensor max_backward(const Tensor& x, const Tensor& y, const Tensor& dy, int axis);
 
 }  // namespace convoy
