@@ -41,10 +41,10 @@ struct LeafStep {
   std::int32_t store = 0;
 };
 struct BlockSchedule {
-  std::vector<LeafStep> leaves;              // one a leaf of the block, in order
-  std::vector<Subtree> subtrees;             // what the slots hold at the end: subtrees[i] lies in slot subtree_slot[i]
+  std::vector<LeafStep> leaves;   // one a leaf of the block, in order
+  std::vector<Subtree> subtrees;  // what the slots hold at the end: subtrees[i] lies in slot subtree_slot[i]
   std::vector<std::int32_t> subtree_slot;
-  std::int32_t slots = 0;                    // buffers needed
+  std::int32_t slots = 0;  // buffers needed
 };
 BlockSchedule block_schedule(std::int32_t n, Subtree block);
 

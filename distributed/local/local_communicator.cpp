@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::chrono::microseconds kSpin{20};
 constexpr std::size_t kOneRoundBytes = 64 << 10;  // below it every rank sums everything: one round instead of three
-constexpr std::size_t kStreamBytes = 4 << 20;     // what is written from here on would only push the rest out of the cache
+constexpr std::size_t kStreamBytes = 4 << 20;     // what is this large would only push the rest out of the cache
 constexpr std::size_t kLine = 64;
 
 std::size_t round_down(std::size_t bytes, std::size_t to) { return bytes / to * to; }
