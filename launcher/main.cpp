@@ -187,8 +187,8 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
   ignore_broken_pipes();
   const Recipe recipe = load_recipe(line.train.recipe, line.train.overrides);
   if (line.workers > recipe.train.logical_shards) {
-    fail(ErrorCode::kUsage, "-n {} is more than the recipe's train.logical_shards = {}", line.workers,
-         recipe.train.logical_shards);
+    fail(ErrorCode::kUsage, "-n {}: expected at most one worker a logical shard; {} = {}", line.workers,
+         recipe.where("train.logical_shards"), recipe.train.logical_shards);
   }
   worker::preflight(recipe);
   const std::string run_directory = launcher::make_run_directory(line.train.run, line.train.recipe, std::time(nullptr));

@@ -62,7 +62,7 @@ void Reporter::handle(const cluster::Message& message) {
     } else if (const auto* refuse = std::get_if<cluster::Refuse>(&message.body)) {
       refusal_ = refuse->reason;
     } else if (const auto* recorded = std::get_if<cluster::Recorded>(&message.body)) {
-      recorded_ = recorded->step;
+      recorded_ = recorded_ || recorded->final;
     }
   }
   changed_.notify_all();
@@ -107,10 +107,10 @@ void Reporter::send(cluster::Body body) {
   link_.send(ballot, std::move(body));
 }
 
-void Reporter::wait_until_recorded(std::int64_t step) {
+void Reporter::wait_until_recorded() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return recorded_ >= step || stop_; });
-  if (recorded_ < step) check(lock);
+  changed_.wait(lock, [&] { return recorded_ || stop_; });
+  if (!recorded_) check(lock);
 }
 
 std::optional<cluster::Stop> Reporter::stop() const {

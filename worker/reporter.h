@@ -40,8 +40,8 @@ class Reporter {
   // What heartbeats say from now on.
   void set_position(std::int64_t step, cluster::Phase phase);
   void send(cluster::Body body);
-  // Waits until the scheduler has written everything that was reported. Throws like join().
-  void wait_until_recorded(std::int64_t step);
+  // Waits until the scheduler has written the final report and all before it. Throws like join().
+  void wait_until_recorded();
 
   std::optional<cluster::Stop> stop() const;
   // The same, but waits for it: a lost peer is noticed before the scheduler has said what became of it.
@@ -73,7 +73,7 @@ class Reporter {
   std::optional<std::string> refusal_;
   std::optional<cluster::Stop> stop_;
   std::optional<std::string> link_error_;
-  std::int64_t recorded_ = -1;
+  bool recorded_ = false;
   std::thread thread_;
 };
 

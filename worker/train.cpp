@@ -6,10 +6,28 @@
 #include "worker/trainer.h"
 
 namespace convoy::worker {
+namespace {
+
+// The data room knows keys and files, but not the recipe they come from: says where there the key stands. What names
+// no key is about the files under data.path.
+std::string located(const Recipe& recipe, const std::string& message) {
+  const std::size_t colon = message.find(": ");
+  const std::string key = message.substr(0, colon);
+  if (colon != std::string::npos && recipe.origin.places.contains(key))
+    return recipe.where(key) + message.substr(colon);
+  return recipe.where("data.path") + ": " + message;
+}
+
+}  // namespace
 
 void preflight(const Recipe& recipe) {
-  const std::unique_ptr<Dataset> dataset = open_dataset(recipe.data);
-  make_model(recipe.model, task_of(*dataset, recipe.data));
+  try {
+    const std::unique_ptr<Dataset> dataset = open_dataset(recipe.data);
+    make_model(recipe.model, task_of(*dataset, recipe.data));
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kUsage) throw;
+    fail(ErrorCode::kUsage, "{}", located(recipe, error.what()));
+  }
 }
 
 int train(const TrainCommand& command, Logger& logger) {

@@ -197,7 +197,7 @@ void Trainer::finish(const StepResult& last) {
   if (evaluation) report.eval_accuracy = evaluation->accuracy;
   if (tokens > 0) report.tokens_per_s = tokens / training_s;
   reporter_->send(report);
-  reporter_->wait_until_recorded(steps);
+  reporter_->wait_until_recorded();
 }
 
 std::optional<cluster::Stop> Trainer::ended_by_scheduler(const Error& error) const {

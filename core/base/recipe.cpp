@@ -215,6 +215,7 @@ class Reader {
            recipe_kind(recipe, key.section));
     }
     key.set(recipe, given->second.value);
+    recipe.origin.places[key.full_name()] = given->second.where;
   }
 
   [[noreturn]] void report_missing(const RecipeKey& key) const {
@@ -247,6 +248,11 @@ class Reader {
 };
 
 }  // namespace
+
+std::string Recipe::where(const std::string& key) const {
+  const auto place = origin.places.find(key);
+  return place == origin.places.end() ? key : place->second;
+}
 
 Recipe load_recipe(const std::string& path, std::span<const std::string> overrides) {
   Reader reader(path);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -76,6 +77,12 @@ struct FaultRecipe {
   bool operator==(const FaultRecipe&) const = default;
 };
 
+// Where the values come from, for messages about them; not part of a recipe's value.
+struct RecipeOrigin {
+  std::map<std::string, std::string> places;  // "data.path" → "gpt.toml:8: data.path"
+  bool operator==(const RecipeOrigin&) const { return true; }
+};
+
 struct Recipe {
   ModelRecipe model;
   DataRecipe data;
@@ -83,7 +90,11 @@ struct Recipe {
   TrainRecipe train;
   SyncRecipe sync;
   FaultRecipe fault;
+  RecipeOrigin origin;
   bool operator==(const Recipe&) const = default;
+
+  // What a message about `key` begins with: file, line and key, or the command line; the key alone for a default.
+  std::string where(const std::string& key) const;
 };
 
 // Reads `path`, applies `overrides` ("train.steps=50"; values as TOML, bare words allowed for strings), fills in

@@ -207,7 +207,7 @@ std::string expectation(const RecipeDomain& domain) { return std::visit(Expectat
 bool accepts(const RecipeDomain& domain, const RecipeValue& value) { return std::visit(Accepts{value}, domain); }
 
 std::optional<BrokenRule> find_broken_rule(const Recipe& recipe) {
-  const auto& [model, data, optimizer, train, sync, fault] = recipe;
+  const auto& [model, data, optimizer, train, sync, fault, origin] = recipe;
   if (model.kind == "gpt" && data.kind != "text") {
     return BrokenRule{"data", "kind", "expected \"text\", which model.kind = \"gpt\" reads"};
   }

@@ -10,7 +10,7 @@ std::unique_ptr<Model> make_model(const ModelRecipe& recipe, const TaskSpec& tas
   const bool tokens = task.dtype == DType::kI32;
   if (recipe.kind == "gpt") {
     if (!tokens)
-      fail(ErrorCode::kUsage, "model.kind = \"gpt\" reads tokens, but data.kind = \"{}\" gives {} {}", task.data_kind,
+      fail(ErrorCode::kUsage, "model.kind: \"gpt\" reads tokens, but data.kind = \"{}\" gives {} {}", task.data_kind,
            name_of(task.dtype), task.shape.to_string());
     return std::make_unique<Gpt>(GptOptions{.layers = recipe.layers,
                                             .heads = recipe.heads,
@@ -21,8 +21,7 @@ std::unique_ptr<Model> make_model(const ModelRecipe& recipe, const TaskSpec& tas
   }
   if (recipe.kind == "mlp") {
     if (tokens)
-      fail(ErrorCode::kUsage, "model.kind = \"mlp\" reads numbers, but data.kind = \"{}\" gives tokens",
-           task.data_kind);
+      fail(ErrorCode::kUsage, "model.kind: \"mlp\" reads numbers, but data.kind = \"{}\" gives tokens", task.data_kind);
     return std::make_unique<Mlp>(
         MlpOptions{.inputs = task.shape.elements(),
                    .hidden = recipe.hidden,
