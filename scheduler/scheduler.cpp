@@ -185,8 +185,7 @@ struct Scheduler::Impl {
     if (!progress_is_new || (!at_once && now < next_progress)) return;
     progress_is_new = false;
     next_progress = now + kProgressInterval;
-    const auto workers = static_cast<std::int32_t>(membership.workers().size());
-    const Progress progress = speed.progress(options.steps, workers);
+    const Progress progress = speed.progress(options.steps);
     logger.set_step(progress.step);
     if (options.on_progress) options.on_progress(progress);
     for (const Uuid& agent : membership.agents()) send(agent, progress);

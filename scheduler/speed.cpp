@@ -17,13 +17,13 @@ void Speed::add(const cluster::StepReport& report, Time now) {
   last_ = report;
 }
 
-cluster::Progress Speed::progress(std::int64_t steps, std::int32_t workers) const {
+cluster::Progress Speed::progress(std::int64_t steps) const {
   cluster::Progress progress{.step = last_.step,
                              .steps = steps,
                              .loss = last_.loss,
                              .rate = 0.0,
                              .rate_unit = last_.tokens >= 0 ? "tokens/s" : "samples/s",
-                             .workers = workers,
+                             .workers = last_.world,
                              .seconds_left = 0.0};
   if (points_.size() < 2) return progress;
   const double seconds = std::chrono::duration<double>(points_.back().time - points_.front().time).count();

@@ -15,7 +15,7 @@ class Speed {
   void add(const cluster::StepReport& report, Time now);
   // Rate, its unit and the seconds left of `steps`; the rest is the last report's. Zero while fewer than two steps are
   // known.
-  cluster::Progress progress(std::int64_t steps, std::int32_t workers) const;
+  cluster::Progress progress(std::int64_t steps) const;
 
  private:
   struct Point {

@@ -91,13 +91,14 @@ void Trainer::run() {
   if (leads()) write_durably(command_.run_directory + "/recipe.toml", to_toml(recipe_));
   training_started_ = Clock::now();
   StepResult result;
-  for (step_ = 1; step_ <= recipe_.train.steps; ++step_) {
-    logger_.set_step(step_);
-    result = run_step(step_);
-    if (step_ == 1) start_to_first_step_s_ = duration<double>(Clock::now() - command_.started).count();
-    report_step(step_, result);
-    const bool last = step_ == recipe_.train.steps;
-    if (!last && recipe_.train.eval_every > 0 && step_ % recipe_.train.eval_every == 0) run_evaluation(step_);
+  for (std::int64_t step = 1; step <= recipe_.train.steps; ++step) {
+    step_ = step;
+    logger_.set_step(step);
+    result = run_step(step);
+    if (step == 1) start_to_first_step_s_ = duration<double>(Clock::now() - command_.started).count();
+    report_step(step, result);
+    const bool last = step == recipe_.train.steps;
+    if (!last && recipe_.train.eval_every > 0 && step % recipe_.train.eval_every == 0) run_evaluation(step);
   }
   finish(result);
 }
