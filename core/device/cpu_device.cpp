@@ -44,16 +44,16 @@ CpuDevice::~CpuDevice() {
 void* CpuDevice::allocate(std::size_t bytes) {
   const std::size_t size = rounded(bytes);
   const std::lock_guard lock(mutex_);
-  statistics_.bytes_in_use += size;
   std::vector<void*>& blocks = free_[size];
-  if (!blocks.empty()) {
-    void* block = blocks.back();
-    blocks.pop_back();
-    return block;
+  if (blocks.empty()) {
+    blocks.push_back(request(size));
+    statistics_.bytes_held += size;
+    ++statistics_.system_requests;
   }
-  statistics_.bytes_held += size;
-  ++statistics_.system_requests;
-  return request(size);
+  void* block = blocks.back();
+  blocks.pop_back();
+  statistics_.bytes_in_use += size;
+  return block;
 }
 
 void CpuDevice::release(void* data, std::size_t bytes) noexcept {
