@@ -110,7 +110,7 @@ void binary(BinaryKind kind, const T* a, std::int64_t a_step, const T* b, std::i
     case BinaryKind::kDiv:
       return run([](V u, V v) HWY_ATTR { return hn::Div(u, v); });
     case BinaryKind::kMaximum:  // NaN wins
-      return run([](V u, V v) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Ge(u, v), hn::Ne(u, u)), u, v); });
+      return run([](V u, V v) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Ge(u, v), hn::IsNaN(u)), u, v); });
     case BinaryKind::kGreaterEqual:
       return run([d](V u, V v) HWY_ATTR { return hn::IfThenElseZero(hn::Ge(u, v), hn::Set(d, T{1})); });
     case BinaryKind::kGeluBackward:
