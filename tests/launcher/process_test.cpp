@@ -6,13 +6,18 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <memory>
 #include <string>
+#include <thread>
 
 #include "core/base/error.h"
 #include "launcher/lifeline.h"
+#include "tests/support/launched_run.h"
 
 namespace convoy::launcher {
 namespace {
+
+using testing_support::LaunchedRun;
 
 std::string read_to_end(const Descriptor& fd) {
   std::string text;
@@ -28,7 +33,7 @@ std::string read_to_end(const Descriptor& fd) {
 
 ExitStatus wait_for(Process& process) {
   pollfd ended{.fd = process.exit_descriptor(), .events = POLLIN, .revents = 0};
-  poll(&ended, 1, 5000);
+  if (poll(&ended, 1, 5000) != 1) return ExitStatus{.exit_code = -1, .signal = 0};  // it lives on
   return process.try_reap().value();
 }
 
@@ -68,6 +73,24 @@ TEST(ProcessTest, ChildLeadsItsOwnGroupInOurSession) {
   EXPECT_EQ(getsid(process.pid()), getsid(0));
 }
 
+TEST(ProcessTest, ChildDiesWithTheThreadThatSpawnedIt) {
+  std::unique_ptr<Process> process;
+  std::thread([&] {
+    process = std::make_unique<Process>(SpawnOptions{.program = STAND_IN, .arguments = {"stay"}});
+  }).join();
+  EXPECT_EQ(wait_for(*process), (ExitStatus{.exit_code = 0, .signal = SIGKILL}));
+}
+
+TEST(ProcessTest, ChildrenOfAChildDieWithIt) {
+  Process process({.program = STAND_IN, .arguments = {"leave-child"}});
+  EXPECT_EQ(wait_for(process), (ExitStatus{.exit_code = 0, .signal = 0}));
+  char text[32] = {};
+  ASSERT_GT(read(process.output().get(), text, sizeof text - 1), 0);
+  const pid_t grandchild = std::stoi(text);
+  EXPECT_TRUE(
+      LaunchedRun::wait_until([&] { return LaunchedRun::command_line(grandchild).empty(); }, std::chrono::seconds(5)));
+}
+
 TEST(ProcessTest, DestructorLeavesNoChild) {
   pid_t pid = -1;
   {
@@ -104,7 +127,11 @@ TEST(LifelineTest, ProcessDiesWhenTheLauncherEndIsGone) {
   EXPECT_EQ(waitpid(pid, nullptr, WNOHANG), 0);
   lifeline.reset();
   int status = 0;
-  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  if (!LaunchedRun::wait_until([&] { return waitpid(pid, &status, WNOHANG) == pid; }, std::chrono::seconds(5))) {
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    FAIL() << "it lives on";
+  }
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
   close(inherited);
 }

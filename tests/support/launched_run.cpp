@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <thread>
 
+#include "core/base/error.h"
 #include "core/base/uuid.h"
 
 namespace convoy::testing_support {
@@ -73,6 +75,7 @@ void LaunchedRun::start(const std::vector<std::string>& command) {
   const std::string errors = folder_ / "stderr";
   const std::string temporary = "TMPDIR=" + folder_.string();
   pid_ = fork();
+  if (pid_ < 0) fail(ErrorCode::kUnavailable, "fork: {}", errno_text(errno));  // never a number to kill
   if (pid_ != 0) return;
   putenv(const_cast<char*>(marker_.c_str()));
   putenv(const_cast<char*>(temporary.c_str()));

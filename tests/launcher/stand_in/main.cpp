@@ -180,6 +180,12 @@ int main(int argc, char** argv) {
       fprintf(stderr, "an error line\n");
       return 7;
     }
+    if (command == "leave-child") {
+      const pid_t child = fork();
+      if (child == 0) convoy::stay_forever();
+      printf("%d\n", child);
+      return 0;
+    }
     if (command == "stay") convoy::stay_forever();
   } catch (const std::exception& error) {
     fprintf(stderr, "convoy: %s\n", error.what());
