@@ -43,7 +43,7 @@ Split split_at(const Shape& shape, int begin, int end) {
 }
 
 constexpr std::int64_t kLongBlock = 65536;  // elements of a row that one piece sums
-constexpr std::int64_t kColumns = 64;       // columns that one piece sums
+constexpr std::int64_t kColumns = 256;      // columns that one piece sums
 
 template <typename T>
 void sum_rows(const T* x, const Split& split, T* y, int threads) {

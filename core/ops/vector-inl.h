@@ -91,10 +91,11 @@ HWY_INLINE void for_partials(std::int64_t n, const Body& body) {
   for (; i + kSumLanes <= n; i += kSumLanes) {
     for (std::int64_t k = 0; k < Partials<T>::kVectors; ++k) body(Whole<T>(), i + k * kLanes, k);
   }
-  for (std::int64_t k = 0; i < n; i += kLanes, ++k) {
+  // Slots are constants once unrolled, so that the sums stay in registers.
+  for (std::int64_t k = 0; k < Partials<T>::kVectors; ++k, i += kLanes) {
     if (i + kLanes <= n) {
       body(Whole<T>(), i, k);
-    } else {
+    } else if (i < n) {
       body(Part<T>(n - i), i, k);
     }
   }
@@ -115,15 +116,68 @@ HWY_INLINE double sum_terms(std::int64_t n, const Term& term) {
   return total;
 }
 
-// e^x within 1 ulp; NaN stays NaN, what is too large is infinite, what is too small is zero.
+// What exp_of needs of a type. The polynomial approximates (e^r - 1 - r) / r² for |r| ≤ ln 2 / 2; its coefficients are
+// those of Highway's own exp for f32 and Taylor's for f64.
+template <typename T>
+struct ExpConstants;
+template <>
+struct ExpConstants<float> {
+  static constexpr float kLow = -104.5f, kHigh = 89.0f;  // zero and infinity beyond
+  static constexpr float kRound = 0x1.8p23f;             // adding it rounds to an integer, held in the low bits
+  static constexpr float kLn2High = 0.693145751953125f, kLn2Low = 1.428606765330187045e-6f;
+  static constexpr int kMantissaBits = 23, kBias = 127;
+};
+template <>
+struct ExpConstants<double> {
+  static constexpr double kLow = -746.0, kHigh = 710.0;
+  static constexpr double kRound = 0x1.8p52;
+  static constexpr double kLn2High = 0.6931471805596629565116018, kLn2Low = 0.28235290563031577122588448175e-12;
+  static constexpr int kMantissaBits = 52, kBias = 1023;
+};
+
+template <class V>
+HWY_INLINE V exp_polynomial(hn::ScalableTag<float> d, V r) {
+  const auto c = [d](float value) HWY_ATTR { return hn::Set(d, value); };
+  const V r2 = hn::Mul(r, r);
+  const V low = hn::MulAdd(c(0.166666671633720397949219f), r, c(0.5f));
+  const V middle = hn::MulAdd(c(0.00833336077630519866943359f), r, c(0.0416664853692054748535156f));
+  const V high = hn::MulAdd(c(0.000198527617612853646278381f), r, c(0.00139304355252534151077271f));
+  return hn::MulAdd(hn::MulAdd(high, r2, middle), r2, low);
+}
+
+template <class V>
+HWY_INLINE V exp_polynomial(hn::ScalableTag<double> d, V r) {
+  // 1/2!, 1/3!, … 1/13!
+  constexpr double kFactors[] = {1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,
+                                 1.0 / 720,     1.0 / 5040,     1.0 / 40320,     1.0 / 362880,
+                                 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
+  const V r2 = hn::Mul(r, r);
+  V sum = hn::MulAdd(hn::Set(d, kFactors[11]), r, hn::Set(d, kFactors[10]));
+  for (int k = 8; k >= 0; k -= 2)
+    sum = hn::MulAdd(sum, r2, hn::MulAdd(hn::Set(d, kFactors[k + 1]), r, hn::Set(d, kFactors[k])));
+  return sum;
+}
+
+// e^x within 2 ulp; NaN stays NaN, what is too large is infinite, what is too small is zero. e^x = 2^q·e^r with q the
+// integer nearest x / ln 2; 2^q is made in two halves, each within the exponent's range.
 template <typename T, class V = hn::Vec<Lanes<T>>>
 HWY_INLINE V exp_of(V x) {
+  using C = ExpConstants<T>;
   const Lanes<T> d;
-  constexpr bool kSingle = sizeof(T) == 4;
-  const V low = hn::Set(d, static_cast<T>(kSingle ? -105 : -1001));  // hn::Exp gives zero
-  const V high = hn::Set(d, static_cast<T>(kSingle ? 89 : 710));     // hn::Exp gives infinity
-  const V y = hn::Exp(d, hn::Min(hn::Max(x, low), high));
-  return hn::IfThenElse(hn::Eq(x, x), y, x);
+  const hn::RebindToSigned<Lanes<T>> di;
+  const V clamped = hn::Min(hn::Max(x, hn::Set(d, C::kLow)), hn::Set(d, C::kHigh));
+  const V round = hn::Set(d, C::kRound);
+  const V rounded = hn::MulAdd(clamped, hn::Set(d, static_cast<T>(1.442695040888963407359924681)), round);
+  const V q = hn::Sub(rounded, round);
+  V r = hn::NegMulAdd(q, hn::Set(d, C::kLn2High), clamped);
+  r = hn::NegMulAdd(q, hn::Set(d, C::kLn2Low), r);
+  const V power = hn::Add(hn::MulAdd(exp_polynomial(d, r), hn::Mul(r, r), r), hn::Set(d, T{1}));
+  const auto whole = hn::Sub(hn::BitCast(di, rounded), hn::BitCast(di, round));
+  const auto half = hn::ShiftRight<1>(whole);
+  const auto bias = hn::Set(di, C::kBias);
+  const V scale1 = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(half, bias)));
+  const V scale2 = hn::BitCast(d, hn::ShiftLeft<C::kMantissaBits>(hn::Add(hn::Sub(whole, half), bias)));
+  return hn::IfThenElse(hn::Eq(x, x), hn::Mul(hn::Mul(power, scale1), scale2), x);
 }
 
 // ln x within 4 ulp; ln 0 is -infinity, NaN for what is negative.
