@@ -181,7 +181,8 @@ TEST_F(ChaosTest, WrongInputIsSaidOnceBeforeAnythingStarts) {
   write_inputs(run);
   run.start({CONVOY_PROGRAM, "launch", "-n", "9", "--run", "out", "--", "train", "tiny.toml"});
   expect_end(run, 2);
-  EXPECT_EQ(run.errors(), "convoy: -n 9 is more than the recipe's train.logical_shards = 8\n");
+  EXPECT_EQ(run.errors(),
+            "convoy: -n 9: expected at most one worker a logical shard; tiny.toml:17: train.logical_shards = 8\n");
   EXPECT_FALSE(std::filesystem::exists(run.folder() / "out"));
 }
 
