@@ -24,6 +24,7 @@ namespace {
 constexpr std::int64_t kQueries = 64;   // in a block
 constexpr std::int64_t kKeys = 64;      // of values that stay in the first-level cache while a block is multiplied
 constexpr std::int64_t kUnit = 16;      // rows of scratch are whole units; every vector length divides it
+constexpr std::int64_t kRowsAhead = 8;  // fetched before they are packed
 constexpr std::int64_t kMaxPanel = 32;  // columns of a panel at the longest vectors
 
 std::int64_t rounded_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
@@ -74,6 +75,9 @@ void pack_rows(const HeadMatrix<const T>& from, std::int64_t begin, std::int64_t
     const T* row = from.data + (begin + i) * from.time_stride;
     T* target = to + i * width;
     if (from.depth_stride == 1) {
+      // Rows lie pages apart, where the processor does not look ahead by itself.
+      const T* ahead = from.data + (begin + std::min(i + kRowsAhead, rows - 1)) * from.time_stride;
+      for (std::int64_t j = 0; j < depth; j += kUnit) hwy::Prefetch(ahead + j);
       for (std::int64_t j = 0; j < depth; ++j) target[j] = row[j] * factor;
     } else {
       for (std::int64_t j = 0; j < depth; ++j) target[j] = row[j * from.depth_stride] * factor;
