@@ -9,6 +9,28 @@
 #include "core/ops/vector-inl.h"
 // clang-format on
 
+#ifndef CONVOY_CORE_OPS_RANDOM_ARGUMENTS
+#define CONVOY_CORE_OPS_RANDOM_ARGUMENTS
+namespace convoy {
+namespace {
+
+constexpr std::int64_t kDropoutChunk = 1024;
+
+template <typename T>
+struct DropoutPiece {
+  PhiloxKey key;
+  std::uint64_t first_block;
+  std::uint32_t threshold;  // a word below it drops its element
+  T factor;
+  const T* x;
+  T* y;
+  std::int64_t n;
+};
+
+}  // namespace
+}  // namespace convoy
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace convoy {
 namespace HWY_NAMESPACE {
@@ -62,6 +84,34 @@ void words_of(PhiloxKey key, std::uint64_t first, std::int64_t blocks, std::uint
   }
 }
 
+// One random word a lane of T.
+HWY_INLINE hn::Vec<Lanes<std::uint32_t>> words_for(Lanes<float>, const std::uint32_t* words) {
+  return hn::LoadU(Lanes<std::uint32_t>(), words);
+}
+HWY_INLINE hn::Vec<Lanes<std::uint64_t>> words_for(Lanes<double>, const std::uint32_t* words) {
+  return hn::PromoteTo(Lanes<std::uint64_t>(), hn::LoadU(hn::Rebind<std::uint32_t, Lanes<std::uint64_t>>(), words));
+}
+
+template <typename T>
+void drop(const DropoutPiece<T>& a) {
+  const Lanes<T> d;
+  const hn::RebindToUnsigned<Lanes<T>> du;
+  const auto threshold = hn::Set(du, a.threshold);
+  const auto factor = hn::Set(d, a.factor);
+  alignas(64) std::uint32_t words[kDropoutChunk] = {};
+  for (std::int64_t begin = 0; begin < a.n; begin += kDropoutChunk) {
+    const std::int64_t count = std::min(kDropoutChunk, a.n - begin);
+    words_of(a.key, a.first_block + static_cast<std::uint64_t>(begin / 4), (count + 3) / 4, words);
+    for_vectors<T>(count, [&](auto access, std::int64_t i) HWY_ATTR {
+      const auto dropped = hn::RebindMask(d, hn::Lt(words_for(d, words + i), threshold));
+      access.store(hn::IfThenZeroElse(dropped, hn::Mul(access.load(a.x + begin + i), factor)), a.y + begin + i);
+    });
+  }
+}
+
+void drop_f32(const DropoutPiece<float>& a) { drop(a); }
+void drop_f64(const DropoutPiece<double>& a) { drop(a); }
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace convoy
@@ -79,6 +129,11 @@ namespace convoy {
 namespace {
 
 HWY_EXPORT(words_of);
+HWY_EXPORT(drop_f32);
+HWY_EXPORT(drop_f64);
+
+void run(const DropoutPiece<float>& a) { HWY_DYNAMIC_DISPATCH(drop_f32)(a); }
+void run(const DropoutPiece<double>& a) { HWY_DYNAMIC_DISPATCH(drop_f64)(a); }
 
 // Linear in x for a given mask: the backward pass is the same op, with the same ordinal, applied to the gradient.
 class Dropout final : public Op {
@@ -102,27 +157,21 @@ class Dropout final : public Op {
     with_floating(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const PhiloxKey key = mix(args.key.seed, args.key.step, args.key.shard, ordinal_);
-      const auto threshold = static_cast<std::uint32_t>(p_ * 0x1p32);  // a word below it drops its element
+      const auto threshold = static_cast<std::uint32_t>(p_ * 0x1p32);
       const auto factor = static_cast<T>(1.0 / (1.0 - p_));
       const T* x = args.inputs[0].data<T>();
       T* y = args.outputs[0].data<T>();
       const std::int64_t n = args.outputs[0].elements();
-      parallel_for(threads_of(args), (n + kChunk - 1) / kChunk, kGrain / kChunk,
+      parallel_for(threads_of(args), (n + kDropoutChunk - 1) / kDropoutChunk, kGrain / kDropoutChunk,
                    [&](std::int64_t begin, std::int64_t end) {
-                     alignas(64) std::uint32_t words[kChunk];
-                     for (std::int64_t first = begin * kChunk; first < std::min(n, end * kChunk); first += kChunk) {
-                       const std::int64_t count = std::min(kChunk, n - first);
-                       philox_words(key, static_cast<std::uint64_t>(first / 4), (count + 3) / 4, words);
-                       for (std::int64_t i = 0; i < count; ++i)
-                         y[first + i] = words[i] < threshold ? T{0} : x[first + i] * factor;
-                     }
+                     const std::int64_t first = begin * kDropoutChunk;
+                     run(DropoutPiece<T>{key, static_cast<std::uint64_t>(first / 4), threshold, factor, x + first,
+                                         y + first, std::min(n, end * kDropoutChunk) - first});
                    });
     });
   }
 
  private:
-  static constexpr std::int64_t kChunk = 1024;
-
   double p_;
   std::int64_t ordinal_;
 };
