@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/ops/simd.h"
+#include "hwy/cache_control.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/attention_kernels.cpp"
