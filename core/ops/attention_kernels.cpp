@@ -78,7 +78,7 @@ void pack_rows(const HeadMatrix<const T>& from, std::int64_t begin, std::int64_t
     if (from.depth_stride == 1) {
       // Rows lie pages apart, where the processor does not look ahead by itself.
       const T* ahead = from.data + (begin + std::min(i + kRowsAhead, rows - 1)) * from.time_stride;
-      for (std::int64_t j = 0; j < depth; j += kUnit) hn::Prefetch(ahead + j);
+      for (std::int64_t j = 0; j < depth; j += kUnit) hwy::Prefetch(ahead + j);
       for (std::int64_t j = 0; j < depth; ++j) target[j] = row[j] * factor;
     } else {
       for (std::int64_t j = 0; j < depth; ++j) target[j] = row[j * from.depth_stride] * factor;
