@@ -20,6 +20,9 @@ struct Place {
   std::int32_t local_world = 1;
   std::optional<Credentials> scheduler;  // absent: this process brings the scheduler along
   std::string detected_by;               // "convoy launch", "alone": printed at the start
+
+  bool alone() const { return detected_by == kAlone; }
+  static constexpr char kAlone[] = "alone";
 };
 
 // Names of the variables `convoy launch` sets for its workers.

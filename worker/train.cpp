@@ -32,8 +32,9 @@ void preflight(const Recipe& recipe) {
 
 int train(const TrainCommand& command, Logger& logger) {
   logger.set_rank(command.place.rank);
-  if (command.place.rank != 0) logger.mute_terminal();
   bind_to_cores(command.place.local_rank, command.place.local_world, command.recipe.train.threads, logger);
+  // What the launcher shows of a worker is what went wrong, once; the rest is in the log.
+  if (!command.place.alone()) logger.mute_terminal();
   std::filesystem::create_directories(command.run_directory + "/logs");
   Trainer trainer(command, logger);
   try {

@@ -83,7 +83,7 @@ Tensor Tensor::of(Device& device, const Shape& shape, std::span<const T> values)
   Tensor tensor = empty({DTypeOf<T>::value, shape, &device});
   if (static_cast<std::int64_t>(values.size()) != shape.elements())
     fail(ErrorCode::kInvalidArgument, "{} values do not fill shape {}", values.size(), shape.to_string());
-  std::memcpy(tensor.raw(), values.data(), values.size_bytes());
+  if (!values.empty()) std::memcpy(tensor.raw(), values.data(), values.size_bytes());
   return tensor;
 }
 

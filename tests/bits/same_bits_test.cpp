@@ -26,7 +26,7 @@ struct Outcome {
   std::int32_t world = 0;
 };
 
-struct Setup {
+struct Job {
   std::string recipe;                  // in recipes/
   std::vector<std::string> overrides;  // besides steps and data
 };
@@ -47,18 +47,18 @@ Outcome outcome_of(const std::filesystem::path& run) {
 }
 
 // workers = 0: `convoy train` without a launcher.
-Outcome train(const Setup& setup, int workers) {
+Outcome train(const Job& job, int workers) {
   LaunchedRun run("bits");
   testing_support::write_text(run.folder() / "text.txt", 40'000);
   testing_support::write_digits(run.folder() / "digits", 600);
-  const std::string data = setup.recipe.starts_with("mnist") ? "digits" : "text.txt";
+  const std::string data = job.recipe.starts_with("mnist") ? "digits" : "text.txt";
   std::vector<std::string> command = {CONVOY_PROGRAM};
   if (workers > 0) command.insert(command.end(), {"launch", "-n", std::to_string(workers), "--run", "run", "--"});
-  command.insert(command.end(), {"train", fmt::format("{}/recipes/{}", CONVOY_SOURCE_DIR, setup.recipe)});
+  command.insert(command.end(), {"train", fmt::format("{}/recipes/{}", CONVOY_SOURCE_DIR, job.recipe)});
   if (workers == 0) command.insert(command.end(), {"--run", "run"});
   command.insert(command.end(),
                  {fmt::format("train.steps={}", kSteps), fmt::format("data.path={}", data), "train.eval_every=10"});
-  command.insert(command.end(), setup.overrides.begin(), setup.overrides.end());
+  command.insert(command.end(), job.overrides.begin(), job.overrides.end());
   run.start(command);
   const auto exit = run.wait_exit(std::chrono::seconds(120));
   EXPECT_TRUE(exit && exit->success()) << run.output() << run.errors();
@@ -66,8 +66,8 @@ Outcome train(const Setup& setup, int workers) {
   return outcome_of(run.folder() / "run");
 }
 
-void expect_same_bits(const Setup& setup, const Outcome& reference, int workers) {
-  const Outcome outcome = train(setup, workers);
+void expect_same_bits(const Job& job, const Outcome& reference, int workers) {
+  const Outcome outcome = train(job, workers);
   EXPECT_EQ(outcome.loss_bits, reference.loss_bits);
   EXPECT_EQ(outcome.parameters_hash, reference.parameters_hash);
   EXPECT_EQ(outcome.state_hash, reference.state_hash);
@@ -95,11 +95,11 @@ TEST_P(SameBitsTest, AnyNumberOfWorkersAndBuckets) {
 
 // Two parameter groups, dropout, and the default bucket size.
 TEST_P(SameBitsTest, WithWeightDecayAndDropout) {
-  const Setup setup{GetParam(), {"optimizer.weight_decay=0.1", "model.dropout=0.1"}};
-  const Outcome reference = train(setup, 0);
+  const Job job{GetParam(), {"optimizer.weight_decay=0.1", "model.dropout=0.1"}};
+  const Outcome reference = train(job, 0);
   for (const int workers : {2, 3}) {
     SCOPED_TRACE(fmt::format("{} workers", workers));
-    expect_same_bits(setup, reference, workers);
+    expect_same_bits(job, reference, workers);
   }
 }
 
@@ -111,7 +111,7 @@ TEST_P(SameBitsTest, AnotherSeedGivesOtherBits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Recipes, SameBitsTest, ::testing::Values("mnist-mlp.toml", "gpt-tiny.toml"),
-                         [](const auto& info) { return info.param.starts_with("mnist") ? "Mlp" : "Gpt"; });
+                         [](const auto& recipe) { return recipe.param.starts_with("mnist") ? "Mlp" : "Gpt"; });
 
 }  // namespace
 }  // namespace convoy

@@ -32,7 +32,10 @@ class SmallRun {
       recipe.data.path = folder_ / "text.txt";
       recipe.data.context = 16;
       recipe.data.tokenizer = "bytes";
-      recipe.model = {.kind = "gpt", .layers = 1, .heads = 2, .width = 16};
+      recipe.model.kind = "gpt";
+      recipe.model.layers = 1;
+      recipe.model.heads = 2;
+      recipe.model.width = 16;
     } else {
       testing_support::write_digits(folder_ / "digits", 101);
       recipe.data.path = folder_ / "digits";
