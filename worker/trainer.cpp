@@ -86,9 +86,21 @@ void Trainer::abort_communication() noexcept {
   if (communicator_) communicator_->abort();
 }
 
+// What is about to be trained, on record before the first step.
+void Trainer::announce() {
+  write_durably(command_.run_directory + "/recipe.toml", to_toml(recipe_));
+  std::int64_t parameters = 0;
+  for (const distributed::ParameterExtent& extent : replica_.layout().parameters()) parameters += extent.elements;
+  const std::string detail = fmt::format(
+      "{} with {} parameters in {} buckets; {} logical shards, {} workers, engine {}", recipe_.model.kind, parameters,
+      replica_.layout().buckets().size(), recipe_.train.logical_shards, command_.place.world, engine_->name());
+  logger_.info("{}", detail);
+  reporter_->send(cluster::EventReport{.kind = "training_started", .step = 0, .detail = detail});
+}
+
 void Trainer::run() {
   join();
-  if (leads()) write_durably(command_.run_directory + "/recipe.toml", to_toml(recipe_));
+  if (leads()) announce();
   training_started_ = Clock::now();
   StepResult result;
   for (std::int64_t step = 1; step <= recipe_.train.steps; ++step) {

@@ -48,6 +48,7 @@ class Trainer {
   };
 
   void join();
+  void announce();
   StepResult run_step(std::int64_t step);
   void check_finite(std::int64_t step, double loss, double norm, bool& apply);
   void report_step(std::int64_t step, const StepResult& result);

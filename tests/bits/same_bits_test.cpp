@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -24,6 +25,7 @@ struct Outcome {
   std::string state_hash;
   double eval_loss = 0.0;
   std::int32_t world = 0;
+  int buckets = 0;
 };
 
 struct Job {
@@ -43,6 +45,13 @@ Outcome outcome_of(const std::filesystem::path& run) {
   outcome.state_hash = final_report.at("state_hash");
   outcome.eval_loss = final_report.at("eval_loss");
   outcome.world = final_report.at("world");
+  std::ifstream events(run / "events.jsonl");
+  for (std::string line; std::getline(events, line);) {
+    const auto event = nlohmann::json::parse(line);
+    if (event.at("kind") != "training_started") continue;
+    const std::string detail = event.at("detail");  // "gpt with 468480 parameters in 3 buckets; …"
+    std::sscanf(detail.c_str(), "%*s with %*d parameters in %d buckets", &outcome.buckets);
+  }
   return outcome;
 }
 
@@ -66,13 +75,14 @@ Outcome train(const Job& job, int workers) {
   return outcome_of(run.folder() / "run");
 }
 
-void expect_same_bits(const Job& job, const Outcome& reference, int workers) {
-  const Outcome outcome = train(job, workers);
+Outcome expect_same_bits(const Job& job, const Outcome& reference, int workers) {
+  Outcome outcome = train(job, workers);
   EXPECT_EQ(outcome.loss_bits, reference.loss_bits);
   EXPECT_EQ(outcome.parameters_hash, reference.parameters_hash);
   EXPECT_EQ(outcome.state_hash, reference.state_hash);
   EXPECT_EQ(outcome.eval_loss, reference.eval_loss);
   EXPECT_EQ(outcome.world, std::max(workers, 1));
+  return outcome;
 }
 
 class SameBitsTest : public ::testing::TestWithParam<std::string> {};
@@ -88,7 +98,12 @@ TEST_P(SameBitsTest, AnyNumberOfWorkersAndBuckets) {
   for (const int workers : {1, 2, 3, 4}) {
     for (const std::string& buckets : {one_bucket, many_buckets}) {
       SCOPED_TRACE(fmt::format("{} workers, {}", workers, buckets));
-      expect_same_bits({GetParam(), {one_group, buckets}}, reference, workers);
+      const Outcome outcome = expect_same_bits({GetParam(), {one_group, buckets}}, reference, workers);
+      if (buckets == one_bucket) {
+        EXPECT_EQ(outcome.buckets, 1);
+      } else {
+        EXPECT_GE(outcome.buckets, 3);
+      }
     }
   }
 }
