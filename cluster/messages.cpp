@@ -96,8 +96,11 @@ void write(const Heartbeat& from, wire::Envelope& envelope) {
   wire::Heartbeat& to = *envelope.mutable_heartbeat();
   to.set_step(from.step);
   to.set_phase(static_cast<wire::Phase>(from.phase));
+  to.set_activity(from.activity);
 }
-Heartbeat read(const wire::Heartbeat& from) { return {.step = from.step(), .phase = read_phase(from.phase())}; }
+Heartbeat read(const wire::Heartbeat& from) {
+  return {.step = from.step(), .phase = read_phase(from.phase()), .activity = from.activity()};
+}
 
 void write(const StepReport& from, wire::Envelope& envelope) {
   wire::StepReport& to = *envelope.mutable_step_report();

@@ -73,6 +73,7 @@ struct Epoch {
 struct Heartbeat {
   std::int64_t step = 0;  // step under way (from 1)
   Phase phase = Phase::kStarting;
+  std::uint64_t activity = 0;  // grows while the training thread computes, so that a long step is no hang
   bool operator==(const Heartbeat&) const = default;
 };
 // Rank 0 → scheduler: one committed step; becomes one line of metrics.jsonl.

@@ -2,6 +2,7 @@
 // and an exit code.
 #include <unistd.h>
 
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <csignal>
@@ -9,6 +10,7 @@
 #include <ctime>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -97,6 +99,13 @@ void log_to_file(Logger& logger, const std::string& run) {
   logger.mute_terminal();
 }
 
+// For a run of one whose training thread cannot be waited for. Its files are whole at any moment.
+[[noreturn]] void end_at_once(const std::string& reason) {
+  const std::string line = "convoy: " + reason + "\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+  _exit(1);
+}
+
 // The scheduler of a run of one, in a thread.
 class InnerScheduler {
  public:
@@ -107,6 +116,7 @@ class InnerScheduler {
   }
   ~InnerScheduler() {
     if (!thread_.joinable()) return;
+    joining_ = true;
     scheduler_.request_stop("the worker failed");
     thread_.join();
     progress_.finish();
@@ -115,6 +125,7 @@ class InnerScheduler {
   const cluster::Credentials& credentials() const { return scheduler_.credentials(); }
   // Waits until the run has ended; its exit code.
   int join() {
+    joining_ = true;
     thread_.join();
     progress_.finish();
     if (failure_) std::rethrow_exception(failure_);
@@ -132,6 +143,11 @@ class InnerScheduler {
   void serve() {
     try {
       exit_code_ = scheduler_.run();
+      // It gave the worker its grace: what has not left by now hangs, or is far from the end of its step.
+      if (exit_code_ != 0 && !joining_.load()) {
+        std::this_thread::sleep_for(std::chrono::seconds(1));
+        if (!joining_.load()) end_at_once(scheduler_.reason());
+      }
     } catch (...) {
       failure_ = std::current_exception();
     }
@@ -141,7 +157,8 @@ class InnerScheduler {
   launcher::ProgressDisplay progress_;
   scheduler::Scheduler scheduler_;
   std::thread thread_;
-  int exit_code_ = 1;  // this and failure_: written by the thread, read once it has ended
+  std::atomic<bool> joining_{false};  // the worker is done
+  int exit_code_ = 1;                 // this and failure_: written by the thread, read once it has ended
   std::exception_ptr failure_;
 };
 
@@ -158,13 +175,15 @@ int run(const TrainLine& line, Output& output, Clock::time_point started) {
   const Recipe recipe = load_recipe(line.recipe, line.overrides);
   Logger logger;
   logger.redirect_terminal([&output](std::string_view text) { output.line(Stream::kErrors, text); });
+  std::function<void()> on_second_signal;
   const auto train = [&](const std::string& run_directory) {
     const worker::TrainCommand command{.recipe = recipe,
                                        .run_directory = run_directory,
                                        .place = place,
                                        .environment = environment,
                                        .signals = signals,
-                                       .started = started};
+                                       .started = started,
+                                       .on_second_signal = on_second_signal};
     return worker::train(command, logger);
   };
   if (place.scheduler) {
@@ -177,6 +196,7 @@ int run(const TrainLine& line, Output& output, Clock::time_point started) {
   output.line(Stream::kOutput, fmt::format("convoy: {} with 1 worker; records in {}", line.recipe, run_directory));
   InnerScheduler scheduler(recipe, run_directory, output);
   place.scheduler = scheduler.credentials();
+  on_second_signal = [] { end_at_once("stopped in the middle of a step"); };
   const int worker_code = train(run_directory);
   const int scheduler_code = scheduler.join();
   if (!scheduler.reason().empty()) output.line(Stream::kErrors, "convoy: " + scheduler.reason());

@@ -42,7 +42,8 @@ Membership::Membership(std::uint64_t term, std::int32_t world, const Limits& lim
       ballot_{.term = term, .attempt = 0},
       stopping_since_(now),
       last_tick_(now),
-      last_progress_(now) {
+      last_progress_(now),
+      last_activity_(now) {
   if (world < 1) fail(ErrorCode::kInvalidArgument, "a run of {} workers, expected at least 1", world);
 }
 
@@ -217,8 +218,10 @@ void Membership::begin(Time now, Actions& actions) {
 
 void Membership::receive(Worker& worker, const Heartbeat& message, Time now) {
   if (message.step > worker.step || may_take_long(message.phase) || may_take_long(worker.phase)) last_progress_ = now;
+  if (message.activity != worker.activity) last_activity_ = now;
   worker.step = message.step;
   worker.phase = message.phase;
+  worker.activity = message.activity;
 }
 
 void Membership::receive(const StepReport& message, Time now) {
@@ -303,7 +306,7 @@ void Membership::check_silence(Time now, Actions& actions) {
 void Membership::check_progress(Time now, Actions& actions) {
   const double limit = std::max(limits_.hang, 5 * longest_step_s_);
   const double standstill = seconds(now - last_progress_);
-  if (standstill <= limit) return;
+  if (std::min(standstill, seconds(now - last_activity_)) <= limit) return;
   const Worker* culprit = nullptr;  // the one furthest behind among those that wait for nobody
   const Worker* present = nullptr;
   for (const auto& [rank, worker] : workers_) {

@@ -79,6 +79,7 @@ class Membership {
     Time heard;
     std::int64_t step = 0;
     cluster::Phase phase = cluster::Phase::kStarting;
+    std::uint64_t activity = 0;
     bool gone = false;  // left, ended, or its connection is closed
     std::optional<cluster::Leave> leave;
   };
@@ -123,6 +124,7 @@ class Membership {
   Time stopping_since_;
   Time last_tick_;
   Time last_progress_;  // of any worker
+  Time last_activity_;  // when a worker was last seen to compute
   std::int64_t reported_step_ = 0;
   double longest_step_s_ = 0.0;
   bool final_reported_ = false;

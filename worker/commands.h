@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <iosfwd>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ struct TrainCommand {
   cluster::Environment environment;
   SignalReceiver& signals;                        // SIGINT and SIGTERM, collected since before the first thread
   std::chrono::steady_clock::time_point started;  // of the process
+  std::function<void()> on_second_signal;         // the user asked again; any thread, may be empty
 };
 
 // Trains as one worker of the run. Returns the process's exit code; throws Error when this worker itself failed (the

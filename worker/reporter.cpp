@@ -9,12 +9,10 @@ namespace convoy::worker {
 
 using std::chrono::milliseconds;
 
-Reporter::Reporter(const cluster::Credentials& scheduler, const Uuid& self, milliseconds heartbeat,
-                   SignalReceiver& signals, std::function<void()> on_stop, Logger& logger)
-    : signals_(signals),
-      link_(scheduler, self),
-      heartbeat_(heartbeat),
-      on_stop_(std::move(on_stop)),
+Reporter::Reporter(ReporterOptions options, SignalReceiver& signals, Logger& logger)
+    : options_(std::move(options)),
+      signals_(signals),
+      link_(options_.scheduler, options_.self),
       logger_(logger),
       thread_([this] { run(); }) {}
 
@@ -24,7 +22,7 @@ Reporter::~Reporter() {
 }
 
 void Reporter::run() {
-  auto next_heartbeat = std::chrono::steady_clock::now() + heartbeat_;
+  auto next_heartbeat = std::chrono::steady_clock::now() + options_.heartbeat;
   while (!closing_) {
     pollfd descriptors[] = {{link_.poll_descriptor(), POLLIN, 0}, {signals_.descriptor(), POLLIN, 0}};
     poll(descriptors, 2, 50);
@@ -42,14 +40,19 @@ void Reporter::run() {
     }
     const auto now = std::chrono::steady_clock::now();
     if (now < next_heartbeat) continue;
-    next_heartbeat = now + heartbeat_;
-    send(cluster::Heartbeat{.step = step_, .phase = phase_});
+    next_heartbeat = now + options_.heartbeat;
+    send(cluster::Heartbeat{.step = step_, .phase = phase_, .activity = options_.activity()});
   }
 }
 
 void Reporter::handle_signals() {
-  while (const std::optional<int> signal = signals_.take())
+  while (const std::optional<int> signal = signals_.take()) {
+    const auto now = std::chrono::steady_clock::now();
+    // Terminals and batch systems often send the same wish twice within a moment.
+    if (signalled_ && now - *signalled_ > milliseconds(500) && options_.on_second_signal) options_.on_second_signal();
+    if (!signalled_) signalled_ = now;
     send(cluster::StopRequest{.reason = "stopped by " + signal_name(*signal)});
+  }
 }
 
 void Reporter::handle(const cluster::Message& message) {
@@ -76,7 +79,7 @@ void Reporter::end(const cluster::Stop& stop) {
   }
   changed_.notify_all();
   logger_.info("the run ends: {}", stop.reason);
-  on_stop_();
+  options_.on_stop();
 }
 
 void Reporter::check(const std::unique_lock<std::mutex>&) const {

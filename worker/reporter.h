@@ -19,12 +19,20 @@
 
 namespace convoy::worker {
 
+struct ReporterOptions {
+  cluster::Credentials scheduler;
+  Uuid self;
+  std::chrono::milliseconds heartbeat{1000};
+  std::function<std::uint64_t()> activity;  // grows while the training thread computes
+  // All three are called from the reporter's thread.
+  std::function<void()> on_stop;           // once, when the run is to end: by then stop() tells why
+  std::function<void()> on_second_signal;  // the user asked again; may be empty
+};
+
 class Reporter {
  public:
-  // Connects and starts the thread. on_stop is called once, from that thread, when the run is to end: by then
-  // stop() tells why.
-  Reporter(const cluster::Credentials& scheduler, const Uuid& self, std::chrono::milliseconds heartbeat,
-           SignalReceiver& signals, std::function<void()> on_stop, Logger& logger);
+  // Connects and starts the thread.
+  Reporter(ReporterOptions options, SignalReceiver& signals, Logger& logger);
   ~Reporter();
   Reporter(const Reporter&) = delete;
   Reporter& operator=(const Reporter&) = delete;
@@ -57,11 +65,11 @@ class Reporter {
   void end(const cluster::Stop& stop);
   void check(const std::unique_lock<std::mutex>& lock) const;
 
+  const ReporterOptions options_;
   SignalReceiver& signals_;
   cluster::Link link_;
-  const std::chrono::milliseconds heartbeat_;
-  const std::function<void()> on_stop_;
   Logger& logger_;
+  std::optional<std::chrono::steady_clock::time_point> signalled_;  // first
   std::atomic<std::int64_t> step_{0};
   std::atomic<cluster::Phase> phase_{cluster::Phase::kStarting};
   std::atomic<bool> closing_{false};

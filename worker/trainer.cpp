@@ -58,9 +58,13 @@ Trainer::Trainer(const TrainCommand& command, Logger& logger)
 }
 
 void Trainer::join() {
-  reporter_ = std::make_unique<Reporter>(
-      *command_.place.scheduler, uuid_, from_seconds(recipe_.fault.heartbeat_s), command_.signals,
-      [this] { abort_communication(); }, logger_);
+  reporter_ = std::make_unique<Reporter>(ReporterOptions{.scheduler = *command_.place.scheduler,
+                                                         .self = uuid_,
+                                                         .heartbeat = from_seconds(recipe_.fault.heartbeat_s),
+                                                         .activity = [this] { return device_.kernels_run(); },
+                                                         .on_stop = [this] { abort_communication(); },
+                                                         .on_second_signal = command_.on_second_signal},
+                                         command_.signals, logger_);
   const Reporter::Membership membership =
       reporter_->join({.rank = command_.place.rank,
                        .host = host_name(),

@@ -1,7 +1,9 @@
 // Where tensors live and kernels run. Made by main(), passed down, outlives every tensor on it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string_view>
 #include <typeindex>
@@ -25,6 +27,10 @@ class Device {
   // Waits until all work given to the device is done.
   virtual void synchronize() = 0;
 
+  // How many kernels were run here so far: moves while work goes on. Any thread.
+  std::uint64_t kernels_run() const { return kernels_run_.load(std::memory_order_relaxed); }
+  void count_kernel() { kernels_run_.fetch_add(1, std::memory_order_relaxed); }
+
   // A T that lives as long as the device, made on first use: where kernels keep what is dear to create (prepared
   // primitives). Only from the thread that runs kernels.
   template <typename T>
@@ -37,6 +43,7 @@ class Device {
   static constexpr std::size_t kAlignment = 64;
 
  private:
+  std::atomic<std::uint64_t> kernels_run_{0};
   std::unordered_map<std::type_index, std::shared_ptr<void>> locals_;
 };
 

@@ -51,6 +51,7 @@ Tensors run_kernel(const Op& op, const Traits& traits, std::span<const Tensor> i
   }
   KernelArgs args{inputs, outputs, recorder.key(), recorder.device()};
   op.run_cpu(args);
+  recorder.device().count_kernel();
   return outputs;
 }
 
@@ -84,6 +85,7 @@ void apply_update(const OpPtr& op, std::span<const Tensor> inputs, std::span<con
   }
   KernelArgs args{inputs, state, recorder.key(), recorder.device()};
   op->run_cpu(args);
+  recorder.device().count_kernel();
 }
 
 }  // namespace convoy

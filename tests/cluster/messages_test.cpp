@@ -26,7 +26,7 @@ std::vector<Body> every_body() {
       Epoch{.members = {{.uuid = Uuid::random(), .rank = 0, .host = "a", .pid = 1, .local_socket = "s0"},
                         {.uuid = Uuid::random(), .rank = 1, .host = "b", .pid = 2, .local_socket = "s1"}},
             .resume_step = 1'000'000'000'000},
-      Heartbeat{.step = 17, .phase = Phase::kLeaving},
+      Heartbeat{.step = 17, .phase = Phase::kLeaving, .activity = 3},
       StepReport{.step = 17,
                  .loss = 2.5000000000000004,
                  .loss_bits = 0x40200000,

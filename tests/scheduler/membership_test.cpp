@@ -382,6 +382,23 @@ TEST(MembershipTest, AHangOfAllIsSaidToBeOne) {
   EXPECT_EQ(play.stop_of(0), "the run hangs: no step was completed for 31 s and every worker waits at step 9");
 }
 
+TEST(MembershipTest, AStepOfMinutesIsNoHangWhileAWorkerComputes) {
+  Play play(2, {.hang = 30});
+  play.enter_all();
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    play.from(play.uuids[0], Heartbeat{.step = 1, .phase = Phase::kReducing});
+    play.from(play.uuids[1], Heartbeat{.step = 1, .phase = Phase::kForwardBackward, .activity = i});
+    play.pass(1s);
+  }
+  EXPECT_TRUE(play.sent_to<Stop>(0).empty());
+  for (int i = 0; i < 40; ++i) {
+    play.from(play.uuids[0], Heartbeat{.step = 1, .phase = Phase::kReducing});
+    play.from(play.uuids[1], Heartbeat{.step = 1, .phase = Phase::kForwardBackward, .activity = 99});
+    play.pass(1s);
+  }
+  EXPECT_EQ(play.sent_to<Stop>(0).size(), 1U) << "then it does hang";
+}
+
 class LongPhaseTest : public testing::TestWithParam<Phase> {};
 INSTANTIATE_TEST_SUITE_P(Phases, LongPhaseTest,
                          testing::Values(Phase::kStarting, Phase::kEvaluating, Phase::kCheckpointing));
