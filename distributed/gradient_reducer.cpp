@@ -11,39 +11,26 @@ namespace {
 
 constexpr std::int64_t kPiece = 4096;  // elements: the partial sum of a piece stays in the first-level cache
 
-TreeLayout layout_of_blocks(std::int32_t shards, std::int32_t world) {
-  TreeLayout layout{.leaves = shards, .subtrees = {}};
-  for (std::int32_t rank = 0; rank < world; ++rank) {
-    const Subtree block = block_of(shards, rank, world);
-    layout.subtrees.push_back(maximal_subtrees(shards, block.begin, block.end));
-  }
-  return layout;
-}
-
 }  // namespace
 
 GradientReducer::GradientReducer(const BucketLayout& layout, std::int32_t shards, std::int32_t rank, std::int32_t world)
-    : layout_(layout),
-      block_(block_of(shards, rank, world)),
-      schedule_(block_schedule(shards, block_)),
-      tree_(layout_of_blocks(shards, world)),
-      sums_(static_cast<std::size_t>(schedule_.slots)) {}
+    : layout_(layout), block_(worker_block(shards, rank, world)), sums_(block_, 2) {}
 
 std::size_t GradientReducer::arena_bytes() const {
-  return static_cast<std::size_t>((schedule_.slots + 1) * layout_.elements()) * sizeof(float);
+  return static_cast<std::size_t>((block_.schedule.slots + 1) * layout_.elements()) * sizeof(float);
 }
 
 void GradientReducer::use_arena(std::span<std::byte> arena) {
   if (arena.size() < arena_bytes())
     fail(ErrorCode::kInternal, "the gradient arena has {} bytes, {} are needed", arena.size(), arena_bytes());
   arena_ = reinterpret_cast<float*>(arena.data());
-  reduced_ = slot(schedule_.slots);
+  reduced_ = slot(block_.schedule.slots);
 }
 
 float* GradientReducer::slot(std::int32_t index) const { return arena_ + index * layout_.elements(); }
 
 void GradientReducer::add(std::int32_t leaf, std::size_t parameter, std::span<const float> gradient) {
-  const LeafStep& step = schedule_.leaves[static_cast<std::size_t>(leaf)];
+  const LeafStep& step = block_.schedule.leaves[static_cast<std::size_t>(leaf)];
   const std::int64_t offset = layout_.offset(parameter);
   const auto elements = static_cast<std::int64_t>(gradient.size());
   const float* source = gradient.data();
@@ -66,27 +53,20 @@ void GradientReducer::add(std::int32_t leaf, std::size_t parameter, std::span<co
 }
 
 void GradientReducer::add_sums(std::int32_t leaf, LossSums sums) {
-  const LeafStep& step = schedule_.leaves[static_cast<std::size_t>(leaf)];
-  for (const std::int32_t merge : step.merge) {
-    const LossSums& partial = sums_[static_cast<std::size_t>(merge)];
-    sums = {partial.loss + sums.loss, partial.count + sums.count};
-  }
-  sums_[static_cast<std::size_t>(step.store)] = sums;
+  const std::array<double, 2> values{sums.loss, sums.count};
+  sums_.add(leaf, values);
 }
 
 LossSums GradientReducer::reduce(Communicator& communicator) {
-  static_assert(sizeof(LossSums) == 2 * sizeof(double));
-  std::vector<const void*> partials(schedule_.subtree_slot.size());
-  for (std::size_t i = 0; i < partials.size(); ++i)
-    partials[i] = &sums_[static_cast<std::size_t>(schedule_.subtree_slot[i])];
-  LossSums total;
-  communicator.tree_all_reduce(ReduceType::kF64, tree_, partials, &total, 2, 2);
+  const std::vector<double> total = sums_.reduce(communicator);
+  const std::vector<std::int32_t>& slots = block_.schedule.subtree_slot;
+  std::vector<const void*> partials(slots.size());
   for (const Bucket& bucket : layout_.buckets()) {
-    for (std::size_t i = 0; i < partials.size(); ++i) partials[i] = slot(schedule_.subtree_slot[i]) + bucket.begin;
-    communicator.tree_all_reduce(ReduceType::kF32, tree_, partials, reduced_ + bucket.begin, bucket.elements(),
+    for (std::size_t i = 0; i < partials.size(); ++i) partials[i] = slot(slots[i]) + bucket.begin;
+    communicator.tree_all_reduce(ReduceType::kF32, block_.layout, partials, reduced_ + bucket.begin, bucket.elements(),
                                  kChunkElements);
   }
-  return total;
+  return {.loss = total[0], .count = total[1]};
 }
 
 std::span<const float> GradientReducer::reduced(const Bucket& bucket) const {

@@ -12,6 +12,7 @@
 #include "core/base/tree.h"
 #include "distributed/buckets.h"
 #include "distributed/communicator.h"
+#include "distributed/worker_block.h"
 
 namespace convoy::distributed {
 
@@ -26,7 +27,7 @@ class GradientReducer {
   // The block of logical shards that `rank` of `world` owns, out of `shards`. Keeps a reference to `layout`.
   GradientReducer(const BucketLayout& layout, std::int32_t shards, std::int32_t rank, std::int32_t world);
 
-  Subtree block() const { return block_; }
+  Subtree block() const { return block_.leaves; }
 
   // fp32 memory the reducer works in, in bytes: partial sums and the reduced gradient.
   std::size_t arena_bytes() const;
@@ -48,12 +49,10 @@ class GradientReducer {
   float* slot(std::int32_t index) const;
 
   const BucketLayout& layout_;
-  Subtree block_;
-  BlockSchedule schedule_;
-  TreeLayout tree_;
+  WorkerBlock block_;
+  ScalarSum sums_;
   float* arena_ = nullptr;
   float* reduced_ = nullptr;
-  std::vector<LossSums> sums_;  // by slot
 };
 
 // The sum of squares of the reduced gradient: over each parameter's chunks along a tree, then over the parameters in

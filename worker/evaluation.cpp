@@ -3,9 +3,9 @@
 #include <array>
 #include <vector>
 
-#include "core/base/tree.h"
 #include "core/graph/recorder.h"
 #include "core/ops/softmax.h"
+#include "distributed/worker_block.h"
 
 namespace convoy::worker {
 namespace {
@@ -19,31 +19,16 @@ Sums evaluate_batch(Replica& replica, const Batch& batch) {
   return {loss.sum.item(), loss.count.item(), count_correct(logits, batch.targets).item()};
 }
 
-Sums add(const Sums& a, const Sums& b) { return {a[0] + b[0], a[1] + b[1], a[2] + b[2]}; }
-
 }  // namespace
 
 std::optional<Evaluation> evaluate(Replica& replica, const Batches& batches, distributed::Communicator& communicator) {
   const std::int32_t leaves = batches.evaluation_batches();
   if (leaves == 0) return std::nullopt;
-  distributed::TreeLayout layout{.leaves = leaves, .subtrees = {}};
-  for (std::int32_t rank = 0; rank < communicator.size(); ++rank) {
-    const Subtree block = block_of(leaves, rank, communicator.size());
-    layout.subtrees.push_back(maximal_subtrees(leaves, block.begin, block.end));
-  }
-  const Subtree mine = block_of(leaves, communicator.rank(), communicator.size());
-  const BlockSchedule schedule = block_schedule(leaves, mine);
-  std::vector<Sums> slots(static_cast<std::size_t>(schedule.slots));
-  for (std::int32_t leaf = mine.begin; leaf < mine.end; ++leaf) {
-    const LeafStep& step = schedule.leaves[static_cast<std::size_t>(leaf - mine.begin)];
-    Sums sums = evaluate_batch(replica, batches.evaluation(leaf));
-    for (const std::int32_t merge : step.merge) sums = add(slots[static_cast<std::size_t>(merge)], sums);
-    slots[static_cast<std::size_t>(step.store)] = sums;
-  }
-  std::vector<const void*> partials;
-  for (const std::int32_t slot : schedule.subtree_slot) partials.push_back(&slots[static_cast<std::size_t>(slot)]);
-  Sums total{};
-  communicator.tree_all_reduce(distributed::ReduceType::kF64, layout, partials, total.data(), 3, 3);
+  const distributed::WorkerBlock block = distributed::worker_block(leaves, communicator.rank(), communicator.size());
+  distributed::ScalarSum sums(block, std::tuple_size_v<Sums>);
+  for (std::int32_t leaf = block.leaves.begin; leaf < block.leaves.end; ++leaf)
+    sums.add(leaf - block.leaves.begin, evaluate_batch(replica, batches.evaluation(leaf)));
+  const std::vector<double> total = sums.reduce(communicator);
   return Evaluation{.loss = total[0] / total[1], .accuracy = total[2] / total[1]};
 }
 

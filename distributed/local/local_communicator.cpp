@@ -409,6 +409,7 @@ bool LocalCommunicator::tree_in_arenas(ReduceType type, TreeReduction& reduction
   announcement.in_arena = true;
   for (std::size_t i = 0; i < partials.size(); ++i) {
     announcement.in_arena = announcement.in_arena && segment_.in_arena(partials[i], call.check);
+    if (!announcement.in_arena) break;
     announcement.blocks[i] = {segment_.offset_of(static_cast<const std::byte*>(partials[i])), call.check, call.check};
   }
   announce();
