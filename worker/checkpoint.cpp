@@ -1,17 +1,16 @@
 #include "worker/checkpoint.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "core/base/durable_file.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/mapped_file.h"
 #include "core/io/safetensors.h"
 
 namespace convoy::worker {
@@ -24,16 +23,17 @@ constexpr const char* kParametersFile = "parameters.safetensors";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr std::string_view kStepPrefix = "step-";
 
-nlohmann::ordered_json file_entry(const std::string& name, const WrittenFile& written) {
-  return {{"name", name}, {"bytes", written.bytes}, {"xxh3_128", written.hash}};
+constexpr const char* kRecipeFile = "recipe.toml";
+constexpr const char* kManifestFile = "manifest.json";
+
+WrittenFile describe(std::string_view contents) {
+  Xxh3Hasher128 hasher;
+  hasher.update(std::as_bytes(std::span(contents)));
+  return {.bytes = static_cast<std::int64_t>(contents.size()), .hash = hasher.hex()};
 }
 
-void sync_folder(const std::string& path) {
-  const int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = folder >= 0 && fsync(folder) == 0;
-  const int error = errno;
-  if (folder >= 0) close(folder);
-  if (!synced) fail(ErrorCode::kUnavailable, "{}: cannot flush the folder: {}", path, errno_text(error));
+nlohmann::ordered_json file_entry(const std::string& name, const WrittenFile& written) {
+  return {{"name", name}, {"bytes", written.bytes}, {"xxh3_128", written.hash}};
 }
 
 // The N of a folder named step-N, or -1.
@@ -46,16 +46,9 @@ std::int64_t step_of(const fs::path& folder) {
   return error == std::errc() && stop == end ? step : -1;
 }
 
-}  // namespace
-
-void write_checkpoint(const std::string& run_directory, std::int64_t step, const Ballot& ballot, const Recipe& recipe,
-                      const Replica& replica) {
-  const std::string parent = run_directory + "/checkpoints";
-  const std::string target = fmt::format("{}/{}{}", parent, kStepPrefix, step);
-  const std::string partial = fmt::format("{}/.{}{}.partial", parent, kStepPrefix, step);
-  fs::remove_all(partial);
-  fs::create_directories(partial);
-
+// Everything a checkpoint holds, the manifest last.
+void write_files(const std::string& folder, std::int64_t step, const Ballot& ballot, const Recipe& recipe,
+                 const Replica& replica) {
   std::vector<NamedTensor> parameters;
   std::vector<NamedTensor> moments;
   for (std::size_t i = 0; i < replica.model().parameters().size(); ++i) {
@@ -65,9 +58,9 @@ void write_checkpoint(const std::string& run_directory, std::int64_t step, const
       moments.push_back({fmt::format("{}.{}", Replica::kMomentNames[k], name), replica.moment(k, i)});
   }
   const std::string recipe_text = to_toml(recipe);
-  write_durably(partial + "/recipe.toml", recipe_text);
-  const WrittenFile parameters_written = write_safetensors(partial + "/" + kParametersFile, parameters);
-  const WrittenFile moments_written = write_safetensors(partial + "/" + kOptimizerFile, moments);
+  write_durably(folder + "/" + kRecipeFile, recipe_text);
+  const WrittenFile parameters_written = write_safetensors(folder + "/" + kParametersFile, parameters);
+  const WrittenFile moments_written = write_safetensors(folder + "/" + kOptimizerFile, moments);
 
   const nlohmann::ordered_json manifest = {
       {"schema", kManifestSchema},
@@ -75,14 +68,56 @@ void write_checkpoint(const std::string& run_directory, std::int64_t step, const
       {"ballot", ballot.to_string()},
       {"parameters_hash", replica.parameters_hash()},
       {"state_hash", replica.state_hash(step)},
-      {"files", {file_entry(kParametersFile, parameters_written), file_entry(kOptimizerFile, moments_written)}}};
-  write_durably(partial + "/manifest.json", manifest.dump(2) + "\n");
-  fs::rename(partial, target);
+      {"files",
+       {file_entry(kParametersFile, parameters_written), file_entry(kOptimizerFile, moments_written),
+        file_entry(kRecipeFile, describe(recipe_text))}}};
+  write_durably(folder + "/" + kManifestFile, manifest.dump(2) + "\n");
+}
+
+// Throws unless `name` is, byte for byte, the file that the manifest of `checkpoint` describes.
+void verify(const std::string& checkpoint, const std::string& name) {
+  const std::string manifest_path = checkpoint + "/" + kManifestFile;
+  const MappedFile manifest_file(manifest_path, ErrorCode::kDataLoss);
+  const auto manifest = nlohmann::json::parse(manifest_file.bytes(), nullptr, false);
+  if (!manifest.is_object() || !manifest.contains("files"))
+    fail(ErrorCode::kDataLoss, "{}: expected a checkpoint's manifest", manifest_path);
+  if (manifest.value("schema", 0) != kManifestSchema)
+    fail(ErrorCode::kDataLoss, "{}: expected schema {}, found {}", manifest_path, kManifestSchema,
+         manifest.value("schema", 0));
+  for (const auto& entry : manifest.at("files")) {
+    if (entry.value("name", "") != name) continue;
+    const MappedFile file(checkpoint + "/" + name, ErrorCode::kDataLoss);
+    const WrittenFile found = describe(file.bytes());
+    if (found.bytes != entry.value("bytes", std::int64_t{-1}) || found.hash != entry.value("xxh3_128", ""))
+      fail(ErrorCode::kDataLoss, "{}/{}: is not the file that manifest.json describes: torn or changed", checkpoint,
+           name);
+    return;
+  }
+  fail(ErrorCode::kDataLoss, "{}: lists no {}", manifest_path, name);
+}
+
+}  // namespace
+
+std::string write_checkpoint(const std::string& run_directory, std::int64_t step, const Ballot& ballot,
+                             const Recipe& recipe, const Replica& replica) {
+  const std::string parent = run_directory + "/checkpoints";
+  const std::string target = fmt::format("{}/{}{}", parent, kStepPrefix, step);
+  const std::string partial = fmt::format("{}/.{}{}.partial", parent, kStepPrefix, step);
+  try {
+    fs::remove_all(partial);
+    fs::create_directories(partial);
+    write_files(partial, step, ballot, recipe, replica);
+    fs::rename(partial, target);
+  } catch (const fs::filesystem_error& error) {
+    fail(ErrorCode::kUnavailable, "{}: cannot write the checkpoint: {}", target, error.code().message());
+  }
   sync_folder(parent);
+  sync_folder(run_directory);
+  return target;
 }
 
 std::string find_checkpoint(const std::string& source) {
-  if (fs::exists(fs::path(source) / "manifest.json")) return source;
+  if (fs::exists(fs::path(source) / kManifestFile)) return source;
   const fs::path folder = fs::path(source) / "checkpoints";
   std::int64_t newest = -1;
   std::error_code ignored;
@@ -93,10 +128,11 @@ std::string find_checkpoint(const std::string& source) {
   return (folder / fmt::format("{}{}", kStepPrefix, newest)).string();
 }
 
-Recipe checkpoint_recipe(const std::string& checkpoint) { return load_recipe(checkpoint + "/recipe.toml", {}); }
+Recipe checkpoint_recipe(const std::string& checkpoint) { return load_recipe(checkpoint + "/" + kRecipeFile, {}); }
 
 void read_parameters(const std::string& checkpoint, const Replica& replica) {
   const std::string path = checkpoint + "/" + kParametersFile;
+  verify(checkpoint, kParametersFile);
   const SafetensorsFile file(path);
   for (const Parameter& parameter : replica.model().parameters()) {
     if (!file.contains(parameter.name()))

@@ -17,16 +17,17 @@
 
 namespace convoy::worker {
 
-// Throws Error(kUnavailable) naming the file.
-void write_checkpoint(const std::string& run_directory, std::int64_t step, const Ballot& ballot, const Recipe& recipe,
-                      const Replica& replica);
+// Returns the checkpoint's folder. Throws Error(kUnavailable) naming the file.
+std::string write_checkpoint(const std::string& run_directory, std::int64_t step, const Ballot& ballot,
+                             const Recipe& recipe, const Replica& replica);
 
 // The newest checkpoint of a run directory, or `source` itself if it is a checkpoint. Throws Error(kUsage).
 std::string find_checkpoint(const std::string& source);
 
 Recipe checkpoint_recipe(const std::string& checkpoint);
 
-// Reads the parameters into the model's bound tensors. Throws Error(kDataLoss) naming the file and the parameter.
+// Reads the parameters into the model's bound tensors. Throws Error(kDataLoss) naming the file and what
+// is wrong with it.
 void read_parameters(const std::string& checkpoint, const Replica& replica);
 
 }  // namespace convoy::worker

@@ -26,7 +26,7 @@ struct TrainCommand {
 };
 
 // Trains as one worker of the run. Returns the process's exit code; throws Error when this worker itself failed (the
-// scheduler has been told by then). A signal becomes a request to stop the whole run.
+// scheduler has been told, if it was reached by then). A signal becomes a request to stop the whole run.
 int train(const TrainCommand& command, Logger& logger);
 
 // Opens the data and builds the model as a worker would, so that what is wrong is said once, before any process is

@@ -73,10 +73,11 @@ void add_processor(Fingerprint& fingerprint) {
                                             sysconf(_SC_LEVEL2_CACHE_SIZE), sysconf(_SC_LEVEL3_CACHE_SIZE)));
 }
 
-// Variables by which oneDNN and OpenMP let their numerics be changed from outside.
+// Variables by which oneDNN, OpenMP and the C library's mathematics let their numerics be changed from outside.
 constexpr const char* kNumericVariables[] = {
-    "DNNL_MAX_CPU_ISA",         "ONEDNN_MAX_CPU_ISA",         "DNNL_CPU_ISA_HINTS", "ONEDNN_CPU_ISA_HINTS",
-    "DNNL_DEFAULT_FPMATH_MODE", "ONEDNN_DEFAULT_FPMATH_MODE", "OMP_DYNAMIC",        "OMP_THREAD_LIMIT"};
+    "DNNL_MAX_CPU_ISA",     "ONEDNN_MAX_CPU_ISA",       "DNNL_CPU_ISA_HINTS",
+    "ONEDNN_CPU_ISA_HINTS", "DNNL_DEFAULT_FPMATH_MODE", "ONEDNN_DEFAULT_FPMATH_MODE",
+    "OMP_DYNAMIC",          "OMP_THREAD_LIMIT",         "GLIBC_TUNABLES"};
 
 }  // namespace
 

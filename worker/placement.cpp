@@ -2,7 +2,10 @@
 
 #include <sched.h>
 
+#include <cerrno>
 #include <vector>
+
+#include "core/base/error.h"
 
 namespace convoy::worker {
 
@@ -20,10 +23,12 @@ void bind_to_cores(std::int32_t local_rank, std::int32_t local_world, std::int64
                      cores.size());
     return;
   }
+  if (2 * wanted <= static_cast<std::int64_t>(cores.size())) return;
   cpu_set_t mine;
   CPU_ZERO(&mine);
   for (std::int64_t i = 0; i < threads; ++i) CPU_SET(cores[static_cast<std::size_t>(local_rank * threads + i)], &mine);
-  sched_setaffinity(0, sizeof(mine), &mine);
+  if (sched_setaffinity(0, sizeof(mine), &mine) != 0)
+    logger.warning("cannot bind to {} of the cores: {}", threads, errno_text(errno));
 }
 
 }  // namespace convoy::worker

@@ -12,6 +12,8 @@
 namespace convoy::worker {
 namespace {
 
+static_assert(kSquareChunk == distributed::kChunkElements, "norms are summed over the grid that parameters start on");
+
 // Groups with the same optimizer settings are one: without weight decay a single bucket may hold everything.
 distributed::BucketLayout layout_of(const Model& model, const Recipe& recipe) {
   std::vector<distributed::ParameterExtent> extents;

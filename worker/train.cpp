@@ -18,6 +18,12 @@ std::string located(const Recipe& recipe, const std::string& message) {
   return recipe.where("data.path") + ": " + message;
 }
 
+void make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) fail(ErrorCode::kUnavailable, "{}: cannot make the folder: {}", path, error.message());
+}
+
 }  // namespace
 
 void preflight(const Recipe& recipe) {
@@ -31,12 +37,17 @@ void preflight(const Recipe& recipe) {
 }
 
 int train(const TrainCommand& command, Logger& logger) {
+  const Uuid uuid = Uuid::random();
   logger.set_rank(command.place.rank);
+  const std::string logs = command.run_directory + "/logs";
+  make_folder(logs);
+  logger.add_file(logs + "/worker-" + uuid.to_string() + ".log");
   bind_to_cores(command.place.local_rank, command.place.local_world, command.recipe.train.threads, logger);
   // What the launcher shows of a worker is what went wrong, once; the rest is in the log.
   if (!command.place.alone()) logger.mute_terminal();
-  std::filesystem::create_directories(command.run_directory + "/logs");
-  Trainer trainer(command, logger);
+  logger.info("worker {}: rank {} of {}, as told by {}", uuid.to_string(), command.place.rank, command.place.world,
+              command.place.detected_by);
+  Trainer trainer(command, uuid, logger);
   try {
     trainer.run();
   } catch (const Error& error) {
@@ -46,6 +57,9 @@ int train(const TrainCommand& command, Logger& logger) {
     }
     logger.write(LogLevel::kError, error.what());
     trainer.leave(error.code() == ErrorCode::kUsage ? 2 : 1, error.what());
+    throw;
+  } catch (const std::exception& error) {
+    trainer.leave(1, error.what());
     throw;
   }
   trainer.leave(0, "");

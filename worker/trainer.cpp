@@ -38,11 +38,11 @@ std::chrono::milliseconds from_seconds(double seconds) {
 
 }  // namespace
 
-Trainer::Trainer(const TrainCommand& command, Logger& logger)
+Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
     : command_(command),
       recipe_(command.recipe),
       logger_(logger),
-      uuid_(Uuid::random()),
+      uuid_(uuid),
       dataset_(open_dataset(recipe_.data)),
       device_(static_cast<int>(recipe_.train.threads)),
       replica_(recipe_, task_of(*dataset_, recipe_.data), device_),
@@ -54,7 +54,6 @@ Trainer::Trainer(const TrainCommand& command, Logger& logger)
                                         .self = uuid_,
                                         .arena_bytes = reducer_.arena_bytes()})) {
   reducer_.use_arena(engine_->arena());
-  logger_.add_file(command.run_directory + "/logs/worker-" + uuid_.to_string() + ".log");
 }
 
 void Trainer::join() {
@@ -105,12 +104,12 @@ void Trainer::announce() {
 void Trainer::run() {
   join();
   if (leads()) announce();
-  training_started_ = Clock::now();
   StepResult result;
   for (std::int64_t step = 1; step <= recipe_.train.steps; ++step) {
     step_ = step;
     logger_.set_step(step);
     result = run_step(step);
+    training_s_ += result.step_ms / 1e3;
     if (step == 1) start_to_first_step_s_ = duration<double>(Clock::now() - command_.started).count();
     report_step(step, result);
     const bool last = step == recipe_.train.steps;
@@ -193,11 +192,11 @@ std::optional<Evaluation> Trainer::run_evaluation(std::int64_t step) {
 
 void Trainer::finish(const StepResult& last) {
   const std::int64_t steps = recipe_.train.steps;
-  const double training_s = duration<double>(Clock::now() - training_started_).count();
   const std::optional<Evaluation> evaluation = run_evaluation(steps);
   if (!leads()) return;
   reporter_->set_position(steps, cluster::Phase::kCheckpointing);
-  write_checkpoint(command_.run_directory, steps, ballot_, recipe_, replica_);
+  const std::string checkpoint = write_checkpoint(command_.run_directory, steps, ballot_, recipe_, replica_);
+  reporter_->send(cluster::EventReport{.kind = "checkpoint", .step = steps, .detail = checkpoint});
   const double samples = static_cast<double>(steps * recipe_.train.global_batch);
   const double tokens = samples * static_cast<double>(dataset_->tokens_per_sample());
   cluster::FinalReport report{.steps = steps,
@@ -206,13 +205,13 @@ void Trainer::finish(const StepResult& last) {
                               .state_hash = replica_.state_hash(steps),
                               .eval_loss = evaluation ? evaluation->loss : std::nan(""),
                               .eval_accuracy = std::nullopt,
-                              .samples_per_s = samples / training_s,
+                              .samples_per_s = samples / training_s_,
                               .tokens_per_s = std::nullopt,
                               .wall_s = duration<double>(Clock::now() - command_.started).count(),
                               .start_to_first_step_s = start_to_first_step_s_,
                               .world = command_.place.world};
   if (evaluation) report.eval_accuracy = evaluation->accuracy;
-  if (tokens > 0) report.tokens_per_s = tokens / training_s;
+  if (tokens > 0) report.tokens_per_s = tokens / training_s_;
   reporter_->send(report);
   reporter_->wait_until_recorded();
 }

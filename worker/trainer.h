@@ -25,7 +25,7 @@ namespace convoy::worker {
 class Trainer {
  public:
   // Opens the data and builds the replica; nothing is sent yet.
-  Trainer(const TrainCommand& command, Logger& logger);
+  Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger);
 
   // Trains to the end. Throws what stopped it.
   void run();
@@ -74,8 +74,8 @@ class Trainer {
   Ballot ballot_;
   std::unique_ptr<Reporter> reporter_;  // last: its thread uses what stands above
 
-  std::int64_t step_ = 0;  // under way
-  Clock::time_point training_started_;
+  std::int64_t step_ = 0;    // under way
+  double training_s_ = 0.0;  // in steps, evaluations left out
   double start_to_first_step_s_ = 0.0;
 };
 

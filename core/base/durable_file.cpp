@@ -12,10 +12,8 @@
 #include "core/base/uuid.h"
 
 namespace convoy {
-namespace {
 
-void sync_folder_of(const std::string& path) {
-  const std::string folder = (std::filesystem::path(path).parent_path() / ".").string();
+void sync_folder(const std::string& folder) {
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) fail(ErrorCode::kUnavailable, "{}: cannot open the folder: {}", folder, errno_text(errno));
   const int error = ::fsync(descriptor) == 0 ? 0 : errno;
@@ -23,8 +21,6 @@ void sync_folder_of(const std::string& path) {
   // Some file systems have nothing to flush for a folder and say so.
   if (error != 0 && error != EINVAL) fail(ErrorCode::kUnavailable, "{}: fsync: {}", folder, errno_text(error));
 }
-
-}  // namespace
 
 DurableFile::DurableFile(std::string path, unsigned mode)
     : path_(std::move(path)), temporary_(path_ + ".tmp-" + random_hex(8)) {
@@ -55,7 +51,7 @@ void DurableFile::commit() {
     fail(ErrorCode::kUnavailable, "{}: cannot rename into place: {}", path_, errno_text(errno));
   }
   committed_ = true;
-  sync_folder_of(path_);
+  sync_folder((std::filesystem::path(path_).parent_path() / ".").string());
 }
 
 void write_durably(const std::string& path, std::string_view contents, unsigned mode) {

@@ -41,7 +41,37 @@ TEST(CheckpointTest, HoldsParametersAndMomentsUnderTheirNames) {
   const auto manifest = nlohmann::json::parse(std::ifstream(checkpoint + "/manifest.json"));
   EXPECT_EQ(manifest.at("step"), 1);
   EXPECT_EQ(manifest.at("parameters_hash"), replica->parameters_hash());
-  EXPECT_EQ(manifest.at("files").size(), 2U);
+  EXPECT_EQ(manifest.at("files").size(), 3U);
+}
+
+TEST(CheckpointTest, ADamagedFileIsNamed) {
+  const SmallRun run("mnist");
+  const auto replica = run.replica();
+  const std::string checkpoint = write_checkpoint(run.folder(), 1, {1, 1}, run.recipe, *replica);
+  {
+    std::fstream file(checkpoint + "/parameters.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-1, std::ios::end);
+    file.put('x');
+  }
+  try {
+    read_parameters(checkpoint, *replica);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kDataLoss);
+    EXPECT_NE(std::string(error.what()).find("parameters.safetensors"), std::string::npos);
+  }
+}
+
+TEST(CheckpointTest, AFolderThatCannotBeWrittenIsNamed) {
+  const SmallRun run("mnist");
+  std::ofstream(run.folder() / "checkpoints") << "a file where the folder should be";
+  const auto replica = run.replica();
+  try {
+    write_checkpoint(run.folder(), 1, {1, 1}, run.recipe, *replica);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+  }
 }
 
 TEST(CheckpointTest, TheNewestIsFoundAndUnfinishedOnesAreNot) {
