@@ -83,7 +83,7 @@ std::optional<Place> from_convoy_launch(const Environment& environment) {
 
 std::optional<Place> alone(const Environment&) {
   Place place;
-  place.detected_by = Place::kAlone;
+  place.detected_by = "alone";
   return place;
 }
 

@@ -19,10 +19,7 @@ struct Place {
   std::int32_t local_rank = 0;
   std::int32_t local_world = 1;
   std::optional<Credentials> scheduler;  // absent: this process brings the scheduler along
-  std::string detected_by;               // "convoy launch", "alone": printed at the start
-
-  bool alone() const { return detected_by == kAlone; }
-  static constexpr char kAlone[] = "alone";
+  std::string detected_by;               // "convoy launch", "alone": logged at the start
 };
 
 // Names of the variables `convoy launch` sets for its workers.

@@ -9,11 +9,20 @@ namespace convoy::worker {
 
 using std::chrono::milliseconds;
 
+namespace {
+
+// A worker that did not run for this long cannot blame the scheduler for its silence.
+constexpr std::chrono::seconds kOwnSilence{2};
+
+}  // namespace
+
 Reporter::Reporter(ReporterOptions options, SignalReceiver& signals, Logger& logger)
     : options_(std::move(options)),
       signals_(signals),
       link_(options_.scheduler, options_.self),
       logger_(logger),
+      last_watch_(Clock::now()),
+      heard_(last_watch_),
       thread_([this] { run(); }) {}
 
 Reporter::~Reporter() {
@@ -22,7 +31,7 @@ Reporter::~Reporter() {
 }
 
 void Reporter::run() {
-  auto next_heartbeat = std::chrono::steady_clock::now() + options_.heartbeat;
+  auto next_heartbeat = Clock::now() + options_.heartbeat;
   while (!closing_) {
     pollfd descriptors[] = {{link_.poll_descriptor(), POLLIN, 0}, {signals_.descriptor(), POLLIN, 0}};
     poll(descriptors, 2, 50);
@@ -31,23 +40,42 @@ void Reporter::run() {
       while (const std::optional<cluster::Message> message = link_.receive(milliseconds(0))) handle(*message);
     } catch (const Error& error) {
       if (closing_) return;
-      {
-        const std::lock_guard lock(mutex_);
-        link_error_ = error.what();
-      }
-      end({.exit_code = 1, .reason = std::string("lost the scheduler: ") + error.what()});
+      const std::string what = std::string("lost the scheduler: ") + error.what();
+      end({.exit_code = 1, .reason = what}, what);
       return;
     }
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = Clock::now();
+    watch_scheduler(now);
     if (now < next_heartbeat) continue;
     next_heartbeat = now + options_.heartbeat;
     send(cluster::Heartbeat{.step = step_, .phase = phase_, .activity = options_.activity()});
   }
 }
 
+// Called once all that arrived is handled, so that a worker that was itself stopped for a while blames nobody.
+void Reporter::watch_scheduler(Clock::time_point now) {
+  const bool slept = now - last_watch_ > kOwnSilence;
+  last_watch_ = now;
+  {
+    const std::lock_guard lock(mutex_);
+    if (slept) heard_ = now;
+    if (!waiting_ || lost_ || now - heard_ <= options_.scheduler_silence) return;
+    lost_ = fmt::format("the scheduler at {} has been silent for {:.0f} s", options_.scheduler.address,
+                        std::chrono::duration<double>(now - heard_).count());
+  }
+  changed_.notify_all();
+}
+
+template <typename Done>
+void Reporter::wait_for_scheduler(std::unique_lock<std::mutex>& lock, Done done) {
+  waiting_ = true;
+  changed_.wait(lock, [&] { return done() || lost_; });
+  waiting_ = false;
+}
+
 void Reporter::handle_signals() {
   while (const std::optional<int> signal = signals_.take()) {
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = Clock::now();
     // Terminals and batch systems often send the same wish twice within a moment.
     if (signalled_ && now - *signalled_ > milliseconds(500) && options_.on_second_signal) options_.on_second_signal();
     if (!signalled_) signalled_ = now;
@@ -59,6 +87,7 @@ void Reporter::handle(const cluster::Message& message) {
   if (const auto* stop = std::get_if<cluster::Stop>(&message.body)) return end(*stop);
   {
     const std::lock_guard lock(mutex_);
+    heard_ = Clock::now();
     if (const auto* epoch = std::get_if<cluster::Epoch>(&message.body)) {
       ballot_ = message.ballot;
       membership_ = Membership{.ballot = message.ballot, .epoch = *epoch};
@@ -71,9 +100,10 @@ void Reporter::handle(const cluster::Message& message) {
   changed_.notify_all();
 }
 
-void Reporter::end(const cluster::Stop& stop) {
+void Reporter::end(const cluster::Stop& stop, const std::optional<std::string>& lost) {
   {
     const std::lock_guard lock(mutex_);
+    if (lost) lost_ = lost;
     if (stop_) return;
     stop_ = stop;
   }
@@ -84,14 +114,15 @@ void Reporter::end(const cluster::Stop& stop) {
 
 void Reporter::check(const std::unique_lock<std::mutex>&) const {
   if (refusal_) fail(ErrorCode::kUsage, "{}", *refusal_);
-  if (link_error_) fail(ErrorCode::kPeerLost, "lost the scheduler: {}", *link_error_);
+  if (lost_) fail(ErrorCode::kPeerLost, "{}", *lost_);
   if (stop_) fail(ErrorCode::kInterrupted, "{}", stop_->reason);
 }
 
 Reporter::Membership Reporter::join(cluster::Register registration) {
   send(std::move(registration));
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return membership_ || refusal_ || stop_; });
+  heard_ = Clock::now();  // it owes nothing to whoever has not registered
+  wait_for_scheduler(lock, [&] { return membership_ || refusal_ || stop_; });
   if (!membership_ || stop_) check(lock);
   return *membership_;
 }
@@ -112,7 +143,7 @@ void Reporter::send(cluster::Body body) {
 
 void Reporter::wait_until_recorded() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return recorded_ || stop_; });
+  wait_for_scheduler(lock, [&] { return recorded_ || stop_; });
   if (!recorded_) check(lock);
 }
 
@@ -123,7 +154,7 @@ std::optional<cluster::Stop> Reporter::stop() const {
 
 std::optional<cluster::Stop> Reporter::wait_for_stop(milliseconds timeout) const {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, timeout, [&] { return stop_.has_value(); });
+  changed_.wait_for(lock, timeout, [&] { return stop_ || lost_; });
   return stop_;
 }
 

@@ -23,7 +23,8 @@ struct ReporterOptions {
   cluster::Credentials scheduler;
   Uuid self;
   std::chrono::milliseconds heartbeat{1000};
-  std::function<std::uint64_t()> activity;  // grows while the training thread computes
+  std::chrono::milliseconds scheduler_silence{30'000};  // after which nothing is expected of the scheduler any more
+  std::function<std::uint64_t()> activity;              // grows while the training thread computes
   // All three are called from the reporter's thread.
   std::function<void()> on_stop;           // once, when the run is to end: by then stop() tells why
   std::function<void()> on_second_signal;  // the user asked again; may be empty
@@ -38,7 +39,7 @@ class Reporter {
   Reporter& operator=(const Reporter&) = delete;
 
   // Registers and waits for the membership. Throws Error(kUsage) when the scheduler refuses this worker,
-  // Error(kInterrupted) when the run stops first, Error(kPeerLost) when the scheduler is gone.
+  // Error(kInterrupted) when the run stops first, Error(kPeerLost) when the scheduler is gone or silent.
   struct Membership {
     Ballot ballot;
     cluster::Epoch epoch;
@@ -52,24 +53,31 @@ class Reporter {
   void wait_until_recorded();
 
   std::optional<cluster::Stop> stop() const;
-  // The same, but waits for it: a lost peer is noticed before the scheduler has said what became of it.
+  // The same, but waits for it: a lost peer is noticed before the scheduler has said what became of it. Not for a
+  // scheduler that is known to be lost itself.
   std::optional<cluster::Stop> wait_for_stop(std::chrono::milliseconds timeout) const;
 
   // The last message, sent before the process exits.
   void leave(const cluster::Leave& leave);
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void run();
+  void watch_scheduler(Clock::time_point now);
+  template <typename Done>
+  void wait_for_scheduler(std::unique_lock<std::mutex>& lock, Done done);
   void handle(const cluster::Message& message);
   void handle_signals();
-  void end(const cluster::Stop& stop);
+  void end(const cluster::Stop& stop, const std::optional<std::string>& lost = std::nullopt);
   void check(const std::unique_lock<std::mutex>& lock) const;
 
   const ReporterOptions options_;
   SignalReceiver& signals_;
   cluster::Link link_;
   Logger& logger_;
-  std::optional<std::chrono::steady_clock::time_point> signalled_;  // first
+  std::optional<Clock::time_point> signalled_;  // first
+  Clock::time_point last_watch_;                // of the scheduler, by this thread
   std::atomic<std::int64_t> step_{0};
   std::atomic<cluster::Phase> phase_{cluster::Phase::kStarting};
   std::atomic<bool> closing_{false};
@@ -80,7 +88,9 @@ class Reporter {
   std::optional<Membership> membership_;
   std::optional<std::string> refusal_;
   std::optional<cluster::Stop> stop_;
-  std::optional<std::string> link_error_;
+  std::optional<std::string> lost_;  // what became of the scheduler
+  Clock::time_point heard_;          // of the scheduler; it writes several times a second to whoever has registered
+  bool waiting_ = false;             // for the scheduler
   bool recorded_ = false;
   std::thread thread_;
 };

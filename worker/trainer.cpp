@@ -60,6 +60,7 @@ void Trainer::join() {
   reporter_ = std::make_unique<Reporter>(ReporterOptions{.scheduler = *command_.place.scheduler,
                                                          .self = uuid_,
                                                          .heartbeat = from_seconds(recipe_.fault.heartbeat_s),
+                                                         .scheduler_silence = from_seconds(recipe_.fault.hang_s),
                                                          .activity = [this] { return device_.kernels_run(); },
                                                          .on_stop = [this] { abort_communication(); },
                                                          .on_second_signal = command_.on_second_signal},
@@ -95,7 +96,7 @@ void Trainer::announce() {
   std::int64_t parameters = 0;
   for (const distributed::ParameterExtent& extent : replica_.layout().parameters()) parameters += extent.elements;
   const std::string detail = fmt::format(
-      "{} with {} parameters in {} buckets; {} logical shards, {} workers, engine {}", recipe_.model.kind, parameters,
+      "{} with {} parameters in {} buckets; {} logical shards over {} workers, engine {}", recipe_.model.kind, parameters,
       replica_.layout().buckets().size(), recipe_.train.logical_shards, command_.place.world, engine_->name());
   logger_.info("{}", detail);
   reporter_->send(cluster::EventReport{.kind = "training_started", .step = 0, .detail = detail});
