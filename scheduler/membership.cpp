@@ -21,10 +21,10 @@ Time after(Time now, double wait_s) {
   return now + std::chrono::duration_cast<Time::duration>(std::chrono::duration<double>(wait_s));
 }
 
-// Phases that may take longer than any step, and in which the others wait.
-bool may_take_long(Phase phase) {
-  return phase == Phase::kStarting || phase == Phase::kEvaluating || phase == Phase::kCheckpointing;
-}
+// Phases that may take longer than any step without a kernel.
+bool works_without_kernels(Phase phase) { return phase == Phase::kStarting || phase == Phase::kCheckpointing; }
+// Phases that end whatever the others do. An evaluation computes and reduces in one phase.
+bool needs_nobody(Phase phase) { return phase == Phase::kForwardBackward || phase == Phase::kUpdating; }
 bool waits_for_others(Phase phase) { return phase == Phase::kReducing || phase == Phase::kWaiting; }
 
 std::string title(std::int32_t rank, std::int32_t pid) { return fmt::format("worker {} (pid {})", rank, pid); }
@@ -42,8 +42,7 @@ Membership::Membership(std::uint64_t term, std::int32_t world, const Limits& lim
       ballot_{.term = term, .attempt = 0},
       stopping_since_(now),
       last_tick_(now),
-      last_progress_(now),
-      last_activity_(now) {
+      last_step_(now) {
   if (world < 1) fail(ErrorCode::kInvalidArgument, "a run of {} workers, expected at least 1", world);
 }
 
@@ -131,8 +130,8 @@ Actions Membership::on_stop_request(int exit_code, std::string reason, Time now)
 Actions Membership::on_tick(Time now) {
   Actions actions;
   if (seconds(now - last_tick_) > kOwnSilence_s) {
-    for (auto& [rank, worker] : workers_) worker.heard = now;
-    last_progress_ = now;
+    for (auto& [rank, worker] : workers_) worker.heard = worker.moved = now;
+    last_step_ = now;
   }
   last_tick_ = now;
 
@@ -205,10 +204,10 @@ void Membership::refuse(const Uuid& sender, std::int32_t rank, std::string reaso
 void Membership::begin(Time now, Actions& actions) {
   state_ = State::kRunning;
   ++ballot_.attempt;
-  last_progress_ = now;
+  last_step_ = now;
   Epoch epoch;
   for (auto& [rank, worker] : workers_) {
-    worker.heard = now;
+    worker.heard = worker.moved = now;
     epoch.members.push_back(worker.member);
   }
   actions.emplace_back(JournalEpoch{.ballot = ballot_, .epoch = epoch});
@@ -217,15 +216,19 @@ void Membership::begin(Time now, Actions& actions) {
 }
 
 void Membership::receive(Worker& worker, const Heartbeat& message, Time now) {
-  if (message.step > worker.step || may_take_long(message.phase) || may_take_long(worker.phase)) last_progress_ = now;
-  if (message.activity != worker.activity) last_activity_ = now;
+  // A worker in its next step has completed one, and the others with it. Whatever else it does says nothing of them.
+  if (message.step > worker.step) last_step_ = now;
+  if (message.step > worker.step || message.phase != worker.phase || message.activity != worker.activity ||
+      works_without_kernels(message.phase)) {
+    worker.moved = now;
+  }
   worker.step = message.step;
   worker.phase = message.phase;
   worker.activity = message.activity;
 }
 
 void Membership::receive(const StepReport& message, Time now) {
-  if (message.step > reported_step_) last_progress_ = now;
+  if (message.step > reported_step_) last_step_ = now;
   reported_step_ = std::max(reported_step_, message.step);
   longest_step_s_ = std::max(longest_step_s_, message.step_ms / 1e3);
 }
@@ -235,7 +238,6 @@ void Membership::receive(Worker& worker, const Leave& message, Time now, Actions
   worker.leave = message;
   worker.gone = true;
   worker.step = std::max(worker.step, message.step);
-  last_progress_ = now;
   actions.emplace_back(
       event("worker_left", &worker,
             fmt::format("exit code {}{}{}", message.exit_code, message.reason.empty() ? "" : ": ", message.reason)));
@@ -289,7 +291,7 @@ void Membership::add_cause(Cause cause) {
 
 void Membership::check_silence(Time now, Actions& actions) {
   // While the others complete steps with it, a worker that only the scheduler does not hear is not lost.
-  if (seconds(now - last_progress_) <= limits_.suspect) return;
+  if (seconds(now - last_step_) <= limits_.suspect) return;
   for (auto& [rank, worker] : workers_) {
     const double silence = seconds(now - worker.heard);
     if (worker.gone || silence <= limits_.suspect) continue;
@@ -305,16 +307,25 @@ void Membership::check_silence(Time now, Actions& actions) {
 
 void Membership::check_progress(Time now, Actions& actions) {
   const double limit = std::max(limits_.hang, 5 * longest_step_s_);
-  const double standstill = seconds(now - last_progress_);
-  if (std::min(standstill, seconds(now - last_activity_)) <= limit) return;
-  const Worker* culprit = nullptr;  // the one furthest behind among those that wait for nobody
+  const double standstill = seconds(now - last_step_);
+  if (standstill <= limit) return;
+  const Worker* stuck = nullptr;    // with nobody to wait for
+  const Worker* culprit = nullptr;  // the one furthest behind among those that do not wait
   const Worker* present = nullptr;
+  bool all_idle = true;
+  const auto behind = [](const Worker& worker, const Worker* other) {
+    return other == nullptr || worker.step < other->step;
+  };
   for (const auto& [rank, worker] : workers_) {
     if (worker.gone) continue;
     if (present == nullptr) present = &worker;
-    if (waits_for_others(worker.phase)) continue;
-    if (culprit == nullptr || worker.step < culprit->step) culprit = &worker;
+    const bool idle = seconds(now - worker.moved) > limit;
+    all_idle = all_idle && idle;
+    if (idle && needs_nobody(worker.phase) && behind(worker, stuck)) stuck = &worker;
+    if (!waits_for_others(worker.phase) && behind(worker, culprit)) culprit = &worker;
   }
+  if (stuck != nullptr) culprit = stuck;
+  if (stuck == nullptr && !all_idle) return;
   if (present == nullptr) return;
   const std::string reason =
       culprit != nullptr

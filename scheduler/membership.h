@@ -77,6 +77,7 @@ class Membership {
     cluster::Member member;
     Fingerprint fingerprint;
     Time heard;
+    Time moved;  // when its training thread was last seen to get on
     std::int64_t step = 0;
     cluster::Phase phase = cluster::Phase::kStarting;
     std::uint64_t activity = 0;
@@ -123,8 +124,7 @@ class Membership {
   Outcome stopping_with_;
   Time stopping_since_;
   Time last_tick_;
-  Time last_progress_;  // of any worker
-  Time last_activity_;  // when a worker was last seen to compute
+  Time last_step_;  // when the workers last completed a step together
   std::int64_t reported_step_ = 0;
   double longest_step_s_ = 0.0;
   bool final_reported_ = false;

@@ -34,8 +34,8 @@ class Play {
   void enter_all() {
     for (std::size_t rank = 0; rank < uuids.size(); ++rank) enter(uuids[rank], static_cast<std::int32_t>(rank));
   }
-  void beat(std::int32_t rank, std::int64_t step, Phase phase) {
-    from(uuids.at(rank), Heartbeat{.step = step, .phase = phase});
+  void beat(std::int32_t rank, std::int64_t step, Phase phase, std::uint64_t activity = 0) {
+    from(uuids.at(rank), Heartbeat{.step = step, .phase = phase, .activity = activity});
   }
   void leave(std::int32_t rank, std::int32_t exit_code = 0, const std::string& reason = "") {
     from(uuids.at(rank), Leave{.exit_code = exit_code, .reason = reason, .step = 0, .peak_rss_bytes = 0});
@@ -339,6 +339,22 @@ TEST(MembershipTest, SilenceIsALoss) {
   EXPECT_EQ(play.exit_code(), 1) << "the lost worker is not waited for";
 }
 
+class SilenceTest : public testing::TestWithParam<Phase> {};
+INSTANTIATE_TEST_SUITE_P(Phases, SilenceTest,
+                         testing::Values(Phase::kStarting, Phase::kForwardBackward, Phase::kEvaluating,
+                                         Phase::kCheckpointing));
+
+TEST_P(SilenceTest, IsALossWhateverTheOthersDo) {
+  Play play(2, {.suspect = 5});
+  play.enter_all();
+  play.beat(1, 9, Phase::kEvaluating);
+  for (std::uint64_t i = 0; i < 7; ++i) {
+    play.beat(0, 9, GetParam(), i);
+    play.pass(1s);
+  }
+  EXPECT_EQ(play.stop_of(0), "worker 1 (pid 4241) has been silent for 6 s; it was last in phase evaluating of step 9");
+}
+
 TEST(MembershipTest, SilenceIsNoLossWhileStepsAreCompleted) {
   Play play(2, {.suspect = 5});
   play.enter_all();
@@ -399,9 +415,37 @@ TEST(MembershipTest, AStepOfMinutesIsNoHangWhileAWorkerComputes) {
   EXPECT_EQ(play.sent_to<Stop>(0).size(), 1U) << "then it does hang";
 }
 
+TEST(MembershipTest, AnEvaluationOfMinutesIsNoHangWhileAWorkerComputes) {
+  Play play(2, {.hang = 30});
+  play.enter_all();
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    play.beat(0, 9, Phase::kEvaluating, i);
+    play.beat(1, 9, Phase::kEvaluating);  // done with its part
+    play.pass(1s);
+  }
+  EXPECT_TRUE(play.sent_to<Stop>(0).empty());
+  for (int i = 0; i < 40; ++i) {
+    play.beat(0, 9, Phase::kEvaluating, 99);
+    play.beat(1, 9, Phase::kEvaluating);
+    play.pass(1s);
+  }
+  EXPECT_EQ(play.sent_to<Stop>(0).size(), 1U) << "then it does hang";
+}
+
+TEST(MembershipTest, AWorkerThatHangsAloneIsNamedWhileAnotherWritesACheckpoint) {
+  Play play(2, {.hang = 30});
+  play.enter_all();
+  for (int i = 0; i < 33; ++i) {
+    play.beat(0, 9, Phase::kCheckpointing);
+    play.beat(1, 9, Phase::kForwardBackward);
+    play.pass(1s);
+  }
+  EXPECT_EQ(play.stop_of(0),
+            "worker 1 (pid 4241) hangs: no step was completed for 31 s and it is in phase forward_backward of step 9");
+}
+
 class LongPhaseTest : public testing::TestWithParam<Phase> {};
-INSTANTIATE_TEST_SUITE_P(Phases, LongPhaseTest,
-                         testing::Values(Phase::kStarting, Phase::kEvaluating, Phase::kCheckpointing));
+INSTANTIATE_TEST_SUITE_P(Phases, LongPhaseTest, testing::Values(Phase::kStarting, Phase::kCheckpointing));
 
 TEST_P(LongPhaseTest, IsNoHang) {
   Play play(2, {.hang = 30});
