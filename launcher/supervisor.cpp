@@ -210,7 +210,9 @@ class Supervisor {
         output_.line(Stream::kErrors, fmt::format("convoy: {}: the workers finish their step and leave; once more ends "
                                                   "them at once",
                                                   signal_name(*signal)));
-        link_->send({}, cluster::StopRequest{.reason = fmt::format("stopped by {}", signal_name(*signal))});
+        const std::string what = fmt::format("stopped by {}", signal_name(*signal));
+        link_->send({}, cluster::StopRequest{.reason = what});
+        await_verdict(what);
         workers_gone_by_.set(options_.limits.finish);
       }
     }
@@ -385,6 +387,7 @@ class Supervisor {
   void end_everyone() {
     end_workers();
     scheduler_->process().terminate();
+    scheduler_gone_by_.set(options_.limits.terminate);
   }
 
   void kill_everyone() {

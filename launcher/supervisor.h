@@ -15,7 +15,7 @@ namespace convoy::launcher {
 // How long each party may take before the launcher goes on without it.
 struct LaunchLimits {
   std::chrono::milliseconds scheduler_start{20'000};  // from its start to its address
-  std::chrono::milliseconds scheduler_answer{2'000};  // from a worker's death to its verdict
+  std::chrono::milliseconds scheduler_answer{2'000};  // from a worker's death, or a user's signal, to its verdict
   std::chrono::milliseconds finish{10'000};           // from a verdict of success, or a user's signal, to the end
   std::chrono::milliseconds terminate{1'000};         // from SIGTERM to SIGKILL after a failure
 };

@@ -169,10 +169,11 @@ struct Scheduler::Impl {
     send(*reporter, Recorded{.step = acknowledged_step, .final = final_report.has_value()});
   }
 
-  // A worker whose connection is closed is gone, whatever became of its process.
+  // A worker whose connection is closed is gone, whatever became of its process. A worker that hears nothing would
+  // think the same of the scheduler.
   void probe() {
     const Time now = steady_now();
-    if (membership.gathering() || now < next_probe) return;
+    if (now < next_probe) return;
     next_probe = now + kProbeInterval;
     const Recorded recorded{.step = records.recorded_step(), .final = final_report.has_value()};
     for (const Uuid& worker : membership.workers()) {

@@ -41,9 +41,11 @@ class ChaosTest : public testing::Test {
     std::ofstream text(run.folder() / "text.txt");
     for (int i = 0; i < 500; ++i) text << "line " << i << " of a text that nobody needs to read\n";
   }
-  static void launch(LaunchedRun& run) {
+  static void launch(LaunchedRun& run, const std::vector<std::string>& overrides = {}) {
     write_inputs(run);
-    run.start({CONVOY_PROGRAM, "launch", "-n", "2", "--run", "out", "--", "train", "tiny.toml"});
+    std::vector<std::string> command{CONVOY_PROGRAM, "launch", "-n", "2", "--run", "out", "--", "train", "tiny.toml"};
+    command.insert(command.end(), overrides.begin(), overrides.end());
+    run.start(command);
   }
   static int steps_done(const LaunchedRun& run) {
     std::ifstream metrics(run.folder() / "out/metrics.jsonl");
@@ -91,6 +93,27 @@ TEST_F(ChaosTest, KilledSchedulerIsNamedAndEndsTheRun) {
   ASSERT_EQ(kill(victim, SIGKILL), 0);
   expect_end(run, 1);
   expect_error(run, killed("the scheduler", victim) + " after step [1-9][0-9]*; stopping\n");
+}
+
+TEST_F(ChaosTest, StoppedWorkerIsNamedEvenDuringAnEvaluation) {
+  LaunchedRun run("chaos");
+  // The held-out part is large: the run is nearly always in an evaluation.
+  launch(run, {"fault.suspect=2", "data.eval_fraction=0.9", "train.eval_every=1"});
+  wait_for_steps(run);
+  const pid_t victim = run.with_variable("CONVOY_RANK=1").value();
+  ASSERT_EQ(kill(victim, SIGSTOP), 0);
+  expect_end(run, 1);
+  expect_error(run, "convoy: worker 1 \\(pid " + std::to_string(victim) + "\\) has been silent for [0-9]+ s; ");
+}
+
+TEST_F(ChaosTest, StoppedSchedulerDoesNotHoldACompleteRun) {
+  LaunchedRun run("chaos");
+  launch(run, {"fault.hang=2", "train.steps=1500"});
+  wait_for_steps(run);
+  const pid_t victim = run.with_command("scheduler").value();
+  ASSERT_EQ(kill(victim, SIGSTOP), 0);
+  expect_end(run, 1);
+  expect_error(run, "the scheduler at tcp://[0-9.:]+ has been silent for [23] s\n");
 }
 
 TEST_F(ChaosTest, KilledLauncherTakesEverybodyAlong) {

@@ -129,6 +129,17 @@ TEST_F(SupervisorTest, FirstSignalAsksTheSchedulerAndSaysSo) {
   }
 }
 
+TEST_F(SupervisorTest, SignalThatAStoppedSchedulerDoesNotAnswerEndsTheRun) {
+  start();
+  wait_for_steps();
+  const pid_t stopped = scheduler();
+  kill(stopped, SIGSTOP);
+  kill(run_.pid(), SIGINT);
+  expect_exit(1, seconds(4));
+  expect_error("\nconvoy: stopped by SIGINT; the scheduler \\(pid " + std::to_string(stopped) +
+               "\\) did not answer\n$");
+}
+
 TEST_F(SupervisorTest, SecondSignalEndsWorkersThatDoNotLeave) {
   start({"--stubborn"});
   wait_for_steps();

@@ -262,6 +262,14 @@ TEST(SchedulerTest, SaysWhoIsMissing) {
   EXPECT_EQ(scheduler.wait(), 1);
 }
 
+TEST(SchedulerTest, ShowsThatItLivesToAWorkerThatWaitsForOthers) {
+  const Scratch scratch;
+  Served scheduler(scratch.path(), 2);
+  Player worker(scheduler, 0);
+  worker.enter();
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(worker.next<Recorded>().final);
+}
+
 TEST(SchedulerTest, TurnsAwayAWorkerThatDiffers) {
   const Scratch scratch;
   Served scheduler(scratch.path(), 2);
