@@ -1,6 +1,7 @@
 #include "core/data/text.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <string_view>
 #include <vector>
@@ -112,11 +113,11 @@ class TextDataset final : public Dataset {
   std::int64_t train_bytes_;
 };
 
-// The fewest bytes whose training part holds one window and its last target.
-std::int64_t least_bytes(std::int64_t context, double eval_fraction) {
-  std::int64_t bytes = context + 2;
-  while (bytes - held_out(bytes, eval_fraction) < context + 1) ++bytes;
-  return bytes;
+// The fewest bytes whose training part holds one window and its last target: the smallest N ≥ context + 2 with
+// N - ⌊N · eval_fraction + ½⌋ ≥ context + 1. A double, because it may be more than an integer holds.
+double least_bytes(std::int64_t context, double eval_fraction) {
+  const auto window = static_cast<double>(context);
+  return std::max(window + 2.0, std::floor((window + 0.5) / (1.0 - eval_fraction)) + 1.0);
 }
 
 }  // namespace
@@ -130,9 +131,10 @@ std::unique_ptr<Dataset> open_text(const DataRecipe& recipe) {
   }
   const std::int64_t train_bytes = bytes.size() - held_out(bytes.size(), recipe.eval_fraction);
   if (train_bytes < recipe.context + 1) {
-    fail(ErrorCode::kUsage, "data.path: {} holds {} bytes; a context of {} needs at least {} with {} of them held out",
-         recipe.path, bytes.size(), recipe.context, least_bytes(recipe.context, recipe.eval_fraction),
-         recipe.eval_fraction);
+    fail(ErrorCode::kUsage,
+         "data.context: a context of {} needs at least {:.0f} bytes with {} of them held out; {} holds {}",
+         recipe.context, least_bytes(recipe.context, recipe.eval_fraction), recipe.eval_fraction, recipe.path,
+         bytes.size());
   }
   return std::make_unique<TextDataset>(std::move(bytes), recipe.context, train_bytes);
 }

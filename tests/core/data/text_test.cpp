@@ -147,9 +147,30 @@ TEST_F(TextTest, WrongDataIsNamed) {
 TEST_F(TextTest, ContextLongerThanTheTextIsRefusedWithWhatWouldDo) {
   folder_.write("short", std::string(71, 'x'));
   EXPECT_EQ(refusal(recipe("short", 64), folder_.path()),
-            "data.path: DIR/short holds 71 bytes; a context of 64 needs at least 72 with 0.1 of them held out");
+            "data.context: a context of 64 needs at least 72 bytes with 0.1 of them held out; DIR/short holds 71");
   folder_.write("enough", std::string(72, 'x'));
   EXPECT_EQ(open_dataset(recipe("enough", 64))->size(Split::kTrain), 1);
+}
+
+TEST_F(TextTest, WhatWouldDoIsTheFewestBytesThatAreAccepted) {
+  folder_.write("short", "x");
+  for (const double fraction : {0.001, 0.1, 0.25, 0.3, 0.5, 0.75, 0.9}) {
+    for (const std::int64_t context : {1, 2, 3, 7, 10, 32, 100}) {
+      const std::string text = refusal(recipe("short", context, fraction), folder_.path());
+      const int least = std::stoi(text.substr(text.find("at least ") + 9));
+      folder_.write("few", std::string(static_cast<std::size_t>(least - 1), 'x'));
+      EXPECT_NE(refusal(recipe("few", context, fraction), folder_.path()), "no error") << text;
+      folder_.write("enough", std::string(static_cast<std::size_t>(least), 'x'));
+      EXPECT_GE(open_dataset(recipe("enough", context, fraction))->size(Split::kTrain), 1) << text;
+    }
+  }
+}
+
+TEST_F(TextTest, ExtremeContextsAreRefusedAtOnce) {
+  folder_.write("short", "x");
+  EXPECT_EQ(refusal(recipe("short", 1'000'000, 0.9999990463256836), folder_.path()),
+            "data.context: a context of 1000000 needs at least 1048576524289 bytes with 0.9999990463256836 of them "
+            "held out; DIR/short holds 1");
 }
 
 }  // namespace
