@@ -133,9 +133,12 @@ std::unique_ptr<Dataset> open_mnist(const DataRecipe& recipe) {
          recipe.path);
   }
   const auto count = static_cast<std::int64_t>(only->labels.size());
+  if (count == 1) fail(ErrorCode::kUsage, "data.path: {} holds 1 picture; expected at least 2", recipe.path);
   const std::int64_t trained = count - held_out(count, recipe.eval_fraction);
-  if (trained < 1)
-    fail(ErrorCode::kUsage, "data.path: {} holds 1 picture; expected at least 2", recipe.path);
+  if (trained < 1) {
+    fail(ErrorCode::kUsage, "data.eval_fraction: {} of the {} pictures in {} leaves none to train on; expected less",
+         recipe.eval_fraction, count, recipe.path);
+  }
   return std::make_unique<MnistDataset>(*std::move(only), trained);
 }
 

@@ -178,5 +178,12 @@ TEST_F(MnistTest, OnePictureIsTooFew) {
   EXPECT_EQ(refused(), "data.path: DIR holds 1 picture; expected at least 2");
 }
 
+TEST_F(MnistTest, HoldingOutEveryPictureIsRefused) {
+  write_set("train", 20);
+  EXPECT_EQ(refusal(recipe(0.98), folder_.path()),
+            "data.eval_fraction: 0.98 of the 20 pictures in DIR leaves none to train on; expected less");
+  EXPECT_EQ(open_dataset(recipe(0.97))->size(Split::kTrain), 1);
+}
+
 }  // namespace
 }  // namespace convoy
