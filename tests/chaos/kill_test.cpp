@@ -1,6 +1,7 @@
 // Real runs, and whoever may die in them dying at every stage: the exit code, the words, and that nothing is left.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 #include <regex>
@@ -14,6 +15,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing_support::LaunchedRun;
+using Clock = std::chrono::steady_clock;
+
+// From a death to the end of everything.
+constexpr seconds kDeadline{3};
 
 constexpr char kRecipe[] = R"(
 [model]
@@ -57,11 +62,33 @@ class ChaosTest : public testing::Test {
     ASSERT_TRUE(LaunchedRun::wait_until([&] { return steps_done(run) >= 3; }, seconds(60)))
         << run.output() << run.errors();
   }
-  static void expect_end(LaunchedRun& run, int exit_code) {
-    const auto status = run.wait_exit(seconds(20));
+  // Returns when.
+  static Clock::time_point strike(LaunchedRun& run, pid_t victim, int signal) {
+    run.note_resources();
+    const Clock::time_point now = Clock::now();
+    EXPECT_EQ(kill(victim, signal), 0);
+    return now;
+  }
+  static Clock::time_point strike_running(LaunchedRun& run, pid_t victim, int signal) {
+    // What is looked for later on is there now: a socket and a segment of each worker.
+    EXPECT_GE(run.note_resources(), 4U);
+    const std::string held = run.left_behind(milliseconds(0));
+    EXPECT_NE(held.find("\nsocket @convoy-"), std::string::npos) << held;
+    EXPECT_NE(held.find("\nsegment "), std::string::npos) << held;
+    return strike(run, victim, signal);
+  }
+  static milliseconds until(Clock::time_point time) {
+    return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(time - Clock::now()));
+  }
+  // What was started ends, and so does everything else of the run.
+  static void expect_end(LaunchedRun& run, const ExitStatus& expected, Clock::time_point deadline) {
+    const auto status = run.wait_exit(until(deadline));
     ASSERT_TRUE(status.has_value()) << "still running\n" << run.errors();
-    EXPECT_EQ(*status, (ExitStatus{.exit_code = exit_code, .signal = 0})) << run.errors();
-    EXPECT_EQ(run.left_behind(seconds(3)), "");
+    EXPECT_EQ(*status, expected) << run.errors();
+    EXPECT_EQ(run.left_behind(until(deadline)), "");
+  }
+  static void expect_end(LaunchedRun& run, int exit_code, Clock::time_point deadline) {
+    expect_end(run, {.exit_code = exit_code, .signal = 0}, deadline);
   }
   static void expect_error(const LaunchedRun& run, const std::string& pattern) {
     EXPECT_TRUE(std::regex_search(run.errors(), std::regex(pattern))) << pattern << "\nin\n" << run.errors();
@@ -77,10 +104,7 @@ TEST_F(ChaosTest, KilledWorkerIsNamedWithItsSignalAndStep) {
     launch(run);
     wait_for_steps(run);
     const pid_t victim = run.with_variable("CONVOY_RANK=" + std::to_string(rank)).value();
-    const auto before = std::chrono::steady_clock::now();
-    ASSERT_EQ(kill(victim, SIGKILL), 0);
-    expect_end(run, 1);
-    EXPECT_LT(std::chrono::steady_clock::now() - before, seconds(10));
+    expect_end(run, 1, strike_running(run, victim, SIGKILL) + kDeadline);
     expect_error(run, killed("worker " + std::to_string(rank), victim) + " at step [1-9][0-9]*\n");
   }
 }
@@ -90,8 +114,7 @@ TEST_F(ChaosTest, KilledSchedulerIsNamedAndEndsTheRun) {
   launch(run);
   wait_for_steps(run);
   const pid_t victim = run.with_command("scheduler").value();
-  ASSERT_EQ(kill(victim, SIGKILL), 0);
-  expect_end(run, 1);
+  expect_end(run, 1, strike_running(run, victim, SIGKILL) + kDeadline);
   expect_error(run, killed("the scheduler", victim) + " after step [1-9][0-9]*; stopping\n");
 }
 
@@ -101,8 +124,8 @@ TEST_F(ChaosTest, StoppedWorkerIsNamedEvenDuringAnEvaluation) {
   launch(run, {"fault.suspect=2", "data.eval_fraction=0.9", "train.eval_every=1"});
   wait_for_steps(run);
   const pid_t victim = run.with_variable("CONVOY_RANK=1").value();
-  ASSERT_EQ(kill(victim, SIGSTOP), 0);
-  expect_end(run, 1);
+  // Until it is suspected; then it takes a SIGKILL.
+  expect_end(run, 1, strike_running(run, victim, SIGSTOP) + seconds(2) + kDeadline + seconds(1));
   expect_error(run, "convoy: worker 1 \\(pid " + std::to_string(victim) + "\\) has been silent for [0-9]+ s; ");
 }
 
@@ -111,8 +134,7 @@ TEST_F(ChaosTest, StoppedSchedulerDoesNotHoldACompleteRun) {
   launch(run, {"fault.hang=2", "train.steps=1500"});
   wait_for_steps(run);
   const pid_t victim = run.with_command("scheduler").value();
-  ASSERT_EQ(kill(victim, SIGSTOP), 0);
-  expect_end(run, 1);
+  expect_end(run, 1, strike_running(run, victim, SIGSTOP) + seconds(20));  // it trains to the end first
   expect_error(run, "the scheduler at tcp://[0-9.:]+ has been silent for [23] s\n");
 }
 
@@ -121,9 +143,8 @@ TEST_F(ChaosTest, KilledLauncherTakesEverybodyAlong) {
   launch(run);
   wait_for_steps(run);
   ASSERT_GE(run.processes().size(), 4U);
-  ASSERT_EQ(kill(run.pid(), SIGKILL), 0);
-  ASSERT_TRUE(run.wait_exit(seconds(5)).has_value());
-  EXPECT_EQ(run.left_behind(seconds(3)), "");
+  const auto deadline = strike_running(run, run.pid(), SIGKILL) + kDeadline;
+  expect_end(run, {.exit_code = 0, .signal = SIGKILL}, deadline);
 }
 
 TEST_F(ChaosTest, WorkerKilledWhileItStartsIsNamed) {
@@ -134,8 +155,7 @@ TEST_F(ChaosTest, WorkerKilledWhileItStartsIsNamed) {
     ASSERT_TRUE(LaunchedRun::wait_until([&] { return (victim = run.with_variable("CONVOY_RANK=1")).has_value(); },
                                         seconds(20)));
     std::this_thread::sleep_for(milliseconds(delay_ms));
-    ASSERT_EQ(kill(*victim, SIGKILL), 0);
-    expect_end(run, 1);
+    expect_end(run, 1, strike(run, *victim, SIGKILL) + kDeadline);
     expect_error(run, killed("worker 1", *victim));
   }
 }
@@ -148,8 +168,7 @@ TEST_F(ChaosTest, SchedulerKilledWhileItStartsIsNamed) {
     ASSERT_TRUE(
         LaunchedRun::wait_until([&] { return (victim = run.with_command("scheduler")).has_value(); }, seconds(20)));
     std::this_thread::sleep_for(milliseconds(delay_ms));
-    ASSERT_EQ(kill(*victim, SIGKILL), 0);
-    expect_end(run, 1);
+    expect_end(run, 1, strike(run, *victim, SIGKILL) + kDeadline);
     expect_error(run, killed("the scheduler", *victim));
   }
 }
@@ -159,9 +178,9 @@ TEST_F(ChaosTest, LauncherKilledWhileItStartsLeavesNothing) {
     LaunchedRun run("chaos");
     launch(run);
     std::this_thread::sleep_for(milliseconds(delay_ms));
-    ASSERT_EQ(kill(run.pid(), SIGKILL), 0);
-    ASSERT_TRUE(run.wait_exit(seconds(5)).has_value());
-    EXPECT_EQ(run.left_behind(seconds(3)), "") << "killed after " << delay_ms << " ms";
+    SCOPED_TRACE(delay_ms);
+    const auto deadline = strike(run, run.pid(), SIGKILL) + kDeadline;
+    expect_end(run, {.exit_code = 0, .signal = SIGKILL}, deadline);
   }
 }
 
@@ -170,8 +189,7 @@ TEST_F(ChaosTest, SignalsEndARunInOrder) {
     LaunchedRun run("chaos");
     launch(run);
     wait_for_steps(run);
-    ASSERT_EQ(kill(run.pid(), signal), 0);
-    expect_end(run, 1);
+    expect_end(run, 1, strike_running(run, run.pid(), signal) + kDeadline);
     expect_error(run, "convoy: [^\n]*" + signal_name(signal));
     // In order: nobody had to be killed, and every step that was reported is on record.
     EXPECT_EQ(run.errors().find("killed"), std::string::npos) << run.errors();
@@ -188,14 +206,10 @@ TEST_F(ChaosTest, RunOfOneEndsInOrderOnASignalAndLeavesNothingWhenKilled) {
     write_inputs(run);
     run.start({CONVOY_PROGRAM, "train", "tiny.toml", "--run", "out"});
     wait_for_steps(run);
-    ASSERT_EQ(kill(run.pid(), signal), 0);
-    const auto status = run.wait_exit(seconds(15));
-    ASSERT_TRUE(status.has_value()) << signal_name(signal);
-    if (signal != SIGKILL) {
-      EXPECT_EQ(*status, (ExitStatus{.exit_code = 1, .signal = 0})) << run.errors();
-      expect_error(run, "convoy: [^\n]*" + signal_name(signal));
-    }
-    EXPECT_EQ(run.left_behind(seconds(3)), "");
+    const bool killed = signal == SIGKILL;
+    const auto deadline = strike(run, run.pid(), signal) + kDeadline;
+    expect_end(run, {.exit_code = killed ? 0 : 1, .signal = killed ? SIGKILL : 0}, deadline);
+    if (!killed) expect_error(run, "convoy: [^\n]*" + signal_name(signal));
   }
 }
 
@@ -203,7 +217,7 @@ TEST_F(ChaosTest, WrongInputIsSaidOnceBeforeAnythingStarts) {
   LaunchedRun run("chaos");
   write_inputs(run);
   run.start({CONVOY_PROGRAM, "launch", "-n", "9", "--run", "out", "--", "train", "tiny.toml"});
-  expect_end(run, 2);
+  expect_end(run, 2, Clock::now() + seconds(20));
   EXPECT_EQ(run.errors(),
             "convoy: -n 9: expected at most one worker a logical shard; tiny.toml:17: train.logical_shards = 8\n");
   EXPECT_FALSE(std::filesystem::exists(run.folder() / "out"));
@@ -215,7 +229,7 @@ TEST_F(ChaosTest, UsedRunDirectoryIsRefused) {
   std::filesystem::create_directory(run.folder() / "out");
   std::ofstream(run.folder() / "out/notes") << "mine";
   run.start({CONVOY_PROGRAM, "launch", "-n", "2", "--run", "out", "--", "train", "tiny.toml"});
-  expect_end(run, 2);
+  expect_end(run, 2, Clock::now() + seconds(20));
   EXPECT_EQ(run.errors(), "convoy: run directory out is not empty: name another one with --run\n");
 }
 

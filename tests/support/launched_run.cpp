@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <sstream>
 #include <thread>
 
 #include "core/base/error.h"
@@ -41,19 +43,48 @@ bool contains(const std::vector<std::string>& strings, const std::string& wanted
   return std::find(strings.begin(), strings.end(), wanted) != strings.end();
 }
 
-std::set<std::string> names_in(const fs::path& folder) {
-  std::set<std::string> names;
+std::vector<fs::path> folders_of_processes() {
+  std::vector<fs::path> result;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) names.insert(entry.path().filename());
-  return names;
+  for (const auto& entry : fs::directory_iterator("/proc", error)) {
+    if (entry.path().filename().string().find_first_not_of("0123456789") == std::string::npos) {
+      result.push_back(entry.path());
+    }
+  }
+  return result;
+}
+
+// Convoy's abstract sockets on this machine: name by inode.
+std::map<std::string, std::string> abstract_sockets() {
+  std::map<std::string, std::string> result;
+  std::ifstream table("/proc/net/unix");
+  for (std::string line; std::getline(table, line);) {
+    std::istringstream fields(line);
+    std::string skipped, inode, name;
+    for (int i = 0; i < 6; ++i) fields >> skipped;
+    if (fields >> inode >> name && name.starts_with("@convoy-")) result[inode] = name;
+  }
+  return result;
+}
+
+// The segments that a process has mapped, as device and inode.
+std::set<std::string> segments_of(const fs::path& process) {
+  std::set<std::string> result;
+  std::ifstream maps(process / "maps");
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("/memfd:convoy-") == std::string::npos) continue;
+    std::istringstream fields(line);
+    std::string range, access, offset, device, inode;
+    if (fields >> range >> access >> offset >> device >> inode) result.insert(device + " " + inode);
+  }
+  return result;
 }
 
 }  // namespace
 
 LaunchedRun::LaunchedRun(const std::string& name)
     : marker_("CONVOY_TEST_MARKER=" + random_hex(8)),
-      folder_(fs::temp_directory_path() / (name + "-" + random_hex(8))),
-      shared_memory_before_(names_in("/dev/shm")) {
+      folder_(fs::temp_directory_path() / (name + "-" + random_hex(8))) {
   fs::create_directories(folder_);
 }
 
@@ -96,12 +127,9 @@ std::string LaunchedRun::errors() const { return read_all(folder_ / "stderr"); }
 
 std::vector<pid_t> LaunchedRun::processes() const {
   std::vector<pid_t> result;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator("/proc", error)) {
-    const std::string name = entry.path().filename();
-    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+  for (const fs::path& process : folders_of_processes()) {
     // A zombie has no environment any more.
-    if (contains(strings_of(entry.path() / "environ"), marker_)) result.push_back(std::stoi(name));
+    if (contains(strings_of(process / "environ"), marker_)) result.push_back(std::stoi(process.filename().string()));
   }
   return result;
 }
@@ -144,17 +172,34 @@ std::optional<ExitStatus> LaunchedRun::wait_exit(std::chrono::milliseconds limit
   return ExitStatus{.exit_code = WEXITSTATUS(status), .signal = 0};
 }
 
+std::size_t LaunchedRun::note_resources() {
+  const auto sockets = abstract_sockets();
+  for (const pid_t pid : processes()) {
+    const fs::path process = fs::path("/proc") / std::to_string(pid);
+    segments_.merge(segments_of(process));
+    std::error_code error;
+    for (const auto& descriptor : fs::directory_iterator(process / "fd", error)) {
+      const std::string target = fs::read_symlink(descriptor.path(), error).string();  // "socket:[INODE]"
+      if (!target.starts_with("socket:[")) continue;
+      const auto found = sockets.find(target.substr(8, target.size() - 9));
+      if (found != sockets.end()) sockets_.insert(found->second);
+    }
+  }
+  return sockets_.size() + segments_.size();
+}
+
 std::string LaunchedRun::remains() const {
   std::string text;
   for (const pid_t pid : processes()) {
     text += "process " + std::to_string(pid) + ":" + command_line(pid) + "\n";
   }
-  std::error_code error;
-  for (const auto& entry : fs::recursive_directory_iterator(folder_, error)) {
-    if (entry.is_socket()) text += "socket " + entry.path().string() + "\n";
+  for (const auto& [inode, name] : abstract_sockets()) {
+    if (sockets_.contains(name)) text += "socket " + name + "\n";
   }
-  for (const std::string& name : names_in("/dev/shm")) {
-    if (!shared_memory_before_.contains(name)) text += "shared memory /dev/shm/" + name + "\n";
+  for (const fs::path& process : folders_of_processes()) {
+    for (const std::string& segment : segments_of(process)) {
+      if (segments_.contains(segment)) text += "segment " + segment + " in " + process.string() + "\n";
+    }
   }
   return text;
 }

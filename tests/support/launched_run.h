@@ -41,7 +41,10 @@ class LaunchedRun {
   // These poll; false or nothing when `limit` passes first.
   static bool wait_until(const std::function<bool()>& condition, std::chrono::milliseconds limit);
   std::optional<ExitStatus> wait_exit(std::chrono::milliseconds limit);
-  // What is left of the run after `limit`: processes, socket files, new names of shared memory. Empty: nothing.
+  // Notes which sockets and segments of shared memory the run's processes hold now; how many it has noted so far.
+  std::size_t note_resources();
+  // What is left of the run after `limit`: its processes, and what note_resources() has noted in whatever process has
+  // it. Empty: nothing.
   std::string left_behind(std::chrono::milliseconds limit) const;
 
  private:
@@ -49,7 +52,8 @@ class LaunchedRun {
 
   std::string marker_;
   std::filesystem::path folder_;
-  std::set<std::string> shared_memory_before_;
+  std::set<std::string> sockets_;   // abstract names
+  std::set<std::string> segments_;  // device and inode
   pid_t pid_ = -1;
   bool reaped_ = false;
 };
