@@ -246,6 +246,7 @@ class Supervisor {
       output_.line(Stream::kOutput, notice->text);
     } else if (const auto* stop = std::get_if<cluster::Stop>(&body)) {
       if (ending_) return;
+      judged_ = true;
       conclude(stop->exit_code, stop->reason);
       if (stop->exit_code == 0) {
         workers_gone_by_.set(options_.limits.finish);
@@ -399,7 +400,7 @@ class Supervisor {
 
   int exit_code() const {
     const int code = ending_ ? verdict_ : 0;
-    return code == 1 && usage_failure_ ? 2 : code;
+    return code == 1 && usage_failure_ && !judged_ ? 2 : code;
   }
 
   // One line of a child. Workers that fail for the same reason say so once.
@@ -431,6 +432,7 @@ class Supervisor {
   int verdict_ = 0;          // the run's exit code
   bool terminated_ = false;  // after a failure: who stays is killed without another word
   bool killed_ = false;      // by us: how workers end says nothing any more
+  bool judged_ = false;      // the verdict is the scheduler's
   bool usage_failure_ = false;
   Failure first_failure_ = Failure::kNone;
   std::string unanswered_;  // what the scheduler was told and has not judged yet

@@ -113,7 +113,7 @@ void Reporter::end(const cluster::Stop& stop, const std::optional<std::string>& 
 }
 
 void Reporter::check(const std::unique_lock<std::mutex>&) const {
-  if (refusal_) fail(ErrorCode::kUsage, "{}", *refusal_);
+  if (refusal_) fail(ErrorCode::kInvalidArgument, "{}", *refusal_);
   if (lost_) fail(ErrorCode::kPeerLost, "{}", *lost_);
   if (stop_) fail(ErrorCode::kInterrupted, "{}", stop_->reason);
 }

@@ -38,8 +38,8 @@ class Reporter {
   Reporter(const Reporter&) = delete;
   Reporter& operator=(const Reporter&) = delete;
 
-  // Registers and waits for the membership. Throws Error(kUsage) when the scheduler refuses this worker,
-  // Error(kInterrupted) when the run stops first, Error(kPeerLost) when the scheduler is gone or silent.
+  // Registers and waits for the membership. Throws Error(kInvalidArgument) when the scheduler refuses this
+  // worker, Error(kInterrupted) when the run stops first, Error(kPeerLost) when the scheduler is gone or silent.
   struct Membership {
     Ballot ballot;
     cluster::Epoch epoch;

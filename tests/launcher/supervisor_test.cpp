@@ -115,6 +115,11 @@ TEST_F(SupervisorTest, WrongUsageOfAllWorkersIsSaidOnceAndPassedOn) {
   EXPECT_EQ(count("model.kind", run_.errors()), 1) << run_.errors();
 }
 
+TEST_F(SupervisorTest, TheSchedulerDecidesWhetherItWasWrongUsage) {
+  start({"--usage", "--no-usage"});
+  expect_exit(1);
+}
+
 TEST_F(SupervisorTest, FirstSignalAsksTheSchedulerAndSaysSo) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     LaunchedRun run("supervisor");

@@ -89,6 +89,21 @@ TEST_F(ReporterTest, ASchedulerThatWaitsForOthersIsWaitedFor) {
   EXPECT_EQ(failure, "");
 }
 
+TEST_F(ReporterTest, ARefusalIsNoWrongUsage) {
+  std::optional<ErrorCode> code;
+  std::thread worker([&] {
+    try {
+      reporter_.join({});
+    } catch (const Error& error) {
+      code = error.code();
+    }
+  });
+  serve_until_registered();
+  send(cluster::Refuse{.reason = "worker 1 differs from worker 0"});
+  worker.join();
+  EXPECT_EQ(code, ErrorCode::kInvalidArgument);
+}
+
 TEST_F(ReporterTest, ASilentSchedulerIsNotWaitedForToRecord) {
   std::string failure;
   std::thread worker([&] {

@@ -99,7 +99,7 @@ int run_scheduler(const Arguments& arguments, int workers) {
       ++ended;
       const ExitStatus status{.exit_code = end->exit_code, .signal = end->signal};
       if (!status.success() && exit_code == 0) {
-        tell_all({.exit_code = status.exit_code == 2 ? 2 : 1,
+        tell_all({.exit_code = status.exit_code == 2 && !arguments.has("--no-usage") ? 2 : 1,
                   .reason = fmt::format("worker {} (pid {}) {} at step {}", end->rank, end->pid, describe_exit(status),
                                         step)});
       }
