@@ -189,10 +189,12 @@ const RegisterOp kRegistered[] = {RegisterOp("adamw"), RegisterOp("chunk_squares
 
 }  // namespace
 
+OpPtr adamw_op(const AdamWAttributes& attributes) { return std::make_shared<AdamW>(attributes); }
+
 void adamw_update(const AdamWAttributes& attributes, const Tensor& parameter, const Tensor& m, const Tensor& v,
                   const Tensor& gradient, const Tensor& factors) {
   const Tensor inputs[] = {parameter, m, v, contiguous(gradient), contiguous(factors)};
-  apply_update(std::make_shared<AdamW>(attributes), inputs, std::span(inputs).first(3));
+  apply_update(adamw_op(attributes), inputs, std::span(inputs).first(3));
 }
 
 Tensor chunk_squares(const Tensor& gradient) { return apply_one(shared_op<ChunkSquares>(), {gradient}); }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/graph/op.h"
 #include "core/tensor/tensor.h"
 
 namespace convoy {
@@ -19,6 +20,8 @@ struct AdamWAttributes {
 // multiplied by gradient_scale first; apply = 0 leaves everything as it is.
 void adamw_update(const AdamWAttributes& attributes, const Tensor& parameter, const Tensor& m, const Tensor& v,
                   const Tensor& gradient, const Tensor& factors);
+// The rule as an operator: (parameter, m, v, gradient, factors) → (parameter, m, v).
+OpPtr adamw_op(const AdamWAttributes& attributes);
 
 constexpr std::int64_t kSquareChunk = 1024;
 

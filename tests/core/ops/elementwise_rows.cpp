@@ -8,9 +8,9 @@ using UnaryFunction = Tensor (*)(const Tensor&);
 using BinaryFunction = Tensor (*)(const Tensor&, const Tensor&);
 
 OpRow unary(const std::string& op, const std::function<Tensor(const Tensor&)>& function, double low, double high,
-            double tolerance = 1e-5, bool differentiable = true) {
+            double tolerance = 1e-5) {
   const OpRun run = [function](std::span<const Tensor> in) { return Tensors{function(in[0])}; };
-  const std::vector<std::size_t> which = differentiable ? std::vector<std::size_t>{0} : std::vector<std::size_t>{};
+  const std::vector<std::size_t> which = {0};
   return {op,
           {{"a matrix", {real({3, 7}, low, high)}, run, {{3, 7}}, which, tolerance},
            {"a scalar", {real({}, low, high)}, run, {{}}, which, tolerance},
@@ -76,14 +76,15 @@ std::vector<OpRow> elementwise_rows() {
           "scale", [](const Tensor& x) { return scale(x, -1.75); }, -1, 1),
       unary(
           "add_scalar", [](const Tensor& x) { return add_scalar(x, 0.3); }, -1, 1),
-      unary("ones_like", ones_like, -1, 1, 1e-5, false),
+      unary("ones_like", ones_like, -1, 1),
       {"cast",
        {{"to f64", {real({3, 4})}, to_double, {{3, 4}}, {0}},
         {"to f32", {real({3, 4})}, to_single, {{3, 4}}, {}},
         {"to integers", {real({40}, -9, 9)}, to_integers, {{40}}, {}},
         {"from integers", {integers({5}, -3, 3)}, to_double, {{5}}, {}},
         {"nothing", {real({0})}, to_double, {{0}}, {0}}},
-       {}},
+       {},
+       "any type casts to any other, in any shape"},
   };
 }
 

@@ -48,6 +48,9 @@ struct OpRow {
   std::string op;  // as registered
   std::vector<OpCase> cases;
   std::vector<OpRefusal> refusals;
+  std::string refuses_nothing{};  // why, where there are no refusals
+  // Updates leave nothing on the tape: what the operator infers for a case with these inputs.
+  std::function<Specs(std::span<const Spec>)> infer_update{};
 };
 
 std::vector<OpRow> elementwise_rows();

@@ -173,8 +173,23 @@ void expect_same_bits(const Result& actual, const Result& expected, const std::s
     compare(actual.gradients.at(input), gradient, "gradient of input " + std::to_string(input));
 }
 
+Specs specs_of(std::span<const Tensor> tensors) {
+  Specs specs;
+  for (const Tensor& tensor : tensors) specs.push_back(tensor.spec());
+  return specs;
+}
+
 class OperatorTest : public testing::TestWithParam<OpRow> {
  protected:
+  // The last application of the row's operator; null for an update.
+  static const TapeNode* find_node(const Recorder& recorder) {
+    const TapeNode* node = nullptr;
+    for (const TapeNode& candidate : recorder.tape()) {
+      if (candidate.op->name() == GetParam().op) node = &candidate;
+    }
+    return node;
+  }
+
   CpuDevice device_{1};
   CpuDevice two_threads_{2};
 };
@@ -188,16 +203,13 @@ TEST_P(OperatorTest, InfersWhatItMakes) {
     ASSERT_EQ(outputs.size(), op_case.outputs.size());
     for (std::size_t k = 0; k < outputs.size(); ++k)
       EXPECT_EQ(outputs[k].shape(), op_case.outputs[k]) << "output " << k;
-    bool found = false;
-    for (const TapeNode& node : recorder.tape()) {
-      Specs in;
-      for (const Tensor& input : node.inputs) in.push_back(input.spec());
-      const Specs inferred = node.op->infer(in);
-      ASSERT_EQ(inferred.size(), node.outputs.size());
-      for (std::size_t k = 0; k < inferred.size(); ++k) EXPECT_EQ(inferred[k], node.outputs[k].spec());
-      found = found || node.op->name() == GetParam().op;
+    if (GetParam().infer_update) {
+      EXPECT_EQ(GetParam().infer_update(specs_of(inputs)), specs_of(outputs));
+      continue;
     }
-    EXPECT_TRUE(found || GetParam().op == "adamw") << "the case does not apply " << GetParam().op;
+    for (const TapeNode& node : recorder.tape())
+      EXPECT_EQ(node.op->infer(specs_of(node.inputs)), specs_of(node.outputs));
+    EXPECT_NE(find_node(recorder), nullptr) << "the case does not apply " << GetParam().op;
   }
 }
 
@@ -222,6 +234,21 @@ TEST_P(OperatorTest, GradientsMatchCentralDifferences) {
       expect_close(gradient, numerical, 1e-7, "gradient of input " + std::to_string(input));
     }
   }
+}
+
+TEST_P(OperatorTest, WhatIsDifferentiableIsCheckedNumerically) {
+  bool differentiable = false;
+  bool checked = false;
+  for (const OpCase& op_case : GetParam().cases) {
+    Recorder recorder(device_, kKey);
+    op_case.run(place_all(device_, op_case.inputs, draw_all(op_case.inputs), DType::kF32));
+    const TapeNode* node = find_node(recorder);
+    differentiable = differentiable || (node != nullptr && node->op->traits().differentiable);
+    const bool elements =
+        !op_case.differentiable.empty() && op_case.inputs[op_case.differentiable.front()].shape.elements() > 0;
+    checked = checked || (op_case.numerical && elements);
+  }
+  EXPECT_EQ(checked, differentiable);
 }
 
 TEST_P(OperatorTest, SinglePrecisionFollowsDouble) {
@@ -275,10 +302,7 @@ TEST_P(OperatorTest, SaysSoWhereThereIsNoGradient) {
     const Tensors inputs = place_all(device_, op_case.inputs, draw_all(op_case.inputs), DType::kF32);
     Recorder recorder(device_, kKey);
     const Tensors outputs = op_case.run(inputs);
-    const TapeNode* node = nullptr;
-    for (const TapeNode& candidate : recorder.tape()) {
-      if (candidate.op->name() == GetParam().op) node = &candidate;
-    }
+    const TapeNode* node = find_node(recorder);
     if (node == nullptr || node->op->traits().differentiable) continue;
     EXPECT_TRUE(op_case.differentiable.empty());
     const std::vector<bool> needed(node->inputs.size(), true);
@@ -300,6 +324,7 @@ TEST(OperatorTableTest, HasOneRowForEveryRegisteredOperator) {
   for (const OpRow& row : all_rows()) {
     EXPECT_TRUE(rows.insert(row.op).second) << row.op << " has two rows";
     EXPECT_FALSE(row.cases.empty()) << row.op << " has no cases";
+    EXPECT_EQ(row.refusals.empty(), !row.refuses_nothing.empty()) << row.op << " needs refusals, or why it has none";
   }
   const std::vector<std::string> ops = registered_ops();
   for (const std::string& op : ops) EXPECT_TRUE(rows.contains(op)) << op << " has no row";

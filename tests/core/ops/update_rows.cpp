@@ -12,6 +12,12 @@ Tensors stepped(std::span<const Tensor> in) {
   return state;
 }
 
+Specs inferred(std::span<const Spec> in) {
+  Specs specs(in.begin(), in.end());
+  specs.push_back({DType::kF64, {5}, in[0].device});
+  return adamw_op({})->infer(specs);
+}
+
 Tensors squares(std::span<const Tensor> in) { return {chunk_squares(in[0])}; }
 
 OpCase adamw_case(const std::string& what, std::int64_t n) {
@@ -26,7 +32,9 @@ std::vector<OpRow> update_rows() {
        {adamw_case("a few", 37), adamw_case("none", 0), adamw_case("many", 70001)},
        {{"moments of another length", {real({3}), real({4}), real({3}), real({3})}, stepped},
         {"two axes", {real({3, 1}), real({3, 1}), real({3, 1}), real({3, 1})}, stepped},
-        {"integers", {integers({3}, 0, 1), integers({3}, 0, 1), integers({3}, 0, 1), integers({3}, 0, 1)}, stepped}}},
+        {"integers", {integers({3}, 0, 1), integers({3}, 0, 1), integers({3}, 0, 1), integers({3}, 0, 1)}, stepped}},
+       {},
+       inferred},
       {"chunk_squares",
        {{"one", {real({1024})}, squares, {{1}}, {}, 1e-12},
         {"many", {real({70 * 1024}, -3, 3)}, squares, {{70}}, {}, 1e-12},
