@@ -2,21 +2,53 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
+#include "core/data/sample_order.h"
 #include "tests/worker/small_run.h"
 
 namespace convoy::worker {
 namespace {
 
-TEST(BatchesTest, ShardsOfAStepAreDisjointSlicesOfTheGlobalOrder) {
-  const SmallRun run("text");
+// The samples of step `step` (from 1), asked for one by one.
+Batch step_by_order(const SmallRun& run, std::int64_t step) {
+  const std::int64_t size = run.recipe.train.global_batch;
+  const SampleOrder order(run.recipe.train.seed, run.dataset->size(Split::kTrain));
+  std::vector<std::int64_t> samples;
+  for (std::int64_t i = 0; i < size; ++i) samples.push_back(order.sample((step - 1) * size + i));
+  Batch batch = make_batch(*run.dataset, size, *run.device);
+  run.dataset->read(Split::kTrain, samples, batch);
+  return batch;
+}
+
+template <class T>
+void append(std::vector<T>& all, const Tensor& part) {
+  const std::vector<T> values = part.to_vector<T>();
+  all.insert(all.end(), values.begin(), values.end());
+}
+
+// Steps enough to pass the end of a data epoch.
+template <class T>
+void expect_order(const SmallRun& run) {
   const Batches batches = run.batches();
-  EXPECT_EQ(batches.training(1, 0).inputs.shape(), (Shape{2, 16}));
-  EXPECT_NE(batches.training(1, 0).inputs.to_vector<std::int32_t>(),
-            batches.training(1, 1).inputs.to_vector<std::int32_t>());
-  EXPECT_NE(batches.training(1, 0).inputs.to_vector<std::int32_t>(),
-            batches.training(2, 0).inputs.to_vector<std::int32_t>());
-  EXPECT_EQ(batches.training(2, 3).inputs.to_vector<std::int32_t>(),
-            batches.training(2, 3).inputs.to_vector<std::int32_t>());
+  const std::int64_t steps = run.dataset->size(Split::kTrain) / run.recipe.train.global_batch + 2;
+  for (std::int64_t step = 1; step <= steps; ++step) {
+    std::vector<T> inputs;
+    std::vector<std::int32_t> targets;
+    for (std::int32_t shard = 0; shard < run.recipe.train.logical_shards; ++shard) {
+      const Batch batch = batches.training(step, shard);
+      append(inputs, batch.inputs);
+      append(targets, batch.targets);
+    }
+    const Batch expected = step_by_order(run, step);
+    EXPECT_EQ(inputs, expected.inputs.to_vector<T>()) << "step " << step;
+    EXPECT_EQ(targets, expected.targets.to_vector<std::int32_t>()) << "step " << step;
+  }
+}
+
+TEST(BatchesTest, ShardsOfAStepAreTogetherItsSliceOfTheGlobalOrder) {
+  expect_order<std::int32_t>(SmallRun("text"));
+  expect_order<float>(SmallRun("mnist"));
 }
 
 TEST(BatchesTest, EvaluationReadsEverySampleOnceAndPadsTheTail) {
