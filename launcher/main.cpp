@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "cluster/place.h"
@@ -99,12 +100,33 @@ void log_to_file(Logger& logger, const std::string& run) {
   logger.mute_terminal();
 }
 
-// For a run of one whose training thread cannot be waited for. Its files are whole at any moment.
+// Where the main thread cannot be waited for. The files of a run are whole at any moment.
 [[noreturn]] void end_at_once(const std::string& reason) {
   const std::string line = "convoy: " + reason + "\n";
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
   _exit(1);
 }
+
+// Collects the signals that end a run. Until somebody takes them they end the process at once: reading the data and
+// building the model take their time, and nothing is lost with them.
+class RunSignals {
+ public:
+  // `quiet`: a worker's launcher says itself why it ends.
+  explicit RunSignals(bool quiet)
+      : receiver_({SIGINT, SIGTERM, SIGHUP}), watcher_(std::in_place, receiver_, [quiet](int signal) {
+          if (quiet) _exit(1);
+          end_at_once(fmt::format("stopped by {} before the run began", signal_name(signal)));
+        }) {}
+
+  SignalReceiver& take() {
+    watcher_.reset();
+    return receiver_;
+  }
+
+ private:
+  SignalReceiver receiver_;
+  std::optional<SignalWatcher> watcher_;
+};
 
 // The scheduler of a run of one, in a thread.
 class InnerScheduler {
@@ -170,7 +192,7 @@ int run(const PrintLine& line, Output&, Clock::time_point) {
 int run(const TrainLine& line, Output& output, Clock::time_point started) {
   ignore_broken_pipes();
   watch_launcher();
-  SignalReceiver signals({SIGINT, SIGTERM, SIGHUP});
+  RunSignals signals(environment(cluster::kLifelineVariable).has_value());
   cluster::Place place = cluster::find_place(environment);
   const Recipe recipe = load_recipe(line.recipe, line.overrides);
   Logger logger;
@@ -181,7 +203,7 @@ int run(const TrainLine& line, Output& output, Clock::time_point started) {
                                        .run_directory = run_directory,
                                        .place = place,
                                        .environment = environment,
-                                       .signals = signals,
+                                       .take_signals = [&]() -> SignalReceiver& { return signals.take(); },
                                        .started = started,
                                        .on_second_signal = on_second_signal};
     return worker::train(command, logger);
@@ -205,6 +227,7 @@ int run(const TrainLine& line, Output& output, Clock::time_point started) {
 
 int run(const LaunchLine& line, Output& output, Clock::time_point) {
   ignore_broken_pipes();
+  RunSignals signals(false);
   const Recipe recipe = load_recipe(line.train.recipe, line.train.overrides);
   if (line.workers > recipe.train.logical_shards) {
     fail(ErrorCode::kUsage, "-n {}: expected at most one worker a logical shard; {} = {}", line.workers,
@@ -222,6 +245,7 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
   options.worker_arguments.insert(options.worker_arguments.end(), line.train.overrides.begin(),
                                   line.train.overrides.end());
   for (char** entry = environ; *entry != nullptr; ++entry) options.environment.emplace_back(*entry);
+  signals.take();  // still blocked here, so that none is missed before the launcher collects them
   return launcher::launch(options, output);
 }
 

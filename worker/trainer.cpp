@@ -64,7 +64,7 @@ void Trainer::join() {
                                                          .activity = [this] { return device_.kernels_run(); },
                                                          .on_stop = [this] { abort_communication(); },
                                                          .on_second_signal = command_.on_second_signal},
-                                         command_.signals, logger_);
+                                         command_.take_signals(), logger_);
   const Reporter::Membership membership =
       reporter_->join({.rank = command_.place.rank,
                        .host = host_name(),
@@ -95,9 +95,10 @@ void Trainer::announce() {
   write_durably(command_.run_directory + "/recipe.toml", to_toml(recipe_));
   std::int64_t parameters = 0;
   for (const distributed::ParameterExtent& extent : replica_.layout().parameters()) parameters += extent.elements;
-  const std::string detail = fmt::format(
-      "{} with {} parameters in {} buckets; {} logical shards over {} workers, engine {}", recipe_.model.kind, parameters,
-      replica_.layout().buckets().size(), recipe_.train.logical_shards, command_.place.world, engine_->name());
+  const std::string detail =
+      fmt::format("{} with {} parameters in {} buckets; {} logical shards over {} workers, engine {}",
+                  recipe_.model.kind, parameters, replica_.layout().buckets().size(), recipe_.train.logical_shards,
+                  command_.place.world, engine_->name());
   logger_.info("{}", detail);
   reporter_->send(cluster::EventReport{.kind = "training_started", .step = 0, .detail = detail});
 }

@@ -1,5 +1,6 @@
 // Real runs, and whoever may die in them dying at every stage: the exit code, the words, and that nothing is left.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <csignal>
@@ -197,6 +198,25 @@ TEST_F(ChaosTest, SignalsEndARunInOrder) {
     const std::string text{std::istreambuf_iterator<char>(events), {}};
     EXPECT_NE(text.find("worker_left"), std::string::npos) << text;
     EXPECT_EQ(text.find("worker_lost"), std::string::npos) << text;
+  }
+}
+
+TEST_F(ChaosTest, SignalsEndEvenWhatReadsItsDataForEver) {
+  for (const bool launched : {false, true}) {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      LaunchedRun run("chaos");
+      write_inputs(run);
+      // A file whose open() waits for a writer that never comes.
+      std::filesystem::remove(run.folder() / "text.txt");
+      ASSERT_EQ(mkfifo((run.folder() / "text.txt").c_str(), 0600), 0);
+      std::vector<std::string> command{CONVOY_PROGRAM};
+      if (launched) command.insert(command.end(), {"launch", "-n", "2", "--"});
+      command.insert(command.end(), {"train", "tiny.toml", "--run", "out"});
+      run.start(command);
+      std::this_thread::sleep_for(milliseconds(300));
+      expect_end(run, 1, strike(run, run.pid(), signal) + kDeadline);
+      EXPECT_EQ(run.errors(), "convoy: stopped by " + signal_name(signal) + " before the run began\n");
+    }
   }
 }
 
