@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fails on any #include, or CMake link line, that goes against the arrows of docs/architecture.md.
+"""Fails on any #include, or CMake link line, that goes against the arrows of docs/architecture.md, and on a README.md
+that was not filled in.
 
 usage: architecture_test.py [ROOT]
 """
@@ -19,8 +20,9 @@ ALLOWED["worker"] = CORE | {"cluster", "distributed"}
 ALLOWED["launcher"] = {"core/base", "cluster"}
 
 SEES_EVERYTHING = {"launcher/main.cpp"}
-INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
-MODULE = re.compile(r"convoy_module\(([^)]*)\)")
+PROGRAM = "convoy"  # the target of launcher/main.cpp
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+LINKS = re.compile(r"\b(?:convoy_module|target_link_libraries)\s*\(\s*(\S+)([^)]*)\)")
 LIBRARIES = ("hwy/",)  # included in quotes, as their own documentation does
 SOURCES = {".h", ".cpp", ".cu", ".cuh", ".inc"}
 
@@ -35,34 +37,41 @@ def include_errors(path, text):
     if room is None or path in SEES_EVERYTHING:
         return []
     errors = []
-    for target in INCLUDE.findall(text):
+    for bracket, target in INCLUDE.findall(text):
         other = room_of(target)
         if target.startswith(LIBRARIES):
             continue
-        if other is None:
+        if other is None and bracket == '"':
             errors.append(f'{path}: #include "{target}" names no room: includes start at the root')
-        elif other != room and other not in ALLOWED[room]:
-            errors.append(f'{path}: #include "{target}": {room} may not use {other}')
+        elif other is not None and other != room and other not in ALLOWED[room]:
+            errors.append(f"{path}: #include of {target}: {room} may not use {other}")
     return errors
 
 
 def link_errors(path, text):
-    """`path` is a room's CMakeLists.txt: its module may link only what its sources may include."""
+    """`path` is a room's CMakeLists.txt: its targets may link only what its sources may include."""
     room = room_of(path)
     if room is None:
         return []
     errors = []
     targets = {"convoy_" + name.replace("/", "_"): name for name in ALLOWED}
-    for arguments in MODULE.findall(text):
-        for word in arguments.split()[1:]:
+    for target, arguments in LINKS.findall(text):
+        for word in arguments.split() if target != PROGRAM else []:
             other = targets.get(word)
             if other and other != room and other not in ALLOWED[room]:
                 errors.append(f"{path}: links {word}: {room} may not use {other}")
     return errors
 
 
+def placeholder_errors(path, text):
+    lines = enumerate(text.splitlines(), start=1)
+    return [f"{path}:{number}: a placeholder is left: {line.strip()}" for number, line in lines if "@@" in line]
+
+
 def scan(root):
     errors, scanned = [], 0
+    readme = root / "README.md"
+    errors += placeholder_errors(readme.name, readme.read_text(encoding="utf-8"))
     for top in sorted({room.split("/")[0] for room in ALLOWED}):
         for file in sorted((root / top).rglob("*")):
             path = file.relative_to(root).as_posix()
@@ -108,11 +117,19 @@ def self_test():
     ]
     for path, target in refused:
         assert include_errors(path, f'#pragma once\n  # include "{target}"\n'), f"{path} -> {target} was accepted"
+        if room_of(target):
+            assert include_errors(path, f"#include <{target}>\n"), f"{path} -> <{target}> was accepted"
     for path, target in accepted:
-        assert not include_errors(path, f'#include "{target}"\n'), f"{path} -> {target} was refused"
+        for include in (f'"{target}"', f"<{target}>"):
+            assert not include_errors(path, f"#include {include}\n"), f"{path} -> {include} was refused"
     assert not include_errors("cluster/link.cpp", "#include <zmq.hpp>\n")
     assert link_errors("scheduler/CMakeLists.txt", "convoy_module(convoy_scheduler\n  PUBLIC convoy_worker)")
     assert not link_errors("scheduler/CMakeLists.txt", "convoy_module(convoy_scheduler PUBLIC convoy_cluster)")
+    assert link_errors("scheduler/CMakeLists.txt", "target_link_libraries(convoy_scheduler\n  PRIVATE convoy_worker)")
+    assert not link_errors("scheduler/CMakeLists.txt", "target_link_libraries(convoy_scheduler PRIVATE convoy_cluster)")
+    assert not link_errors("launcher/CMakeLists.txt", "target_link_libraries(convoy PRIVATE convoy_worker)")
+    assert placeholder_errors("README.md", "fine\n@@QUICKSTART@@\n")
+    assert not placeholder_errors("README.md", "mail me @home\n")
 
 
 def main():
@@ -124,7 +141,7 @@ def main():
     if scanned == 0:
         print(f"{root} holds no sources")
         return 1
-    print(f"{scanned} files, {len(errors)} arrows that docs/architecture.md does not draw")
+    print(f"{scanned} files, {len(errors)} errors")
     return 1 if errors else 0
 
 
