@@ -28,8 +28,8 @@ constexpr char kHelp[] =
       trains with N workers on this machine
   convoy generate DIR|CHECKPOINT --prompt TEXT [--tokens N] [--temperature T] [--seed S]
       continues a text with what was trained
-  convoy scheduler --run DIR --workers N --steps K
-      what `convoy launch` starts beside its workers
+  convoy scheduler --run DIR --workers N --steps K [--listen ADDRESS]
+      what `convoy launch` starts beside its workers; by itself it leaves address, key and token in DIR/scheduler.json
   convoy --version
 
 A recipe is a TOML file (see recipes/); key=value overrides use dotted keys, like train.steps=50.

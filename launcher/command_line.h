@@ -22,7 +22,7 @@ struct LaunchLine {
   TrainLine train;  // with the run directory from either place
 };
 
-// convoy scheduler --run DIR --workers N --steps K …: started by `convoy launch`.
+// convoy scheduler --run DIR --workers N --steps K …: started by `convoy launch`, or by hand.
 struct SchedulerLine {
   std::string run;
   std::string listen;

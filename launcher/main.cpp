@@ -28,6 +28,7 @@
 #include "launcher/output.h"
 #include "launcher/progress.h"
 #include "launcher/run_directory.h"
+#include "launcher/scheduler_file.h"
 #include "launcher/supervisor.h"
 #include "scheduler/scheduler.h"
 #include "worker/commands.h"
@@ -249,29 +250,43 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
   return launcher::launch(options, output);
 }
 
-int run(const SchedulerLine& line, Output&, Clock::time_point) {
+// Tells the launcher, which made the token itself.
+void hand_over(const cluster::Credentials& credentials, int pipe) {
+  const std::string address = credentials.address + '\n' + credentials.public_key + '\n';
+  if (write(pipe, address.data(), address.size()) != static_cast<ssize_t>(address.size())) {
+    fail(ErrorCode::kUnavailable, "cannot hand the scheduler's address to the launcher: {}", errno_text(errno));
+  }
+  close(pipe);
+}
+
+int run(const SchedulerLine& line, Output& output, Clock::time_point) {
   ignore_broken_pipes();
   watch_launcher();
   SignalReceiver signals({SIGINT, SIGTERM, SIGHUP});
-  const auto token = environment(cluster::kTokenVariable);
   const auto address_pipe = inherited_descriptor(cluster::kAddressDescriptorVariable);
-  if (!token || !address_pipe) {
-    fail(ErrorCode::kUsage, "convoy scheduler needs {} and {}: `convoy launch` sets both", cluster::kTokenVariable,
-         cluster::kAddressDescriptorVariable);
+  const auto token = environment(cluster::kTokenVariable);
+  if (address_pipe && !token) {
+    fail(ErrorCode::kUsage, "{} is set but {} is not: `convoy launch` sets both", cluster::kAddressDescriptorVariable,
+         cluster::kTokenVariable);
   }
   Logger logger;
   log_to_file(logger, line.run);
-  scheduler::Scheduler scheduler(scheduler_options(line, *token), logger);
-  const std::string address = scheduler.credentials().address + '\n' + scheduler.credentials().public_key + '\n';
-  if (write(*address_pipe, address.data(), address.size()) != static_cast<ssize_t>(address.size())) {
-    fail(ErrorCode::kUnavailable, "cannot hand the scheduler's address to the launcher: {}", errno_text(errno));
-  }
-  close(*address_pipe);
+  scheduler::Scheduler scheduler(scheduler_options(line, address_pipe ? *token : cluster::make_token()), logger);
   // The launcher decides when a run stops; a signal of its own is a wish like the user's.
   const SignalWatcher watcher(signals, [&](int signal) {
     scheduler.request_stop(fmt::format("the scheduler was stopped by {}", signal_name(signal)));
   });
-  return scheduler.run();
+  if (address_pipe) {
+    hand_over(scheduler.credentials(), *address_pipe);
+    return scheduler.run();
+  }
+  const launcher::SchedulerFile file(line.run, scheduler.credentials());
+  output.line(Stream::kOutput,
+              fmt::format("convoy: scheduler of {} {} at {}; address, key and token are in {}", line.workers,
+                          line.workers == 1 ? "worker" : "workers", scheduler.credentials().address, file.path()));
+  const int code = scheduler.run();
+  if (!scheduler.reason().empty()) output.line(Stream::kErrors, "convoy: " + scheduler.reason());
+  return code;
 }
 
 int run(const GenerateLine& line, Output&, Clock::time_point) {

@@ -233,6 +233,52 @@ TEST_F(ChaosTest, RunOfOneEndsInOrderOnASignalAndLeavesNothingWhenKilled) {
   }
 }
 
+class SchedulerAloneTest : public ChaosTest {
+ protected:
+  void start(LaunchedRun& run) {
+    write_inputs(run);
+    run.start({CONVOY_PROGRAM, "scheduler", "--run", "out", "--workers", "1", "--steps", "3"});
+    file_ = run.folder() / "out/scheduler.json";
+    ASSERT_TRUE(LaunchedRun::wait_until([&] { return !run.output().empty(); }, seconds(20))) << run.errors();
+  }
+  std::string value(const std::string& key) const {
+    std::ifstream file(file_);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    std::smatch found;
+    EXPECT_TRUE(std::regex_search(text, found, std::regex("\"" + key + "\": \"([^\"]+)\""))) << text;
+    return found[1];
+  }
+
+  std::filesystem::path file_;
+};
+
+TEST_F(SchedulerAloneTest, LeavesInAFileWhatAWorkerNeeds) {
+  LaunchedRun run("chaos");
+  start(run);
+  EXPECT_EQ(std::filesystem::status(file_).permissions(), std::filesystem::perms(0600));
+  EXPECT_NE(run.output().find("out/scheduler.json\n"), std::string::npos) << run.output();
+  EXPECT_EQ(run.output().find(value("token")), std::string::npos) << "it is a secret";
+
+  LaunchedRun worker("chaos");
+  write_inputs(worker);
+  worker.start({"/usr/bin/env", "CONVOY_RANK=0", "CONVOY_WORLD_SIZE=1", "CONVOY_LOCAL_RANK=0",
+                "CONVOY_LOCAL_WORLD_SIZE=1", "CONVOY_SCHEDULER=" + value("address"),
+                "CONVOY_SCHEDULER_KEY=" + value("public_key"), "CONVOY_TOKEN=" + value("token"), CONVOY_PROGRAM,
+                "train", "tiny.toml", "--run", run.folder() / "out", "train.steps=3"});
+  expect_end(worker, 0, Clock::now() + seconds(30));
+  expect_end(run, 0, Clock::now() + seconds(10));
+  EXPECT_EQ(steps_done(run), 3);
+  EXPECT_FALSE(std::filesystem::exists(file_));
+}
+
+TEST_F(SchedulerAloneTest, EndsOnASignalAndTakesItsFileAlong) {
+  LaunchedRun run("chaos");
+  start(run);
+  expect_end(run, 1, strike(run, run.pid(), SIGTERM) + kDeadline);
+  EXPECT_EQ(run.errors(), "convoy: the scheduler was stopped by SIGTERM\n");
+  EXPECT_FALSE(std::filesystem::exists(file_));
+}
+
 TEST_F(ChaosTest, WrongInputIsSaidOnceBeforeAnythingStarts) {
   LaunchedRun run("chaos");
   write_inputs(run);
