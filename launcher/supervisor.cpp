@@ -343,12 +343,13 @@ class Supervisor {
   }
 
   std::string still_running() const {
-    std::string ranks;
+    std::vector<int> ranks;
     for (const Worker& worker : workers_) {
-      if (worker.child.running()) ranks += fmt::format("{}{}", ranks.empty() ? "" : ", ", worker.rank);
+      if (worker.child.running()) ranks.push_back(worker.rank);
     }
-    return fmt::format("worker {} did not leave within {} s and was killed", ranks,
-                       std::chrono::duration<double>(options_.limits.finish).count());
+    const bool one = ranks.size() == 1;
+    return fmt::format("worker{} {} did not leave within {} s and {} killed", one ? "" : "s", fmt::join(ranks, ", "),
+                       std::chrono::duration<double>(options_.limits.finish).count(), one ? "was" : "were");
   }
 
   // --- ending ---

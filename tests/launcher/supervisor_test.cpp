@@ -160,7 +160,7 @@ TEST_F(SupervisorTest, WorkersThatDoNotLeaveInTimeAreKilledAndNamed) {
   wait_for_steps();
   kill(run_.pid(), SIGTERM);
   expect_exit(1, seconds(6));
-  expect_error("convoy: worker 0, 1 did not leave within 2 s and was killed\n");
+  expect_error("convoy: workers 0, 1 did not leave within 2 s and were killed\n");
 }
 
 TEST_F(SupervisorTest, SignalDuringTheStartEndsIt) {
