@@ -23,6 +23,7 @@
 #include "core/base/log.h"
 #include "core/base/recipe.h"
 #include "core/base/signals.h"
+#include "distributed/local/segment.h"
 #include "launcher/command_line.h"
 #include "launcher/lifeline.h"
 #include "launcher/output.h"
@@ -229,10 +230,14 @@ int run(const TrainLine& line, Output& output, Clock::time_point started) {
 int run(const LaunchLine& line, Output& output, Clock::time_point) {
   ignore_broken_pipes();
   RunSignals signals(false);
+  if (line.workers > distributed::kMaxLocalRanks) {
+    fail(ErrorCode::kUsage, "-n {}: expected at most {} workers on one machine", line.workers,
+         distributed::kMaxLocalRanks);
+  }
   const Recipe recipe = load_recipe(line.train.recipe, line.train.overrides);
   if (line.workers > recipe.train.logical_shards) {
-    fail(ErrorCode::kUsage, "-n {}: expected at most one worker a logical shard; {} = {}", line.workers,
-         recipe.where("train.logical_shards"), recipe.train.logical_shards);
+    fail(ErrorCode::kUsage, "-n {}: expected at most one worker a logical shard, of which there are {} ({})",
+         line.workers, recipe.train.logical_shards, recipe.where("train.logical_shards"));
   }
   worker::preflight(recipe);
   const std::string run_directory = launcher::make_run_directory(line.train.run, line.train.recipe, std::time(nullptr));

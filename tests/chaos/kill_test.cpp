@@ -285,8 +285,28 @@ TEST_F(ChaosTest, WrongInputIsSaidOnceBeforeAnythingStarts) {
   run.start({CONVOY_PROGRAM, "launch", "-n", "9", "--run", "out", "--", "train", "tiny.toml"});
   expect_end(run, 2, Clock::now() + seconds(20));
   EXPECT_EQ(run.errors(),
-            "convoy: -n 9: expected at most one worker a logical shard; tiny.toml:17: train.logical_shards = 8\n");
+            "convoy: -n 9: expected at most one worker a logical shard, of which there are 8 (tiny.toml:17: "
+            "train.logical_shards)\n");
   EXPECT_FALSE(std::filesystem::exists(run.folder() / "out"));
+}
+
+TEST_F(ChaosTest, MoreWorkersThanAMachineTakesAreRefused) {
+  LaunchedRun run("chaos");
+  write_inputs(run);
+  run.start({CONVOY_PROGRAM, "launch", "-n", "257", "--", "train", "tiny.toml", "train.logical_shards=512",
+             "train.global_batch=512"});
+  expect_end(run, 2, Clock::now() + seconds(20));
+  EXPECT_EQ(run.errors(), "convoy: -n 257: expected at most 256 workers on one machine\n");
+}
+
+TEST_F(ChaosTest, TooManyWorkersForAnOverrideReadWell) {
+  LaunchedRun run("chaos");
+  write_inputs(run);
+  run.start({CONVOY_PROGRAM, "launch", "-n", "3", "--", "train", "tiny.toml", "train.logical_shards=2"});
+  expect_end(run, 2, Clock::now() + seconds(20));
+  EXPECT_EQ(run.errors(),
+            "convoy: -n 3: expected at most one worker a logical shard, of which there are 2 (command line: "
+            "train.logical_shards=2)\n");
 }
 
 TEST_F(ChaosTest, UsedRunDirectoryIsRefused) {

@@ -99,7 +99,7 @@ std::vector<Refusal> wrong_usage() {
       {"NoWorkers", {"launch", "-n", "0", "--", "train", "gpt.toml"}, "convoy launch: -n 0 must be at least 1"},
       {"MoreWorkersThanShards",
        {"launch", "-n", "5", "--", "train", "gpt.toml"},
-       "-n 5: expected at most one worker a logical shard; gpt.toml:16: train.logical_shards = 4"},
+       "-n 5: expected at most one worker a logical shard, of which there are 4 (gpt.toml:16: train.logical_shards)"},
       {"NoCommand", {}, "expected a command: train, launch, scheduler, generate (see convoy --help)"},
       {"UnknownCommand", {"trian", "gpt.toml"}, "unknown command 'trian': did you mean 'train'?"},
       {"UnknownOption",
