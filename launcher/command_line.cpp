@@ -5,10 +5,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/base/recipe_suggest.h"
 
 #ifndef CONVOY_VERSION
 #error "CONVOY_VERSION is set by CMake"
@@ -37,26 +37,9 @@ Without --run a run leaves its files in runs/RECIPE-TIME. `convoy COMMAND --help
 Exit codes: 0 done; 1 the run failed; 2 wrong usage or recipe.
 )";
 
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({change, row[j] + 1, row[j - 1] + 1}));
-    }
-  }
-  return row.back();
-}
-
 [[noreturn]] void refuse_command(const std::string& word) {
-  const auto nearest = std::min_element(kCommands.begin(), kCommands.end(), [&](auto a, auto b) {
-    return edit_distance(word, a) < edit_distance(word, b);
-  });
-  if (edit_distance(word, *nearest) <= 1 + word.size() / 3) {
-    fail(ErrorCode::kUsage, "unknown command '{}': did you mean '{}'?", word, *nearest);
-  }
+  const std::string nearest = nearest_word(word, {kCommands.begin(), kCommands.end()});
+  if (!nearest.empty()) fail(ErrorCode::kUsage, "unknown command '{}': did you mean '{}'?", word, nearest);
   fail(ErrorCode::kUsage, "unknown command '{}': expected {}", word, fmt::join(kCommands, ", "));
 }
 

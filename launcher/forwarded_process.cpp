@@ -21,7 +21,7 @@ void ForwardedProcess::watch(std::vector<pollfd>& watched, bool only_end) const 
   if (errors_.open) watched.push_back({.fd = process_.errors().get(), .events = POLLIN, .revents = 0});
 }
 
-bool ForwardedProcess::forward_once(const Descriptor& fd, Source& source) {
+bool ForwardedProcess::forward_once(const UniqueFd& fd, Source& source) {
   if (!source.open) return false;
   const ReadResult result = read_lines(fd.get(), source.lines);
   if (result == ReadResult::kClosed) source.open = false;

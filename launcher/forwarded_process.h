@@ -34,7 +34,7 @@ class ForwardedProcess {
     bool open = true;
     LineSplitter lines;
   };
-  static bool forward_once(const Descriptor& fd, Source& source);
+  static bool forward_once(const UniqueFd& fd, Source& source);
 
   Process process_;
   Source output_;

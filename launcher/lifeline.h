@@ -2,7 +2,7 @@
 // parent-death signal it also reaches processes that a child of the launcher started.
 #pragma once
 
-#include "launcher/descriptor.h"
+#include "launcher/pipe.h"
 
 namespace convoy::launcher {
 

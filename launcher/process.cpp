@@ -95,7 +95,7 @@ Process::Process(const SpawnOptions& options) {
   arguments.insert(arguments.end(), options.arguments.begin(), options.arguments.end());
   const std::vector<char*> argv = pointers(arguments);
   const std::vector<char*> envp = pointers(options.environment);
-  const Descriptor null(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!null) fail(ErrorCode::kUnavailable, "open /dev/null: {}", errno_text(errno));
   Pipe output = make_pipe();
   Pipe errors = make_pipe();
@@ -120,7 +120,7 @@ Process::Process(const SpawnOptions& options) {
     waitpid(pid_, nullptr, 0);
     fail(ErrorCode::kUnavailable, "cannot start {}: {}: {}", options.program, failed.stage, errno_text(failed.error));
   }
-  pidfd_ = Descriptor(pidfd_open(pid_, 0));
+  pidfd_ = UniqueFd(pidfd_open(pid_, 0));
   if (!pidfd_) {
     const int error = errno;
     ::kill(-pid_, SIGKILL);

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "core/base/signals.h"
-#include "launcher/descriptor.h"
+#include "launcher/pipe.h"
 
 namespace convoy::launcher {
 
@@ -39,8 +39,8 @@ class Process {
   pid_t pid() const { return pid_; }
   // Polls readable once the child has ended.
   int exit_descriptor() const { return pidfd_.get(); }
-  const Descriptor& output() const { return output_; }  // never blocks
-  const Descriptor& errors() const { return errors_; }  // never blocks
+  const UniqueFd& output() const { return output_; }  // never blocks
+  const UniqueFd& errors() const { return errors_; }  // never blocks
 
   // Reaps the child if it has ended, after killing what is left of its group.
   std::optional<ExitStatus> try_reap();
@@ -51,9 +51,9 @@ class Process {
 
  private:
   pid_t pid_ = -1;
-  Descriptor pidfd_;  // closed once reaped
-  Descriptor output_;
-  Descriptor errors_;
+  UniqueFd pidfd_;  // closed once reaped
+  UniqueFd output_;
+  UniqueFd errors_;
 };
 
 }  // namespace convoy::launcher

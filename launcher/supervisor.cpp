@@ -420,7 +420,7 @@ class Supervisor {
 
   std::unique_ptr<ForwardedProcess> scheduler_;
   pid_t scheduler_pid_ = -1;
-  Descriptor address_pipe_;
+  UniqueFd address_pipe_;
   std::string address_text_;
   std::vector<Worker> workers_;
   std::unique_ptr<cluster::Link> link_;

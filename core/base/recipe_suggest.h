@@ -1,4 +1,4 @@
-// "did you mean …?" for recipe keys, sections and values. For core/base/recipe*.cpp only.
+// "did you mean …?" for recipe keys, sections and values, and for commands.
 #pragma once
 
 #include <string>

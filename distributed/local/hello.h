@@ -6,9 +6,9 @@
 #include <string>
 
 #include "core/base/ballot.h"
+#include "core/base/unique_fd.h"
 #include "core/base/uuid.h"
 #include "distributed/local/rendezvous.h"
-#include "distributed/local/unique_fd.h"
 
 namespace convoy::distributed {
 

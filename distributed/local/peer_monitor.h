@@ -7,8 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "core/base/unique_fd.h"
 #include "distributed/local/futex.h"
-#include "distributed/local/unique_fd.h"
 
 namespace convoy::distributed {
 

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "core/base/ballot.h"
+#include "core/base/unique_fd.h"
 #include "core/base/uuid.h"
-#include "distributed/local/unique_fd.h"
 
 namespace convoy::distributed {
 

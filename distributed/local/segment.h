@@ -10,8 +10,8 @@
 #include <optional>
 #include <span>
 
+#include "core/base/unique_fd.h"
 #include "distributed/local/futex.h"
-#include "distributed/local/unique_fd.h"
 
 namespace convoy::distributed {
 

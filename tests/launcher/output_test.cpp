@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "launcher/descriptor.h"
+#include "launcher/pipe.h"
 
 namespace convoy::launcher {
 namespace {
@@ -29,11 +29,11 @@ struct Terminal {
     termios settings{};
     cfmakeraw(&settings);
     EXPECT_EQ(openpty(&controller_fd, &terminal_fd, nullptr, &settings, &size), 0);
-    controller = Descriptor(controller_fd);
-    terminal = Descriptor(terminal_fd);
+    controller = UniqueFd(controller_fd);
+    terminal = UniqueFd(terminal_fd);
   }
-  Descriptor controller;
-  Descriptor terminal;
+  UniqueFd controller;
+  UniqueFd terminal;
 };
 
 std::vector<std::string> split(const std::vector<std::string>& pieces) {

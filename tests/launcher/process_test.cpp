@@ -19,7 +19,7 @@ namespace {
 
 using testing_support::LaunchedRun;
 
-std::string read_to_end(const Descriptor& fd) {
+std::string read_to_end(const UniqueFd& fd) {
   std::string text;
   char buffer[4096];
   for (;;) {

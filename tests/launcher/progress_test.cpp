@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "launcher/descriptor.h"
+#include "launcher/pipe.h"
 
 namespace convoy::launcher {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <utility>
 
-namespace convoy::distributed {
+namespace convoy {
 
 class UniqueFd {
  public:
@@ -14,7 +14,10 @@ class UniqueFd {
   ~UniqueFd() { reset(); }
   UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   UniqueFd& operator=(UniqueFd&& other) noexcept {
-    std::swap(fd_, other.fd_);
+    if (this != &other) {
+      reset();
+      fd_ = std::exchange(other.fd_, -1);
+    }
     return *this;
   }
 
@@ -28,4 +31,4 @@ class UniqueFd {
   int fd_ = -1;
 };
 
-}  // namespace convoy::distributed
+}  // namespace convoy
