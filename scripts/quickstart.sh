@@ -44,5 +44,5 @@ cat <<END
   $run/final.json       hashes of parameters and state, held-out loss, speed
   $run/checkpoints/     the model, in safetensors
   $convoy generate $run --prompt "Once"           another sample
-  $convoy launch -n 2 -- train recipes/gpt-tiny.toml train.steps=2000   a longer run
+  $convoy launch -n 2 -- train recipes/gpt-tiny.toml train.steps=20000   a longer run
 END
