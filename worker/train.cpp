@@ -43,7 +43,8 @@ int train(const TrainCommand& command, Logger& logger) {
   make_folder(logs);
   logger.add_file(logs + "/worker-" + uuid.to_string() + ".log");
   bind_to_cores(command.place.local_rank, command.place.local_world, command.recipe.train.threads, logger);
-  logger.mute_terminal();  // the terminal has the progress line and what goes wrong, said once by main(); the log has all
+  logger
+      .mute_terminal();  // the terminal has the progress line and what goes wrong, said once by main(); the log has all
   logger.info("worker {}: rank {} of {} ({})", uuid.to_string(), command.place.rank, command.place.world,
               command.place.detected_by);
   Trainer trainer(command, uuid, logger);
