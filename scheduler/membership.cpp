@@ -267,6 +267,7 @@ void Membership::receive(const WorkerEnded& message, Time now, Actions& actions)
     worker->gone = true;
     if (worker->leave) return;
   }
+  if (state_ == State::kStopping && message.signal == 0) return;  // it did as it was told
   const std::string where = worker != nullptr ? position_of(*worker) : "before it registered";
   const std::string reason = fmt::format("{} {} {}", title(message.rank, message.pid), describe_exit(status), where);
   Event lost = event("worker_lost", worker, reason);

@@ -12,7 +12,8 @@ constexpr std::chrono::seconds kWindow{5};
 
 void Speed::add(const cluster::StepReport& report, Time now) {
   const std::int64_t units = report.tokens >= 0 ? report.tokens : report.samples;
-  points_.push_back({now, report.step, (points_.empty() ? 0 : points_.back().units) + units});
+  const Point before = points_.empty() ? Point{} : points_.back();
+  points_.push_back({now, report.step, before.units + units, before.step_s + report.step_ms / 1e3});
   while (points_.size() > 2 && now - points_[1].time >= kWindow) points_.pop_front();
   last_ = report;
 }
@@ -26,11 +27,14 @@ cluster::Progress Speed::progress(std::int64_t steps) const {
                              .workers = last_.world,
                              .seconds_left = 0.0};
   if (points_.size() < 2) return progress;
-  const double seconds = std::chrono::duration<double>(points_.back().time - points_.front().time).count();
-  if (seconds <= 0.0) return progress;
-  progress.rate = static_cast<double>(points_.back().units - points_.front().units) / seconds;
-  const double steps_per_s = static_cast<double>(points_.back().step - points_.front().step) / seconds;
-  if (steps_per_s > 0.0) progress.seconds_left = static_cast<double>(steps - last_.step) / steps_per_s;
+  const Point& first = points_.front();
+  const Point& last = points_.back();
+  const double step_s = last.step_s - first.step_s;
+  if (step_s > 0.0) progress.rate = static_cast<double>(last.units - first.units) / step_s;
+  const double seconds = std::chrono::duration<double>(last.time - first.time).count();
+  if (last.step > first.step)
+    progress.seconds_left =
+        static_cast<double>(steps - last.step) * seconds / static_cast<double>(last.step - first.step);
   return progress;
 }
 

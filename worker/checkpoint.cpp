@@ -124,7 +124,9 @@ std::string find_checkpoint(const std::string& source) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored))
     newest = std::max(newest, step_of(entry.path()));
   if (newest < 0)
-    fail(ErrorCode::kUsage, "{}: expected a run directory with a checkpoint in checkpoints/, or a checkpoint", source);
+    fail(ErrorCode::kUsage,
+         "{}: expected a checkpoint, or a run directory with one in checkpoints/ (written after a run's last step)",
+         source);
   return (folder / fmt::format("{}{}", kStepPrefix, newest)).string();
 }
 

@@ -19,7 +19,7 @@ void bind_to_cores(std::int32_t local_rank, std::int32_t local_world, std::int64
   const std::int64_t wanted = local_world * threads;
   if (static_cast<std::int64_t>(cores.size()) < wanted) {
     if (local_rank == 0)
-      logger.warning("{} workers of {} threads share {} cores: expect them to be slow", local_world, threads,
+      logger.warning("{} workers with {} thread(s) each share {} cores: expect them to be slow", local_world, threads,
                      cores.size());
     return;
   }

@@ -161,7 +161,7 @@ void Trainer::check_finite(std::int64_t step, double loss, double norm, bool& ap
   if (recipe_.train.on_nonfinite == "stop")
     fail(ErrorCode::kInvalidArgument,
          "step {}: the loss is {} and the gradient norm {}; lower optimizer.lr, or set train.on_nonfinite = \"skip\"",
-         step, loss, norm);
+         step, std::abs(loss), std::abs(norm));  // without the sign that a NaN may carry
   apply = false;
   if (leads())
     reporter_->send(cluster::EventReport{

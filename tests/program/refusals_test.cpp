@@ -111,7 +111,7 @@ std::vector<Refusal> wrong_usage() {
       {"NoRecipe", {"train"}, "convoy train: RECIPE is required (see convoy train --help)"},
       {"GenerateFromNothing",
        {"generate", "none", "--prompt", "a"},
-       "none: expected a run directory with a checkpoint in checkpoints/, or a checkpoint"},
+       "none: expected a checkpoint, or a run directory with one in checkpoints/ (written after a run's last step)"},
   };
 }
 
