@@ -526,6 +526,16 @@ TEST(MembershipTest, AFailureAfterTheReportIsAFailure) {
   EXPECT_EQ(play.exit_code(), 1);
 }
 
+TEST(MembershipTest, WhoLeavesAsToldIsNotLost) {
+  Play play(2);
+  play.enter_all();
+  play.from(play.agent, StopRequest{.reason = "stopped by SIGINT"}, Ballot{});
+  play.ended(0, 1, 0);  // its end overtook its Leave
+  play.ended(1, 0, 9);
+  ASSERT_EQ(play.events("worker_lost").size(), 1U);
+  EXPECT_EQ(play.events("worker_lost")[0].rank, 1);
+}
+
 TEST(MembershipTest, AStopRequestEndsTheRunInOrder) {
   Play play(2);
   play.enter_all();
