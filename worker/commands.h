@@ -12,11 +12,13 @@
 #include "core/base/log.h"
 #include "core/base/recipe.h"
 #include "core/base/signals.h"
+#include "worker/workload.h"
 
 namespace convoy::worker {
 
 struct TrainCommand {
   Recipe recipe;
+  Workload workload;
   std::string run_directory;  // exists; rank 0 writes recipe.toml, logs/ and checkpoints/ there
   cluster::Place place;       // with the scheduler's credentials
   cluster::Environment environment;
@@ -32,7 +34,7 @@ int train(const TrainCommand& command, Logger& logger);
 
 // Opens the data and builds the model as a worker would, so that what is wrong is said once, before any process is
 // started. Throws Error(kUsage).
-void preflight(const Recipe& recipe);
+void preflight(const Recipe& recipe, const Workload& workload);
 
 struct GenerateCommand {
   std::string source;  // a run directory or a checkpoint in it

@@ -50,10 +50,10 @@ void generate(const GenerateCommand& command, std::ostream& out) {
   if (recipe.data.kind != "text")
     fail(ErrorCode::kUsage, "{}: expected a model of text, found data.kind = \"{}\"", checkpoint, recipe.data.kind);
   CpuDevice device(static_cast<int>(recipe.train.threads));
-  const Replica replica(
-      recipe,
-      {.dtype = DType::kI32, .shape = {recipe.data.context}, .classes = kByteTokens, .data_kind = recipe.data.kind},
-      device);
+  const TaskSpec task{
+      .dtype = DType::kI32, .shape = {recipe.data.context}, .classes = kByteTokens, .data_kind = recipe.data.kind};
+  const Workload workload;
+  const Replica replica(recipe, workload.make_model(recipe, task), workload.step, device);
   read_parameters(checkpoint, replica);
 
   // Text starts on a new line where there is no prompt.

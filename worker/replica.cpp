@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
@@ -30,16 +31,12 @@ void hash_tensor(Xxh3Hasher128& hasher, const Tensor& tensor) {
 
 }  // namespace
 
-TaskSpec task_of(const Dataset& dataset, const DataRecipe& recipe) {
-  const SampleSpec inputs = dataset.input_spec();
-  return {.dtype = inputs.dtype, .shape = inputs.shape, .classes = dataset.classes(), .data_kind = recipe.kind};
-}
-
-Replica::Replica(const Recipe& recipe, const TaskSpec& task, CpuDevice& device)
+Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, TrainingStep step, CpuDevice& device)
     : optimizer_(recipe.optimizer),
       seed_(recipe.train.seed),
       device_(device),
-      model_(make_model(recipe.model, task)),
+      model_(std::move(model)),
+      step_(std::move(step)),
       layout_(layout_of(*model_, recipe)) {
   const Spec arena{DType::kF32, {layout_.elements()}, &device_};
   parameters_ = Tensor::zeros(arena);
@@ -73,7 +70,7 @@ Tensor Replica::moment(std::size_t moment, std::size_t index) const { return are
 distributed::LossSums Replica::gradient(const StepKey& key, const Batch& batch,
                                         const std::function<void(std::size_t, std::span<const float>)>& on_gradient) {
   const Recorder recorder(device_, key);
-  const Loss loss = model_->loss(batch.inputs, batch.targets, Mode::kTrain);
+  const Loss loss = step_(*model_, batch);
   handed_over_.assign(leaves_.size(), false);
   backward(loss.sum, leaves_, [&](std::size_t parameter, const Tensor& gradient) {
     handed_over_[parameter] = true;

@@ -16,10 +16,9 @@
 #include "core/nn/model.h"
 #include "distributed/buckets.h"
 #include "distributed/gradient_reducer.h"
+#include "worker/workload.h"
 
 namespace convoy::worker {
-
-TaskSpec task_of(const Dataset& dataset, const DataRecipe& recipe);
 
 // What the update needs to know of a step besides the reduced gradient.
 struct UpdateFactors {
@@ -30,14 +29,15 @@ struct UpdateFactors {
 
 class Replica {
  public:
-  Replica(const Recipe& recipe, const TaskSpec& task, CpuDevice& device);
+  // Binds and initialises the model's parameters. Keeps a reference to `device`.
+  Replica(const Recipe& recipe, std::unique_ptr<Model> model, TrainingStep step, CpuDevice& device);
 
   const Model& model() const { return *model_; }
   const distributed::BucketLayout& layout() const { return layout_; }
   CpuDevice& device() const { return device_; }
 
-  // Runs the model forward and backward on one logical shard and hands each parameter's gradient (unscaled: of the
-  // summed loss) over as soon as it is final. Every parameter is handed over once.
+  // Runs the training step forward and backward on one logical shard and hands each parameter's gradient (unscaled: of
+  // the summed loss) over as soon as it is final. Every parameter is handed over once.
   distributed::LossSums gradient(const StepKey& key, const Batch& batch,
                                  const std::function<void(std::size_t, std::span<const float>)>& on_gradient);
 
@@ -65,6 +65,7 @@ class Replica {
   std::uint64_t seed_;
   CpuDevice& device_;
   std::unique_ptr<Model> model_;
+  TrainingStep step_;
   distributed::BucketLayout layout_;
   Tensor parameters_;  // arenas: f32 [layout_.elements()]
   Tensor moments_[kMoments];

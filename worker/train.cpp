@@ -26,10 +26,10 @@ void make_folder(const std::string& path) {
 
 }  // namespace
 
-void preflight(const Recipe& recipe) {
+void preflight(const Recipe& recipe, const Workload& workload) {
   try {
-    const std::unique_ptr<Dataset> dataset = open_dataset(recipe.data);
-    make_model(recipe.model, task_of(*dataset, recipe.data));
+    const std::unique_ptr<Dataset> dataset = workload.open_dataset(recipe);
+    workload.make_model(recipe, task_of(*dataset, recipe.data));
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kUsage) throw;
     fail(ErrorCode::kUsage, "{}", located(recipe, error.what()));

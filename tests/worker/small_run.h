@@ -52,7 +52,9 @@ class SmallRun {
 
   const std::filesystem::path& folder() const { return folder_; }
   std::unique_ptr<Replica> replica() const {
-    return std::make_unique<Replica>(recipe, task_of(*dataset, recipe.data), *device);
+    const Workload workload;
+    return std::make_unique<Replica>(recipe, workload.make_model(recipe, task_of(*dataset, recipe.data)), workload.step,
+                                     *device);
   }
   Batches batches() const { return Batches(*dataset, recipe.train, *device); }
 

@@ -1,0 +1,32 @@
+#include "library/environment.h"
+
+#include <charconv>
+#include <cstdlib>
+
+#include "cluster/place.h"
+#include "core/base/error.h"
+#include "launcher/lifeline.h"
+
+namespace convoy::library {
+
+std::optional<std::string> environment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value ? std::optional<std::string>(value) : std::nullopt;
+}
+
+std::optional<int> inherited_descriptor(const char* variable) {
+  const auto text = environment(variable);
+  if (!text) return std::nullopt;
+  int fd = -1;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), fd);
+  if (error != std::errc() || end != text->data() + text->size() || fd < 0) {
+    fail(ErrorCode::kUsage, "{}='{}' is not the number of a descriptor", variable, *text);
+  }
+  return fd;
+}
+
+void watch_launcher() {
+  if (const auto fd = inherited_descriptor(cluster::kLifelineVariable)) launcher::watch_lifeline(*fd);
+}
+
+}  // namespace convoy::library

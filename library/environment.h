@@ -1,0 +1,18 @@
+// The environment of the process: the one place that reads it. Everybody else is handed what it holds.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace convoy::library {
+
+// A cluster::Environment.
+std::optional<std::string> environment(const std::string& name);
+
+// The number of a descriptor that `convoy launch` left in `variable`. Throws Error(kUsage) for what is none.
+std::optional<int> inherited_descriptor(const char* variable);
+
+// Ends this process when the launcher that started it, if one did, is gone.
+void watch_launcher();
+
+}  // namespace convoy::library

@@ -1,0 +1,31 @@
+#include "library/run_signals.h"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace convoy::library {
+
+void end_at_once(const std::string& reason) {
+  const std::string line = "convoy: " + reason + "\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+  _exit(1);
+}
+
+void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }
+
+RunSignals::RunSignals(bool quiet)
+    : receiver_({SIGINT, SIGTERM, SIGHUP}), watcher_(std::in_place, receiver_, [quiet](int signal) {
+        if (quiet) _exit(1);
+        end_at_once(fmt::format("stopped by {} before the run began", signal_name(signal)));
+      }) {}
+
+SignalReceiver& RunSignals::take() {
+  watcher_.reset();
+  return receiver_;
+}
+
+}  // namespace convoy::library

@@ -1,0 +1,31 @@
+// The signals that end a run, from a process's first moment on.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/base/signals.h"
+
+namespace convoy::library {
+
+// Where the main thread cannot be waited for. The files of a run are whole at any moment.
+[[noreturn]] void end_at_once(const std::string& reason);
+
+// A reader of our output that goes away must not end a run: writing to it fails instead.
+void ignore_broken_pipes();
+
+// Collects SIGINT, SIGTERM and SIGHUP. Until somebody takes them they end the process at once: reading the data and
+// building the model take their time, and nothing is lost with them. Make it before the first thread.
+class RunSignals {
+ public:
+  // `quiet`: a worker's launcher says itself why it ends.
+  explicit RunSignals(bool quiet);
+
+  SignalReceiver& take();
+
+ private:
+  SignalReceiver receiver_;
+  std::optional<SignalWatcher> watcher_;
+};
+
+}  // namespace convoy::library

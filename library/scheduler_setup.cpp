@@ -1,0 +1,35 @@
+#include "library/scheduler_setup.h"
+
+#include <filesystem>
+#include <utility>
+
+namespace convoy::library {
+
+launcher::SchedulerLine scheduler_line(const Recipe& recipe, const std::string& run_directory, int workers) {
+  return {.run = run_directory,
+          .listen = "tcp://127.0.0.1:0",
+          .workers = workers,
+          .steps = recipe.train.steps,
+          .suspect_s = recipe.fault.suspect_s,
+          .hang_s = recipe.fault.hang_s};
+}
+
+scheduler::SchedulerOptions scheduler_options(const launcher::SchedulerLine& line, std::string token) {
+  scheduler::SchedulerOptions options;
+  options.run_directory = line.run;
+  options.listen = line.listen;
+  options.token = std::move(token);
+  options.world = line.workers;
+  options.steps = line.steps;
+  options.limits.suspect = line.suspect_s;
+  options.limits.hang = line.hang_s;
+  return options;
+}
+
+void log_to_file(Logger& logger, const std::string& run_directory) {
+  std::filesystem::create_directories(run_directory + "/logs");
+  logger.add_file(run_directory + "/logs/scheduler.log");
+  logger.mute_terminal();
+}
+
+}  // namespace convoy::library

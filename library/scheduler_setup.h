@@ -1,0 +1,21 @@
+// How a run's scheduler is set up, whether it is a process of its own or a thread of the run's only worker.
+#pragma once
+
+#include <string>
+
+#include "core/base/log.h"
+#include "core/base/recipe.h"
+#include "launcher/command_line.h"
+#include "scheduler/scheduler.h"
+
+namespace convoy::library {
+
+// The scheduler that a run of `recipe` needs.
+launcher::SchedulerLine scheduler_line(const Recipe& recipe, const std::string& run_directory, int workers);
+
+scheduler::SchedulerOptions scheduler_options(const launcher::SchedulerLine& line, std::string token);
+
+// The scheduler's own log: the terminal belongs to the run.
+void log_to_file(Logger& logger, const std::string& run_directory);
+
+}  // namespace convoy::library
