@@ -2,9 +2,11 @@
 
 #include <charconv>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/durable_file.h"
@@ -19,8 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kManifestSchema = 1;
-constexpr const char* kParametersFile = "parameters.safetensors";
-constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr std::string_view kStepPrefix = "step-";
 
 constexpr const char* kRecipeFile = "recipe.toml";
@@ -46,31 +46,29 @@ std::int64_t step_of(const fs::path& folder) {
   return error == std::errc() && stop == end ? step : -1;
 }
 
+// The state's tensors by the file that keeps them.
+std::map<std::string, std::vector<NamedTensor>> files_of(const Replica& replica) {
+  std::map<std::string, std::vector<NamedTensor>> files;
+  for (const StateTensor& part : replica.state()) files[part.file].push_back({part.name, part.tensor});
+  return files;
+}
+
 // Everything a checkpoint holds, the manifest last.
 void write_files(const std::string& folder, std::int64_t step, const Ballot& ballot, const Recipe& recipe,
                  const Replica& replica) {
-  std::vector<NamedTensor> parameters;
-  std::vector<NamedTensor> moments;
-  for (std::size_t i = 0; i < replica.model().parameters().size(); ++i) {
-    const std::string& name = replica.model().parameters()[i].name();
-    parameters.push_back({name, replica.parameter(i)});
-    for (std::size_t k = 0; k < Replica::kMoments; ++k)
-      moments.push_back({fmt::format("{}.{}", Replica::kMomentNames[k], name), replica.moment(k, i)});
-  }
+  nlohmann::ordered_json files = nlohmann::ordered_json::array();
+  for (const auto& [name, tensors] : files_of(replica))
+    files.push_back(file_entry(name, write_safetensors(folder + "/" + name, tensors)));
   const std::string recipe_text = to_toml(recipe);
   write_durably(folder + "/" + kRecipeFile, recipe_text);
-  const WrittenFile parameters_written = write_safetensors(folder + "/" + kParametersFile, parameters);
-  const WrittenFile moments_written = write_safetensors(folder + "/" + kOptimizerFile, moments);
+  files.push_back(file_entry(kRecipeFile, describe(recipe_text)));
 
-  const nlohmann::ordered_json manifest = {
-      {"schema", kManifestSchema},
-      {"step", step},
-      {"ballot", ballot.to_string()},
-      {"parameters_hash", replica.parameters_hash()},
-      {"state_hash", replica.state_hash(step)},
-      {"files",
-       {file_entry(kParametersFile, parameters_written), file_entry(kOptimizerFile, moments_written),
-        file_entry(kRecipeFile, describe(recipe_text))}}};
+  const nlohmann::ordered_json manifest = {{"schema", kManifestSchema},
+                                           {"step", step},
+                                           {"ballot", ballot.to_string()},
+                                           {"parameters_hash", replica.parameters_hash()},
+                                           {"state_hash", replica.state_hash(step)},
+                                           {"files", std::move(files)}};
   write_durably(folder + "/" + kManifestFile, manifest.dump(2) + "\n");
 }
 
@@ -136,10 +134,11 @@ void read_parameters(const std::string& checkpoint, const Replica& replica) {
   const std::string path = checkpoint + "/" + kParametersFile;
   verify(checkpoint, kParametersFile);
   const SafetensorsFile file(path);
-  for (const Parameter& parameter : replica.model().parameters()) {
-    if (!file.contains(parameter.name()))
-      fail(ErrorCode::kDataLoss, "{}: expected a parameter {}, which is not there", path, parameter.name());
-    file.read_into(parameter.name(), parameter.value());
+  for (const StateTensor& part : replica.state()) {
+    if (part.file != kParametersFile) continue;
+    if (!file.contains(part.name))
+      fail(ErrorCode::kDataLoss, "{}: expected a parameter {}, which is not there", path, part.name);
+    file.read_into(part.name, part.tensor);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "core/base/hash.h"
 #include "core/graph/backward.h"
 #include "core/graph/recorder.h"
+#include "core/nn/optimizer.h"
 #include "core/ops/update.h"
 
 namespace convoy::worker {
@@ -37,10 +38,11 @@ Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, TrainingSte
       device_(device),
       model_(std::move(model)),
       step_(std::move(step)),
-      layout_(layout_of(*model_, recipe)) {
+      layout_(layout_of(*model_, recipe)),
+      moment_names_(moment_names(recipe.optimizer)) {
   const Spec arena{DType::kF32, {layout_.elements()}, &device_};
   parameters_ = Tensor::zeros(arena);
-  for (Tensor& moment : moments_) moment = Tensor::zeros(arena);
+  for (std::size_t k = 0; k < moment_names_.size(); ++k) moments_.push_back(Tensor::zeros(arena));
   for (std::size_t i = 0; i < model_->parameters().size(); ++i) {
     const Parameter& parameter = model_->parameters()[i];
     parameter.bind(arena_view(parameters_, i));
@@ -65,7 +67,18 @@ Tensor Replica::borrow(float* arena) const {
   return Tensor::borrow({DType::kF32, {layout_.elements()}, &device_}, arena, nullptr);
 }
 
-Tensor Replica::moment(std::size_t moment, std::size_t index) const { return arena_view(moments_[moment], index); }
+std::vector<StateTensor> Replica::state() const {
+  std::vector<StateTensor> state;
+  const Parameters& parameters = model_->parameters();
+  for (const std::size_t i : layout_.by_name()) state.push_back({kParametersFile, parameters[i].name(), parameter(i)});
+  for (std::size_t k = 0; k < moments_.size(); ++k) {
+    for (const std::size_t i : layout_.by_name()) {
+      state.push_back(
+          {kOptimizerFile, fmt::format("{}.{}", moment_names_[k], parameters[i].name()), arena_view(moments_[k], i)});
+    }
+  }
+  return state;
+}
 
 distributed::LossSums Replica::gradient(const StepKey& key, const Batch& batch,
                                         const std::function<void(std::size_t, std::span<const float>)>& on_gradient) {
@@ -114,10 +127,7 @@ std::string Replica::parameters_hash() const {
 
 std::string Replica::state_hash(std::int64_t step) const {
   Xxh3Hasher128 hasher;
-  for (const std::size_t i : layout_.by_name()) hash_tensor(hasher, parameter(i));
-  for (std::size_t k = 0; k < kMoments; ++k) {
-    for (const std::size_t i : layout_.by_name()) hash_tensor(hasher, moment(k, i));
-  }
+  for (const StateTensor& part : state()) hash_tensor(hasher, part.tensor);
   hasher.update(std::as_bytes(std::span(&step, 1)));
   return hasher.hex();
 }

@@ -27,6 +27,16 @@ struct UpdateFactors {
   bool apply = true;            // false: the step changes nothing
 };
 
+// A part of the state: where a checkpoint keeps it, and the memory itself.
+struct StateTensor {
+  std::string file;  // kParametersFile or kOptimizerFile
+  std::string name;  // in that file: "h.0.ln_1.weight", "m.h.0.ln_1.weight"
+  Tensor tensor;     // f32, of the parameter's shape
+};
+
+inline constexpr char kParametersFile[] = "parameters.safetensors";  // parameters, running statistics
+inline constexpr char kOptimizerFile[] = "optimizer.safetensors";    // moments
+
 class Replica {
  public:
   // Binds and initialises the model's parameters. Keeps a reference to `device`.
@@ -46,14 +56,14 @@ class Replica {
   // Applies the optimizer to every bucket; step counts from 1.
   void update(std::int64_t step, float* reduced, const UpdateFactors& factors);
 
-  // Everything a checkpoint holds besides counters, by name: the parameters ("h.0.ln_1.weight"), and the optimizer's
-  // moments ("m", "v") with the parameter's shape.
   Tensor parameter(std::size_t index) const { return model_->parameters()[index].value(); }
-  Tensor moment(std::size_t moment, std::size_t index) const;
-  static constexpr std::size_t kMoments = 2;
-  static constexpr const char* kMomentNames[kMoments] = {"m", "v"};
+  // Everything a checkpoint holds besides counters: what the next step depends on. Checkpoints and hashes walk this
+  // list and nothing else. File by file, each in its own order.
+  std::vector<StateTensor> state() const;
 
+  // Over the parameters in name order.
   std::string parameters_hash() const;
+  // Over state() and the step.
   std::string state_hash(std::int64_t step) const;
 
  private:
@@ -67,10 +77,11 @@ class Replica {
   std::unique_ptr<Model> model_;
   TrainingStep step_;
   distributed::BucketLayout layout_;
-  Tensor parameters_;  // arenas: f32 [layout_.elements()]
-  Tensor moments_[kMoments];
-  std::vector<Tensor> leaves_;     // the parameters' tensors, in declaration order
-  std::vector<bool> handed_over_;  // scratch of gradient()
+  Tensor parameters_;                      // arenas: f32 [layout_.elements()]
+  std::vector<std::string> moment_names_;  // e.g. "m", "v"
+  std::vector<Tensor> moments_;            // arenas, one a name
+  std::vector<Tensor> leaves_;             // the parameters' tensors, in declaration order
+  std::vector<bool> handed_over_;          // scratch of gradient()
 };
 
 }  // namespace convoy::worker

@@ -50,6 +50,24 @@ TEST(ReplicaTest, UpdateChangesStateUnlessToldNotTo) {
   EXPECT_NE(replica->state_hash(1), replica->state_hash(2)) << "counters are state too";
 }
 
+TEST(ReplicaTest, StateIsParametersAndMomentsEachOnce) {
+  const SmallRun run("mnist");
+  const auto replica = run.replica();
+  std::vector<std::string> names;
+  for (const StateTensor& part : replica->state()) {
+    names.push_back(part.file + " " + part.name);
+    const std::string before = replica->state_hash(1);
+    part.tensor.data<float>()[0] += 1.0F;
+    EXPECT_NE(replica->state_hash(1), before) << part.name;
+  }
+  std::vector<std::string> expected;
+  for (const char* place : {"parameters.safetensors ", "optimizer.safetensors m.", "optimizer.safetensors v."}) {
+    for (const char* parameter : {"layers.0.bias", "layers.0.weight", "layers.1.bias", "layers.1.weight"})
+      expected.push_back(place + std::string(parameter));
+  }
+  EXPECT_EQ(names, expected);
+}
+
 TEST(ReplicaTest, WithoutWeightDecayThereIsOneGroup) {
   SmallRun run("mnist");
   run.recipe.sync.bucket_mib = 100.0;
