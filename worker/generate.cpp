@@ -52,8 +52,7 @@ void generate(const GenerateCommand& command, std::ostream& out) {
   CpuDevice device(static_cast<int>(recipe.train.threads));
   const TaskSpec task{
       .dtype = DType::kI32, .shape = {recipe.data.context}, .classes = kByteTokens, .data_kind = recipe.data.kind};
-  const Workload workload;
-  const Replica replica(recipe, workload.make_model(recipe, task), workload.step, device);
+  const Replica replica(recipe, make_model(recipe.model, task), device);
   read_parameters(checkpoint, replica);
 
   // Text starts on a new line where there is no prompt.

@@ -32,12 +32,11 @@ void hash_tensor(Xxh3Hasher128& hasher, const Tensor& tensor) {
 
 }  // namespace
 
-Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, TrainingStep step, CpuDevice& device)
+Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device)
     : optimizer_(recipe.optimizer),
       seed_(recipe.train.seed),
       device_(device),
       model_(std::move(model)),
-      step_(std::move(step)),
       layout_(layout_of(*model_, recipe)),
       moment_names_(moment_names(recipe.optimizer)) {
   const Spec arena{DType::kF32, {layout_.elements()}, &device_};
@@ -83,7 +82,7 @@ std::vector<StateTensor> Replica::state() const {
 distributed::LossSums Replica::gradient(const StepKey& key, const Batch& batch,
                                         const std::function<void(std::size_t, std::span<const float>)>& on_gradient) {
   const Recorder recorder(device_, key);
-  const Loss loss = step_(*model_, batch);
+  const Loss loss = model_->training_step(batch.inputs, batch.targets);
   handed_over_.assign(leaves_.size(), false);
   backward(loss.sum, leaves_, [&](std::size_t parameter, const Tensor& gradient) {
     handed_over_[parameter] = true;

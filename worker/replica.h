@@ -16,7 +16,6 @@
 #include "core/nn/model.h"
 #include "distributed/buckets.h"
 #include "distributed/gradient_reducer.h"
-#include "worker/workload.h"
 
 namespace convoy::worker {
 
@@ -40,7 +39,7 @@ inline constexpr char kOptimizerFile[] = "optimizer.safetensors";    // moments
 class Replica {
  public:
   // Binds and initialises the model's parameters. Keeps a reference to `device`.
-  Replica(const Recipe& recipe, std::unique_ptr<Model> model, TrainingStep step, CpuDevice& device);
+  Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device);
 
   const Model& model() const { return *model_; }
   const distributed::BucketLayout& layout() const { return layout_; }
@@ -75,7 +74,6 @@ class Replica {
   std::uint64_t seed_;
   CpuDevice& device_;
   std::unique_ptr<Model> model_;
-  TrainingStep step_;
   distributed::BucketLayout layout_;
   Tensor parameters_;                      // arenas: f32 [layout_.elements()]
   std::vector<std::string> moment_names_;  // e.g. "m", "v"

@@ -35,6 +35,12 @@ class Model {
   Loss loss(const Tensor& inputs, const Tensor& targets, Mode mode) const {
     return cross_entropy(logits(inputs, mode), targets);
   }
+  // What a training step minimises, for one logical shard of its batch: a sum made of ops, and how many things it was
+  // summed over. Both are added up over all shards; the gradient of their quotient is what the optimizer gets. A model
+  // that trains on something else than the plain loss says so here.
+  virtual Loss training_step(const Tensor& inputs, const Tensor& targets) const {
+    return loss(inputs, targets, Mode::kTrain);
+  }
 
  protected:
   Model() = default;

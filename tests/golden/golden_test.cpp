@@ -39,7 +39,7 @@ class GoldenRun {
         inputs_(file_.read("inputs", device_)),
         targets_(file_.read("targets", device_)),
         recipe_(make_recipe()),
-        replica_(recipe_, task(), device_),
+        replica_(recipe_, make_model(recipe_.model, task()), device_),
         reducer_(replica_.layout(), 1, 0, 1),
         memory_(device_, reducer_.arena_bytes()) {
     reducer_.use_arena({static_cast<std::byte*>(memory_.data()), memory_.bytes()});

@@ -12,6 +12,7 @@
 #include "tests/support/small_data.h"
 #include "worker/batches.h"
 #include "worker/replica.h"
+#include "worker/workload.h"
 
 namespace convoy::worker {
 
@@ -52,9 +53,7 @@ class SmallRun {
 
   const std::filesystem::path& folder() const { return folder_; }
   std::unique_ptr<Replica> replica() const {
-    const Workload workload;
-    return std::make_unique<Replica>(recipe, workload.make_model(recipe, task_of(*dataset, recipe.data)), workload.step,
-                                     *device);
+    return std::make_unique<Replica>(recipe, make_model(recipe.model, task_of(*dataset, recipe.data)), *device);
   }
   Batches batches() const { return Batches(*dataset, recipe.train, *device); }
 
