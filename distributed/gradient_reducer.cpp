@@ -17,15 +17,17 @@ GradientReducer::GradientReducer(const BucketLayout& layout, std::int32_t shards
     : layout_(layout), block_(worker_block(shards, rank, world)), sums_(block_, 2) {}
 
 std::size_t GradientReducer::arena_bytes() const {
-  return static_cast<std::size_t>((block_.schedule.slots + 1) * layout_.elements()) * sizeof(float);
+  return static_cast<std::size_t>((block_.schedule.slots + (owns_all() ? 0 : 1)) * layout_.elements()) * sizeof(float);
 }
 
 void GradientReducer::use_arena(std::span<std::byte> arena) {
   if (arena.size() < arena_bytes())
     fail(ErrorCode::kInternal, "the gradient arena has {} bytes, {} are needed", arena.size(), arena_bytes());
   arena_ = reinterpret_cast<float*>(arena.data());
-  reduced_ = slot(block_.schedule.slots);
+  reduced_ = slot(owns_all() ? block_.schedule.subtree_slot[0] : block_.schedule.slots);
 }
+
+bool GradientReducer::owns_all() const { return block_.leaves == Subtree{0, block_.layout.leaves}; }
 
 float* GradientReducer::slot(std::int32_t index) const { return arena_ + index * layout_.elements(); }
 
@@ -59,6 +61,7 @@ void GradientReducer::add_sums(std::int32_t leaf, LossSums sums) {
 
 LossSums GradientReducer::reduce(Communicator& communicator) {
   const std::vector<double> total = sums_.reduce(communicator);
+  if (owns_all()) return {.loss = total[0], .count = total[1]};
   const std::vector<std::int32_t>& slots = block_.schedule.subtree_slot;
   std::vector<const void*> partials(slots.size());
   for (const Bucket& bucket : layout_.buckets()) {

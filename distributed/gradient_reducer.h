@@ -47,6 +47,8 @@ class GradientReducer {
 
  private:
   float* slot(std::int32_t index) const;
+  // Of all leaves, so that its own sum is the whole one.
+  bool owns_all() const;
 
   const BucketLayout& layout_;
   WorkerBlock block_;
