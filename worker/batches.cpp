@@ -22,15 +22,15 @@ std::int32_t Batches::evaluation_batches() const {
 }
 
 Batch Batches::evaluation(std::int32_t index) const {
-  std::vector<std::int64_t> samples(static_cast<std::size_t>(shard_batch_));
+  std::vector<SampleId> samples(static_cast<std::size_t>(shard_batch_));
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const std::int64_t sample = index * shard_batch_ + static_cast<std::int64_t>(i);
-    samples[i] = sample < dataset_.size(Split::kEval) ? sample : -1;
+    samples[i].number = sample < dataset_.size(Split::kEval) ? sample : -1;
   }
   return read(Split::kEval, samples);
 }
 
-Batch Batches::read(Split split, std::span<const std::int64_t> samples) const {
+Batch Batches::read(Split split, std::span<const SampleId> samples) const {
   const Batch batch = make_batch(dataset_, static_cast<std::int64_t>(samples.size()), device_);
   dataset_.read(split, samples, batch);
   return batch;

@@ -24,7 +24,7 @@ class Batches {
   Batch evaluation(std::int32_t index) const;
 
  private:
-  Batch read(Split split, std::span<const std::int64_t> samples) const;
+  Batch read(Split split, std::span<const SampleId> samples) const;
 
   const Dataset& dataset_;
   Device& device_;

@@ -14,7 +14,7 @@ namespace convoy::worker {
 struct Workload {
   // Throw Error(kUsage) for a recipe that asks for what cannot be had.
   std::function<std::unique_ptr<Dataset>(const Recipe& recipe)> open_dataset = [](const Recipe& recipe) {
-    return convoy::open_dataset(recipe.data);
+    return convoy::open_dataset(recipe.data, recipe.train.seed);
   };
   std::function<std::unique_ptr<Model>(const Recipe& recipe, const TaskSpec& task)> make_model =
       [](const Recipe& recipe, const TaskSpec& task) { return convoy::make_model(recipe.model, task); };

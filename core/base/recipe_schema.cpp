@@ -206,13 +206,20 @@ std::string expectation(const RecipeDomain& domain) { return std::visit(Expectat
 
 bool accepts(const RecipeDomain& domain, const RecipeValue& value) { return std::visit(Accepts{value}, domain); }
 
+namespace {
+
+// What goes from the data to the model: tokens or pictures.
+bool gives_tokens(const DataRecipe& data) { return data.kind == "text"; }
+bool reads_tokens(const ModelRecipe& model) { return model.kind == "gpt"; }
+
+}  // namespace
+
 std::optional<BrokenRule> find_broken_rule(const Recipe& recipe) {
   const auto& [model, data, optimizer, train, sync, fault, origin] = recipe;
-  if (model.kind == "gpt" && data.kind != "text") {
-    return BrokenRule{"data", "kind", "expected \"text\", which model.kind = \"gpt\" reads"};
-  }
-  if (model.kind == "mlp" && data.kind != "mnist") {
-    return BrokenRule{"data", "kind", "expected \"mnist\", which model.kind = \"mlp\" reads"};
+  if (reads_tokens(model) != gives_tokens(data)) {
+    return BrokenRule{"data", "kind",
+                      fmt::format("expected {}, which model.kind = \"{}\" reads",
+                                  reads_tokens(model) ? "\"text\"" : "\"mnist\"", model.kind)};
   }
   if (model.kind == "gpt" && model.width % model.heads != 0) {
     return BrokenRule{"model", "width", fmt::format("expected a multiple of model.heads = {}", model.heads)};

@@ -26,7 +26,7 @@ void check_fits(std::string_view side, const SampleSpec& sample, std::int64_t sa
 
 }  // namespace
 
-void Dataset::read(Split split, std::span<const std::int64_t> samples, const Batch& into) const {
+void Dataset::read(Split split, std::span<const SampleId> samples, const Batch& into) const {
   const auto count = static_cast<std::int64_t>(samples.size());
   check_fits("inputs", input_spec(), count, into.inputs);
   check_fits("targets", target_spec(), count, into.targets);
@@ -34,14 +34,14 @@ void Dataset::read(Split split, std::span<const std::int64_t> samples, const Bat
   const auto target_elements = target_spec().shape.elements();
   auto* input = static_cast<std::byte*>(into.inputs.raw());
   auto* target = into.targets.data<std::int32_t>();
-  for (const std::int64_t sample : samples) {
-    if (sample == -1) {
+  for (const SampleId sample : samples) {
+    if (sample.number == -1) {
       std::memset(input, 0, input_bytes);
       std::fill_n(target, target_elements, -1);
-    } else if (sample >= 0 && sample < size(split)) {
+    } else if (sample.number >= 0 && sample.number < size(split)) {
       read_sample(split, sample, input, target);
     } else {
-      fail(ErrorCode::kInvalidArgument, "sample {} of a split of {}", sample, size(split));
+      fail(ErrorCode::kInvalidArgument, "sample {} of a split of {}", sample.number, size(split));
     }
     input += input_bytes;
     target += target_elements;
@@ -53,7 +53,7 @@ Batch make_batch(const Dataset& dataset, std::int64_t samples, Device& device) {
           Tensor::empty(batched(dataset.target_spec(), samples, &device))};
 }
 
-std::unique_ptr<Dataset> open_dataset(const DataRecipe& recipe) {
+std::unique_ptr<Dataset> open_dataset(const DataRecipe& recipe, std::uint64_t /*seed*/) {
   if (recipe.kind == "text") return open_text(recipe);
   if (recipe.kind == "mnist") return open_mnist(recipe);
   fail(ErrorCode::kUsage, "data.kind: expected \"text\" or \"mnist\", found \"{}\"", recipe.kind);

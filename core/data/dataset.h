@@ -20,13 +20,21 @@ struct SampleSpec {
   Shape shape;
 };
 
+// A sample as it is asked for: which one, in which pass over the data.
+struct SampleId {
+  std::int64_t number = 0;  // in [0, size(split)); -1: padding
+  std::int64_t epoch = 0;   // data epoch, from 0: tells augmentation's draws apart
+  bool operator==(const SampleId&) const = default;
+};
+
 // `samples` samples stacked along a new first dimension; contiguous, in host memory.
 struct Batch {
   Tensor inputs;
   Tensor targets;
 };
 
-// Immutable after opening; read() may be called from any thread.
+// Immutable after opening; read() may be called from any thread. Pictures are f32 [height, width, channels]. Whatever
+// is random in a sample (augmentation) is a pure function of (the run's seed, SampleId), whoever reads it.
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -41,19 +49,20 @@ class Dataset {
   // Reads everything once.
   virtual std::string digest() const = 0;
 
-  // Reads sample samples[i] of `split` into row i of both tensors of `into`. Sample -1 is padding: inputs 0, targets
-  // -1. Throws Error(kInvalidArgument) for other numbers outside [0, size(split)) and for tensors that do not fit.
-  void read(Split split, std::span<const std::int64_t> samples, const Batch& into) const;
+  // Reads samples[i] of `split` into row i of both tensors of `into`; padding: inputs 0, targets -1. Throws
+  // Error(kInvalidArgument) for other numbers outside [0, size(split)) and for tensors that do not fit.
+  void read(Split split, std::span<const SampleId> samples, const Batch& into) const;
 
  private:
   // One sample into memory for exactly one sample; split and number are checked.
-  virtual void read_sample(Split split, std::int64_t sample, void* input, std::int32_t* target) const = 0;
+  virtual void read_sample(Split split, SampleId sample, void* input, std::int32_t* target) const = 0;
 };
 
 // Uninitialised tensors for `samples` samples.
 Batch make_batch(const Dataset& dataset, std::int64_t samples, Device& device);
 
-// Opens what [data] of a recipe describes. Throws Error(kUsage) that names the file and what was expected of it.
-std::unique_ptr<Dataset> open_dataset(const DataRecipe& recipe);
+// Opens what [data] of a recipe describes; `seed` (train.seed) keys augmentation. Throws Error(kUsage) that names the
+// file and what was expected of it.
+std::unique_ptr<Dataset> open_dataset(const DataRecipe& recipe, std::uint64_t seed = 0);
 
 }  // namespace convoy

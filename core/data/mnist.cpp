@@ -83,7 +83,7 @@ class MnistDataset final : public Dataset {
   std::int64_t size(Split split) const override {
     return split == Split::kTrain ? train_ : static_cast<std::int64_t>(pictures_.labels.size()) - train_;
   }
-  SampleSpec input_spec() const override { return {DType::kF32, {kPixels}}; }
+  SampleSpec input_spec() const override { return {DType::kF32, {kSide, kSide, 1}}; }
   SampleSpec target_spec() const override { return {DType::kI32, {}}; }
   std::int64_t classes() const override { return kClasses; }
   std::int64_t tokens_per_sample() const override { return 0; }
@@ -95,8 +95,8 @@ class MnistDataset final : public Dataset {
   }
 
  private:
-  void read_sample(Split split, std::int64_t sample, void* input, std::int32_t* target) const override {
-    const std::int64_t picture = split == Split::kTrain ? sample : train_ + sample;
+  void read_sample(Split split, SampleId sample, void* input, std::int32_t* target) const override {
+    const std::int64_t picture = split == Split::kTrain ? sample.number : train_ + sample.number;
     const std::uint8_t* pixels = pictures_.pixels.data() + picture * kPixels;
     auto* values = static_cast<float*>(input);
     for (std::int64_t i = 0; i < kPixels; ++i) values[i] = scaled_[pixels[i]];

@@ -52,12 +52,15 @@ std::int64_t SampleOrder::at(std::int64_t epoch, std::int64_t index) const {
   return static_cast<std::int64_t>(block);
 }
 
-std::int64_t SampleOrder::sample(std::int64_t global_index) const { return at(global_index / n_, global_index % n_); }
+SampleId SampleOrder::sample(std::int64_t global_index) const {
+  const std::int64_t epoch = global_index / n_;
+  return {.number = at(epoch, global_index % n_), .epoch = epoch};
+}
 
-std::vector<std::int64_t> shard_samples(const SampleOrder& order, std::int64_t step, std::int64_t global_batch,
-                                        std::int64_t logical_shards, std::int64_t shard) {
+std::vector<SampleId> shard_samples(const SampleOrder& order, std::int64_t step, std::int64_t global_batch,
+                                    std::int64_t logical_shards, std::int64_t shard) {
   const std::int64_t count = global_batch / logical_shards;
-  std::vector<std::int64_t> samples(static_cast<std::size_t>(count));
+  std::vector<SampleId> samples(static_cast<std::size_t>(count));
   for (std::int64_t i = 0; i < count; ++i) {
     samples[static_cast<std::size_t>(i)] = order.sample(step * global_batch + shard * count + i);
   }

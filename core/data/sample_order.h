@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/base/philox.h"
+#include "core/data/dataset.h"
 
 namespace convoy {
 
@@ -22,7 +23,7 @@ class SampleOrder {
 
   // The sample at position `global_index` ≥ 0 of the endless sequence of epochs. Sample i of step t (from 0) with a
   // global batch of B stands at t·B + i.
-  std::int64_t sample(std::int64_t global_index) const;
+  SampleId sample(std::int64_t global_index) const;
 
  private:
   std::uint64_t encrypt(std::uint64_t block, std::uint64_t epoch) const;
@@ -33,7 +34,7 @@ class SampleOrder {
 };
 
 // The samples of one logical shard of one step (from 0): a slice of global_batch / logical_shards positions.
-std::vector<std::int64_t> shard_samples(const SampleOrder& order, std::int64_t step, std::int64_t global_batch,
-                                        std::int64_t logical_shards, std::int64_t shard);
+std::vector<SampleId> shard_samples(const SampleOrder& order, std::int64_t step, std::int64_t global_batch,
+                                    std::int64_t logical_shards, std::int64_t shard);
 
 }  // namespace convoy

@@ -98,8 +98,8 @@ class TextDataset final : public Dataset {
   std::string digest() const override { return bytes_.digest(); }
 
  private:
-  void read_sample(Split split, std::int64_t sample, void* input, std::int32_t* target) const override {
-    const std::int64_t begin = (split == Split::kTrain ? 0 : train_bytes_ - 1) + sample * context_;
+  void read_sample(Split split, SampleId sample, void* input, std::int32_t* target) const override {
+    const std::int64_t begin = (split == Split::kTrain ? 0 : train_bytes_ - 1) + sample.number * context_;
     const std::int64_t count = std::min(context_, bytes_.size() - 1 - begin);  // fewer in the last eval window only
     auto* tokens = static_cast<std::int32_t*>(input);
     bytes_.read(begin, count, tokens);

@@ -14,7 +14,7 @@ namespace {
 Batch step_by_order(const SmallRun& run, std::int64_t step) {
   const std::int64_t size = run.recipe.train.global_batch;
   const SampleOrder order(run.recipe.train.seed, run.dataset->size(Split::kTrain));
-  std::vector<std::int64_t> samples;
+  std::vector<SampleId> samples;
   for (std::int64_t i = 0; i < size; ++i) samples.push_back(order.sample((step - 1) * size + i));
   Batch batch = make_batch(*run.dataset, size, *run.device);
   run.dataset->read(Split::kTrain, samples, batch);

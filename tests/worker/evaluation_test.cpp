@@ -19,7 +19,7 @@ Evaluation evaluate_plainly(const SmallRun& run, const Replica& replica) {
   double loss = 0.0, correct = 0.0, count = 0.0;
   for (std::int64_t sample = 0; sample < run.dataset->size(Split::kEval); ++sample) {
     const Batch batch = make_batch(*run.dataset, 1, *run.device);
-    run.dataset->read(Split::kEval, std::vector<std::int64_t>{sample}, batch);
+    run.dataset->read(Split::kEval, std::vector<SampleId>{{sample}}, batch);
     const Recorder recorder(*run.device, {}, Recorder::Tape::kOff);
     const std::vector<float> logits = replica.model().logits(batch.inputs, Mode::kInfer).to_vector<float>();
     const std::vector<std::int32_t> targets = batch.targets.to_vector<std::int32_t>();

@@ -56,7 +56,7 @@ class MnistTest : public testing::Test {
   // The value of the first and last pixel (they are all equal) and the label.
   std::pair<int, int> read(const Dataset& dataset, Split split, std::int64_t sample) {
     const Batch batch = make_batch(dataset, 1, device_);
-    dataset.read(split, std::vector<std::int64_t>{sample}, batch);
+    dataset.read(split, std::vector<SampleId>{{sample}}, batch);
     const std::vector<float> pixels = batch.inputs.to_vector<float>();
     EXPECT_EQ(pixels.front(), pixels.back());
     return {static_cast<int>(std::lround((pixels[0] * 0.3081 + 0.1307) * 255)),
@@ -104,9 +104,9 @@ TEST_F(MnistTest, SaysWhatSamplesLookLikeAndNormalises) {
   EXPECT_EQ(dataset->classes(), 10);
   EXPECT_EQ(dataset->tokens_per_sample(), 0);
   const Batch batch = make_batch(*dataset, 2, device_);
-  EXPECT_EQ(batch.inputs.spec().to_string(), "f32[2, 784]");
+  EXPECT_EQ(batch.inputs.spec().to_string(), "f32[2, 28, 28, 1]");
   EXPECT_EQ(batch.targets.spec().to_string(), "i32[2]");
-  dataset->read(Split::kTrain, std::vector<std::int64_t>{0, -1}, batch);
+  dataset->read(Split::kTrain, std::vector<SampleId>{{0}, {-1}}, batch);
   EXPECT_EQ(batch.inputs.to_vector<float>()[0], static_cast<float>((0.0 - 0.1307) / 0.3081));
   EXPECT_EQ(batch.inputs.to_vector<float>()[784], 0.0f);
   EXPECT_EQ(batch.targets.to_vector<std::int32_t>(), (std::vector<std::int32_t>{0, -1}));

@@ -63,9 +63,9 @@ TEST(SampleOrderTest, IsTheSameForever) {
 
 TEST(SampleOrderTest, GlobalIndicesRunThroughTheEpochs) {
   const SampleOrder order(5, 7);
-  EXPECT_EQ(order.sample(6), order.at(0, 6));
-  EXPECT_EQ(order.sample(7), order.at(1, 0));
-  EXPECT_EQ(order.sample(7 * 100 + 3), order.at(100, 3));
+  EXPECT_EQ(order.sample(6), (SampleId{order.at(0, 6), 0}));
+  EXPECT_EQ(order.sample(7), (SampleId{order.at(1, 0), 1}));
+  EXPECT_EQ(order.sample(7 * 100 + 3), (SampleId{order.at(100, 3), 100}));
 }
 
 TEST(SampleOrderTest, HugeDataSetsStayInRange) {
@@ -79,9 +79,9 @@ TEST(SampleOrderTest, HugeDataSetsStayInRange) {
 
 TEST(SampleOrderTest, ShardsAreSlicesOfTheGlobalBatch) {
   const SampleOrder order(9, 100);
-  std::vector<std::int64_t> batch;
+  std::vector<SampleId> batch;
   for (std::int64_t shard = 0; shard < 4; ++shard) {
-    for (const std::int64_t sample : shard_samples(order, 3, 12, 4, shard)) batch.push_back(sample);
+    for (const SampleId sample : shard_samples(order, 3, 12, 4, shard)) batch.push_back(sample);
   }
   ASSERT_EQ(batch.size(), 12u);
   for (std::int64_t i = 0; i < 12; ++i) EXPECT_EQ(batch[static_cast<std::size_t>(i)], order.sample(3 * 12 + i));

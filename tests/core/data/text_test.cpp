@@ -26,7 +26,7 @@ class TextTest : public testing::Test {
   };
   Sample read(const Dataset& dataset, Split split, std::int64_t sample) {
     const Batch batch = make_batch(dataset, 1, device_);
-    dataset.read(split, std::vector<std::int64_t>{sample}, batch);
+    dataset.read(split, std::vector<SampleId>{{sample}}, batch);
     Sample text;
     for (const int token : batch.inputs.to_vector<std::int32_t>())
       text.inputs += token == 0 ? '.' : static_cast<char>(token);
@@ -82,7 +82,7 @@ TEST_F(TextTest, BytesAreTokensFrom0To255) {
   folder_.write("a", "\xff\xfe\x01 plain");
   const auto dataset = open_dataset(recipe("a", 2));
   const Batch batch = make_batch(*dataset, 1, device_);
-  dataset->read(Split::kTrain, std::vector<std::int64_t>{0}, batch);
+  dataset->read(Split::kTrain, std::vector<SampleId>{{0}}, batch);
   EXPECT_EQ(batch.inputs.to_vector<std::int32_t>(), (std::vector<std::int32_t>{255, 254}));
   EXPECT_EQ(batch.targets.to_vector<std::int32_t>(), (std::vector<std::int32_t>{254, 1}));
 }
@@ -91,7 +91,7 @@ TEST_F(TextTest, PaddingSamplesAreNotCounted) {
   folder_.write("a", "abcdefghijklmnopqrstuvwxyz");
   const auto dataset = open_dataset(recipe("a", 4));
   const Batch batch = make_batch(*dataset, 2, device_);
-  dataset->read(Split::kTrain, std::vector<std::int64_t>{-1, 1}, batch);
+  dataset->read(Split::kTrain, std::vector<SampleId>{{-1}, {1}}, batch);
   EXPECT_EQ(batch.inputs.to_vector<std::int32_t>(), (std::vector<std::int32_t>{0, 0, 0, 0, 'e', 'f', 'g', 'h'}));
   EXPECT_EQ(batch.targets.to_vector<std::int32_t>(), (std::vector<std::int32_t>{-1, -1, -1, -1, 'f', 'g', 'h', 'i'}));
 }
@@ -126,10 +126,10 @@ TEST_F(TextTest, SamplesAndTensorsThatDoNotFitAreRefused) {
   folder_.write("a", std::string(100, 'x'));
   const auto dataset = open_dataset(recipe("a", 8));
   const Batch batch = make_batch(*dataset, 1, device_);
-  EXPECT_THROW(dataset->read(Split::kTrain, std::vector<std::int64_t>{dataset->size(Split::kTrain)}, batch), Error);
-  EXPECT_THROW(dataset->read(Split::kTrain, std::vector<std::int64_t>{-2}, batch), Error);
-  EXPECT_THROW(dataset->read(Split::kTrain, std::vector<std::int64_t>{0, 1}, batch), Error);
-  EXPECT_THROW(dataset->read(Split::kTrain, std::vector<std::int64_t>{0},
+  EXPECT_THROW(dataset->read(Split::kTrain, std::vector<SampleId>{{dataset->size(Split::kTrain)}}, batch), Error);
+  EXPECT_THROW(dataset->read(Split::kTrain, std::vector<SampleId>{{-2}}, batch), Error);
+  EXPECT_THROW(dataset->read(Split::kTrain, std::vector<SampleId>{{0}, {1}}, batch), Error);
+  EXPECT_THROW(dataset->read(Split::kTrain, std::vector<SampleId>{{0}},
                              {batch.inputs, Tensor::zeros({DType::kI64, {1, 8}, &device_})}),
                Error);
 }
