@@ -63,6 +63,7 @@ std::vector<OpRow> random_rows();
 std::vector<OpRow> update_rows();
 std::vector<OpRow> matmul_rows();
 std::vector<OpRow> attention_rows();
+std::vector<OpRow> conv_rows();
 
 std::vector<OpRow> all_rows();
 

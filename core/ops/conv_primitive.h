@@ -1,0 +1,65 @@
+// A prepared oneDNN convolution: one pass over a piece of a batch, for one thread at a time.
+//
+// Made for one thread and a fixed number of images, it has one order of summation; whoever runs several of them shares
+// out pieces, never the inside of one. Images are nhwc, weights in the blocked form that oneDNN asks for.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <dnnl.hpp>
+#include <vector>
+
+#include "core/ops/conv_kernels.h"
+
+namespace convoy {
+
+enum class ConvPass : std::uint8_t { kForward, kBackwardData, kBackwardWeights };
+
+struct ConvPiece {
+  ConvPass pass = ConvPass::kForward;
+  bool bias = false;
+  ConvProblem problem;  // n: images of the piece
+
+  std::array<std::int64_t, 18> fields() const;
+  bool operator==(const ConvPiece& other) const { return fields() == other.fields(); }
+};
+
+struct ConvPieceHash {
+  std::size_t operator()(const ConvPiece& piece) const;
+};
+
+class ConvPrimitive {
+ public:
+  // Up to `threads` threads may run it at once. Throws dnnl::error.
+  ConvPrimitive(const dnnl::engine& engine, const ConvPiece& piece, int threads);
+
+  std::size_t weights_bytes() const { return blocked_.get_desc().get_size(); }  // in the blocked form
+  std::size_t scratch_bytes() const { return scratch_bytes_; }
+
+  // Between the blocked form and [O, C/groups, kh, kw]: into it for the first two passes, out of it for weight
+  // gradients. On as many threads as OpenMP gives.
+  void reorder(const float* from, float* to);
+
+  // On the calling thread, as number `thread` of those that run it now. Weights are blocked. What the pass computes is
+  // written, the rest read; `bias` only where the piece has one.
+  void run(int thread, const float* x, const float* weights, const float* bias, const float* y, std::byte* scratch);
+
+ private:
+  struct Arguments {
+    dnnl::memory x, weights, bias, y, scratch;
+    dnnl::stream stream;
+    std::array<dnnl_exec_arg_t, 5> list;
+  };
+
+  dnnl::primitive primitive_;
+  int arguments_used_;
+  std::size_t scratch_bytes_ = 0;
+  std::vector<Arguments> threads_;
+  dnnl::memory plain_, blocked_;
+  bool weights_read_;
+  dnnl::reorder reorder_;
+  dnnl::stream stream_;
+};
+
+}  // namespace convoy
