@@ -64,6 +64,7 @@ std::vector<OpRow> update_rows();
 std::vector<OpRow> matmul_rows();
 std::vector<OpRow> attention_rows();
 std::vector<OpRow> conv_rows();
+std::vector<OpRow> batch_norm_rows();
 
 std::vector<OpRow> all_rows();
 
