@@ -94,9 +94,7 @@ Fingerprint fingerprint_of(const Recipe& recipe, const Dataset& dataset, const R
   fingerprint.add("bucket cuts", replica.layout().cuts());
   fingerprint.add("data digest", dataset.digest());
   // The program is the same and so is the recipe: then so is the sequence of ops in a step.
-  Recipe portable = recipe;
-  portable.data.path.clear();
-  const std::string text = to_toml(portable);
+  const std::string text = to_toml(without_places(recipe));
   fingerprint.add("recipe digest", fmt::format("{:016x}", xxh3_64(std::as_bytes(std::span(text)))));
   return fingerprint;
 }

@@ -9,7 +9,20 @@
 #include <string>
 #include <vector>
 
+#include "core/base/recipe_value.h"
+
 namespace convoy {
+
+// The kind of a [model] or [data] that is a program's own.
+inline constexpr char kCustomKind[] = "custom";
+
+// A key that such a program keeps in one of them.
+struct OwnKey {
+  std::string section;  // "model" | "data"
+  std::string name;
+  RecipeValue value;
+  bool operator==(const OwnKey&) const = default;
+};
 
 struct ModelRecipe {
   std::string kind;  // "gpt" | "mlp"
@@ -90,20 +103,41 @@ struct Recipe {
   TrainRecipe train;
   SyncRecipe sync;
   FaultRecipe fault;
+  std::vector<OwnKey> own;  // what stands in sections of kind "custom", beside their kind
   RecipeOrigin origin;
   bool operator==(const Recipe&) const = default;
 
   // What a message about `key` begins with: file, line and key, or the command line; the key alone for a default.
   std::string where(const std::string& key) const;
+
+  // A program's own key by its full name ("model.width"). number() takes an integer as well. Throws
+  // Error(kInvalidArgument) for a key that the program's recipe does not have, or has in another type.
+  std::int64_t integer(const std::string& key) const;
+  double number(const std::string& key) const;
+  const std::string& text(const std::string& key) const;
+  const std::vector<std::int64_t>& integers(const std::string& key) const;
 };
 
-// Reads `path`, applies `overrides` ("train.steps=50"; values as TOML, bare words allowed for strings), fills in
-// defaults and checks everything that can be checked without the data. A relative data.path is taken relative to the
-// recipe's folder; one given on the command line, to the working directory.
-// Throws Error(kUsage) with one line: file, line, key, what was expected, and the nearest right key for an unknown one.
-Recipe load_recipe(const std::string& path, std::span<const std::string> overrides);
+// What a program built on the library brings along: a whole recipe. Its values are where every run of the program
+// starts; the keys in sections of the program's own exist by standing there, and take their types from their values.
+struct ProgramRecipe {
+  std::string name;  // of the program, for messages
+  std::string text;  // TOML; empty: there is none
+  bool own_model = false;
+  bool own_data = false;
+};
+
+// Reads `path` on top of what `program` brings (without a path: that alone), applies `overrides` ("train.steps=50";
+// values as TOML, bare words allowed for strings), fills in defaults and checks everything that can be checked without
+// the data. A relative data.path, a program's own too, is taken relative to the recipe's folder; one given on the
+// command line, or by the program, to the working directory. Throws Error(kUsage) with one line: file, line, key, what
+// was expected, and the nearest right key for an unknown one.
+Recipe load_recipe(const std::string& path, std::span<const std::string> overrides, const ProgramRecipe& program = {});
 
 // The whole recipe as TOML that load_recipe reads back to the same value.
 std::string to_toml(const Recipe& recipe);
+
+// Without what names places on this machine (data.path): then it is the same for every worker of a run.
+Recipe without_places(Recipe recipe);
 
 }  // namespace convoy

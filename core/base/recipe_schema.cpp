@@ -36,7 +36,8 @@ using Kinds = std::vector<std::string_view>;
 
 template <auto Section, auto Field>
 RecipeKey row(std::string_view section, std::string_view name, Kinds kinds, bool required, RecipeDomain domain) {
-  return {section, name, std::move(kinds), required, std::move(domain), &get<Section, Field>, &set<Section, Field>};
+  return {std::string(section), std::string(name),    std::move(kinds),    required,
+          std::move(domain),    &get<Section, Field>, &set<Section, Field>};
 }
 
 template <auto Field>
@@ -127,9 +128,35 @@ std::vector<RecipeKey> make_keys() {
   };
 }
 
+// What a program's own key accepts: any value of the type it has.
+constexpr Whole kAnyWhole{std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()};
+struct DomainOf {
+  RecipeDomain operator()(const std::string&) const { return Text{}; }
+  RecipeDomain operator()(std::int64_t) const { return kAnyWhole; }
+  RecipeDomain operator()(double) const { return Real{.low = -std::numeric_limits<double>::infinity()}; }
+  RecipeDomain operator()(const std::vector<std::int64_t>&) const { return WholeList{kAnyWhole}; }
+};
+
+template <typename R>
+auto& find_own(R& recipe, const std::string& section, const std::string& name) {
+  return *std::find_if(recipe.own.begin(), recipe.own.end(),
+                       [&](const OwnKey& own) { return own.section == section && own.name == name; });
+}
+
+RecipeKey own_key(const OwnKey& own) {
+  const auto get = [section = own.section, name = own.name](const Recipe& recipe) {
+    return find_own(recipe, section, name).value;
+  };
+  const auto set = [section = own.section, name = own.name](Recipe& recipe, const RecipeValue& value) {
+    find_own(recipe, section, name).value = value;
+  };
+  return {own.section, own.name, {}, false, std::visit(DomainOf{}, own.value), get, set};
+}
+
 std::string describe(const Whole& range) {
-  if (range.high < Whole{}.high) return fmt::format("from {} to {}", range.low, range.high);
-  return fmt::format(">= {}", range.low);
+  if (range.low == kAnyWhole.low) return "";
+  if (range.high < Whole{}.high) return fmt::format(" from {} to {}", range.low, range.high);
+  return fmt::format(" >= {}", range.low);
 }
 
 bool inside(const Whole& range, std::int64_t value) { return value >= range.low && value <= range.high; }
@@ -140,11 +167,12 @@ struct Expectation {
     return fmt::format("one of \"{}\"", fmt::join(domain.values, "\", \""));
   }
   std::string operator()(const Text&) const { return "a string that is not empty"; }
-  std::string operator()(const Whole& range) const { return "an integer " + describe(range); }
+  std::string operator()(const Whole& range) const { return "an integer" + describe(range); }
   std::string operator()(const WholeList& list) const {
-    return "a list of integers " + describe(list.each) + ", such as [256, 128]";
+    return "a list of integers" + describe(list.each) + ", such as [256, 128]";
   }
   std::string operator()(const Real& range) const {
+    if (std::isinf(range.low)) return "a number";
     std::string text = fmt::format("a number {} {}", range.low_allowed ? ">=" : ">", range.low);
     if (std::isfinite(range.high)) text += fmt::format(" and {} {}", range.high_allowed ? "<=" : "<", range.high);
     return text;
@@ -180,20 +208,38 @@ struct Accepts {
 
 }  // namespace
 
-std::span<const RecipeKey> recipe_keys() {
-  static const std::vector<RecipeKey> keys = make_keys();
+const RecipeSchema& recipe_keys() {
+  static const RecipeSchema keys = make_keys();
   return keys;
 }
 
-const RecipeKey* find_recipe_key(std::string_view section, std::string_view name) {
+RecipeSchema recipe_keys_of(const Recipe& recipe) {
+  RecipeSchema schema;
   for (const RecipeKey& key : recipe_keys()) {
+    const bool custom = recipe_kind(recipe, key.section) == kCustomKind;
+    if (!custom) {
+      schema.push_back(key);
+    } else if (key.name == "kind") {
+      schema.push_back(key);
+      schema.back().required = false;
+      schema.back().domain = OneOf{{kCustomKind}};
+      for (const OwnKey& own : recipe.own) {
+        if (own.section == key.section) schema.push_back(own_key(own));
+      }
+    }
+  }
+  return schema;
+}
+
+const RecipeKey* find_recipe_key(const RecipeSchema& schema, std::string_view section, std::string_view name) {
+  for (const RecipeKey& key : schema) {
     if (key.section == section && key.name == name) return &key;
   }
   return nullptr;
 }
 
 std::string recipe_kind(const Recipe& recipe, std::string_view section) {
-  const RecipeKey* kind = find_recipe_key(section, "kind");
+  const RecipeKey* kind = find_recipe_key(recipe_keys(), section, "kind");
   return kind ? std::get<std::string>(kind->get(recipe)) : "";
 }
 
@@ -215,8 +261,9 @@ bool reads_tokens(const ModelRecipe& model) { return model.kind == "gpt"; }
 }  // namespace
 
 std::optional<BrokenRule> find_broken_rule(const Recipe& recipe) {
-  const auto& [model, data, optimizer, train, sync, fault, origin] = recipe;
-  if (reads_tokens(model) != gives_tokens(data)) {
+  const auto& [model, data, optimizer, train, sync, fault, own, origin] = recipe;
+  const bool custom = model.kind == kCustomKind || data.kind == kCustomKind;  // the program sees to it that they fit
+  if (!custom && reads_tokens(model) != gives_tokens(data)) {
     return BrokenRule{"data", "kind",
                       fmt::format("expected {}, which model.kind = \"{}\" reads",
                                   reads_tokens(model) ? "\"text\"" : "\"mnist\"", model.kind)};

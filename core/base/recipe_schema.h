@@ -1,11 +1,11 @@
-// The one table of recipe keys. Reading, range checks, the expectations in messages and to_toml all walk it, so a new
+// The table of recipe keys. Reading, range checks, the expectations in messages and to_toml all walk it, so a new
 // key is one row here and one field in recipe.h. For core/base/recipe*.cpp only; everybody else uses recipe.h.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -14,8 +14,6 @@
 #include "core/base/recipe.h"
 
 namespace convoy {
-
-using RecipeValue = std::variant<std::string, std::int64_t, double, std::vector<std::int64_t>>;
 
 // What a key accepts.
 struct OneOf {
@@ -38,22 +36,27 @@ struct Real {  // always finite
 using RecipeDomain = std::variant<OneOf, Text, Whole, WholeList, Real>;
 
 struct RecipeKey {
-  std::string_view section;
-  std::string_view name;
+  std::string section;
+  std::string name;
   std::vector<std::string_view> kinds;  // kinds of its section that own it; empty: every kind
   bool required;                        // the others default to what Recipe{} holds
   RecipeDomain domain;
-  RecipeValue (*get)(const Recipe&);
-  void (*set)(Recipe&, const RecipeValue&);
+  std::function<RecipeValue(const Recipe&)> get;
+  std::function<void(Recipe&, const RecipeValue&)> set;
 
-  std::string full_name() const { return std::string(section) + "." + std::string(name); }
+  std::string full_name() const { return section + "." + name; }
 };
 
 // Every key, sections together and in the order in which a recipe is written.
-std::span<const RecipeKey> recipe_keys();
+using RecipeSchema = std::vector<RecipeKey>;
+
+// The keys of Convoy's own recipes.
+const RecipeSchema& recipe_keys();
+// The same, but with the recipe's own keys in sections whose kind is "custom".
+RecipeSchema recipe_keys_of(const Recipe& recipe);
 
 // nullptr: there is no such key.
-const RecipeKey* find_recipe_key(std::string_view section, std::string_view name);
+const RecipeKey* find_recipe_key(const RecipeSchema& schema, std::string_view section, std::string_view name);
 
 // The chosen kind of a section ("" for sections without kinds).
 std::string recipe_kind(const Recipe& recipe, std::string_view section);

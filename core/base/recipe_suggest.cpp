@@ -43,11 +43,11 @@ std::string nearest_word(std::string_view word, const std::vector<std::string_vi
   return std::string(nearest);
 }
 
-std::string nearest_recipe_key(std::string_view section, std::string_view name) {
+std::string nearest_recipe_key(const RecipeSchema& schema, std::string_view section, std::string_view name) {
   // A wrong section costs at most one edit, so that [model] lr finds optimizer.lr.
   int best = allowed_edits(name) + 2;
   const RecipeKey* nearest = nullptr;
-  for (const RecipeKey& key : recipe_keys()) {
+  for (const RecipeKey& key : schema) {
     const int name_distance = edit_distance(name, key.name);
     if (name_distance > allowed_edits(name)) continue;
     const int distance = name_distance + std::min(1, edit_distance(section, key.section));

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/recipe_schema.h"
+
 namespace convoy {
 
 // Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
@@ -14,6 +16,6 @@ int edit_distance(std::string_view a, std::string_view b);
 std::string nearest_word(std::string_view word, const std::vector<std::string_view>& candidates);
 
 // The full name of the recipe key nearest to `section`.`name`, also when only the section is wrong; else "".
-std::string nearest_recipe_key(std::string_view section, std::string_view name);
+std::string nearest_recipe_key(const RecipeSchema& schema, std::string_view section, std::string_view name);
 
 }  // namespace convoy

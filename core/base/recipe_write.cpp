@@ -43,7 +43,8 @@ std::string toml_value(const RecipeValue& value) { return std::visit(ToToml{}, v
 std::string to_toml(const Recipe& recipe) {
   std::string text;
   std::string_view section;
-  for (const RecipeKey& key : recipe_keys()) {
+  const RecipeSchema schema = recipe_keys_of(recipe);
+  for (const RecipeKey& key : schema) {
     if (!owns(recipe, key)) continue;
     if (key.section != section) {
       text += fmt::format("{}[{}]\n", section.empty() ? "" : "\n", key.section);

@@ -1,0 +1,13 @@
+// The values that a recipe's keys have, as TOML knows them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace convoy {
+
+using RecipeValue = std::variant<std::string, std::int64_t, double, std::vector<std::int64_t>>;
+
+}  // namespace convoy
