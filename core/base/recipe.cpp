@@ -181,6 +181,7 @@ class Reader {
     for (const RecipeKey& key : schema_) {
       if (key.name == "kind") take(key, recipe);
     }
+    set_kind_defaults(recipe);
     for (const RecipeKey& key : schema_) {
       if (key.name != "kind") take(key, recipe);
     }

@@ -38,12 +38,18 @@ struct ModelRecipe {
 };
 
 struct DataRecipe {
-  std::string kind;  // "text" | "mnist"
+  std::string kind;  // "text" | "tokens" | "mnist" | "cifar" | "images"
   std::string path;  // absolute once resolved
   double eval_fraction = 0.1;
-  // text
+  std::int64_t threads = 0;   // that read ahead; 0: samples are read where they are needed. "images": 1
+  std::int64_t prefetch = 8;  // batches of a logical shard read ahead at most
+  // text, tokens
   std::int64_t context = 0;  // tokens a sample
   std::string tokenizer = "bytes";
+  std::int64_t vocabulary = 0;  // 0: what the files' headers say
+  // mnist, cifar, images
+  std::string augment = "none";  // "none" | "crop" | "crop-flip" | "affine"
+  std::int64_t image_size = 0;   // pixels each way; 0: as the files have it
   bool operator==(const DataRecipe&) const = default;
 };
 

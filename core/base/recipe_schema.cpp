@@ -89,11 +89,17 @@ std::vector<RecipeKey> make_keys() {
       model<&M::hidden>("hidden", {"mlp"}, kRequired, WholeList{{1, 1'000'000}}),
       model<&M::activation>("activation", {"mlp"}, kOptional, OneOf{{"relu", "gelu"}}),
 
-      data<&D::kind>("kind", {}, kRequired, OneOf{{"text", "mnist"}}),
+      data<&D::kind>("kind", {}, kRequired, OneOf{{"text", "tokens", "mnist", "cifar", "images"}}),
       data<&D::path>("path", {}, kRequired, Text{}),
       data<&D::eval_fraction>("eval_fraction", {}, kOptional, kInsideOne),
-      data<&D::context>("context", {"text"}, kRequired, Whole{1, 1'000'000}),
+      data<&D::threads>("threads", {}, kOptional, Whole{0, 256}),
+      data<&D::prefetch>("prefetch", {}, kOptional, Whole{1, 4096}),
+      data<&D::context>("context", {"text", "tokens"}, kRequired, Whole{1, 1'000'000}),
       data<&D::tokenizer>("tokenizer", {"text"}, kOptional, OneOf{{"bytes"}}),
+      data<&D::vocabulary>("vocabulary", {"tokens"}, kOptional, Whole{0, 1'000'000'000}),
+      data<&D::augment>("augment", {"mnist", "cifar", "images"}, kOptional,
+                        OneOf{{"none", "crop", "crop-flip", "affine"}}),
+      data<&D::image_size>("image_size", {"images"}, kOptional, Whole{0, 65535}),
 
       optimizer<&O::kind>("kind", {}, kRequired, OneOf{{"adamw"}}),
       optimizer<&O::lr>("lr", {}, kRequired, kPositive),
@@ -243,6 +249,10 @@ std::string recipe_kind(const Recipe& recipe, std::string_view section) {
   return kind ? std::get<std::string>(kind->get(recipe)) : "";
 }
 
+void set_kind_defaults(Recipe& recipe) {
+  if (recipe.data.kind == "images") recipe.data.threads = 1;  // decoding is work; the others are read in no time
+}
+
 bool owns(const Recipe& recipe, const RecipeKey& key) {
   return key.kinds.empty() ||
          std::find(key.kinds.begin(), key.kinds.end(), recipe_kind(recipe, key.section)) != key.kinds.end();
@@ -255,7 +265,7 @@ bool accepts(const RecipeDomain& domain, const RecipeValue& value) { return std:
 namespace {
 
 // What goes from the data to the model: tokens or pictures.
-bool gives_tokens(const DataRecipe& data) { return data.kind == "text"; }
+bool gives_tokens(const DataRecipe& data) { return data.kind == "text" || data.kind == "tokens"; }
 bool reads_tokens(const ModelRecipe& model) { return model.kind == "gpt"; }
 
 }  // namespace
@@ -264,12 +274,17 @@ std::optional<BrokenRule> find_broken_rule(const Recipe& recipe) {
   const auto& [model, data, optimizer, train, sync, fault, own, origin] = recipe;
   const bool custom = model.kind == kCustomKind || data.kind == kCustomKind;  // the program sees to it that they fit
   if (!custom && reads_tokens(model) != gives_tokens(data)) {
-    return BrokenRule{"data", "kind",
-                      fmt::format("expected {}, which model.kind = \"{}\" reads",
-                                  reads_tokens(model) ? "\"text\"" : "\"mnist\"", model.kind)};
+    return BrokenRule{
+        "data", "kind",
+        fmt::format("expected {}, which model.kind = \"{}\" reads",
+                    reads_tokens(model) ? "\"text\" or \"tokens\"" : "\"mnist\", \"cifar\" or \"images\"", model.kind)};
   }
   if (model.kind == "gpt" && model.width % model.heads != 0) {
     return BrokenRule{"model", "width", fmt::format("expected a multiple of model.heads = {}", model.heads)};
+  }
+  if (data.kind == "images" && data.augment == "affine") {
+    return BrokenRule{"data", "augment",
+                      "expected \"none\", \"crop\" or \"crop-flip\", which data.kind = \"images\" has"};
   }
   if (train.global_batch % train.logical_shards != 0) {
     return BrokenRule{"train", "global_batch",

@@ -61,6 +61,9 @@ const RecipeKey* find_recipe_key(const RecipeSchema& schema, std::string_view se
 // The chosen kind of a section ("" for sections without kinds).
 std::string recipe_kind(const Recipe& recipe, std::string_view section);
 
+// Defaults that depend on the chosen kinds: called once those are known, before other keys are set.
+void set_kind_defaults(Recipe& recipe);
+
 // Whether `key` belongs to the chosen kind of its section.
 bool owns(const Recipe& recipe, const RecipeKey& key);
 

@@ -226,7 +226,7 @@ TEST_F(RecipeTest, KeysThatDoNotFitTogetherAreRefused) {
   EXPECT_EQ(message(kGpt, {"fault.heartbeat=9"}),
             "x.toml: fault.suspect: expected more than fault.heartbeat = 9 seconds, found 5.0 (the default)");
   EXPECT_EQ(message(replaced(replaced(kGpt, "\"text\"", "\"mnist\""), "context = 64\n", "")),
-            "x.toml:8: data.kind: expected \"text\", which model.kind = \"gpt\" reads, found \"mnist\"");
+            "x.toml:8: data.kind: expected \"text\" or \"tokens\", which model.kind = \"gpt\" reads, found \"mnist\"");
 }
 
 TEST_F(RecipeTest, BadSyntaxIsNamedWithLineAndColumn) {
