@@ -4,8 +4,11 @@
 #include <cstring>
 
 #include "core/base/error.h"
+#include "core/data/cifar.h"
+#include "core/data/images.h"
 #include "core/data/mnist.h"
 #include "core/data/text.h"
+#include "core/data/tokens.h"
 
 namespace convoy {
 namespace {
@@ -53,10 +56,13 @@ Batch make_batch(const Dataset& dataset, std::int64_t samples, Device& device) {
           Tensor::empty(batched(dataset.target_spec(), samples, &device))};
 }
 
-std::unique_ptr<Dataset> open_dataset(const DataRecipe& recipe, std::uint64_t /*seed*/) {
+std::unique_ptr<Dataset> open_dataset(const DataRecipe& recipe, std::uint64_t seed) {
   if (recipe.kind == "text") return open_text(recipe);
-  if (recipe.kind == "mnist") return open_mnist(recipe);
-  fail(ErrorCode::kUsage, "data.kind: expected \"text\" or \"mnist\", found \"{}\"", recipe.kind);
+  if (recipe.kind == "mnist") return open_mnist(recipe, seed);
+  if (recipe.kind == "cifar") return open_cifar(recipe, seed);
+  if (recipe.kind == "images") return open_images(recipe, seed);
+  if (recipe.kind == "tokens") return open_tokens(recipe);
+  fail(ErrorCode::kUsage, "data.kind: there is no data set \"{}\"", recipe.kind);
 }
 
 }  // namespace convoy

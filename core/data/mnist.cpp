@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/data/augment.h"
 #include "core/data/held_out.h"
 #include "core/data/idx_file.h"
 
@@ -21,6 +22,10 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kSide = 28;
 constexpr std::int64_t kPixels = kSide * kSide;
 constexpr std::int64_t kClasses = 10;
+constexpr std::int64_t kReach = 2;  // of augmentation's moves, pixels
+// Of the pixels of MNIST's 60,000 training digits.
+constexpr std::array<double, 1> kMeans{0.1307};
+constexpr std::array<double, 1> kDeviations{0.3081};
 
 struct Pictures {
   std::vector<std::uint8_t> pixels;  // kPixels a picture
@@ -73,12 +78,12 @@ std::optional<Pictures> read_set(const fs::path& folder, const std::string& pref
 class MnistDataset final : public Dataset {
  public:
   // Pictures [0, train) train, the others are held out.
-  MnistDataset(Pictures pictures, std::int64_t train) : pictures_(std::move(pictures)), train_(train) {
-    for (std::size_t i = 0; i < scaled_.size(); ++i) {
-      // Mean 0 and variance 1 over the pixels of MNIST's 60,000 training digits.
-      scaled_[i] = static_cast<float>((static_cast<double>(i) / 255.0 - 0.1307) / 0.3081);
-    }
-  }
+  MnistDataset(Pictures pictures, std::int64_t train, Augment augment, std::uint64_t seed)
+      : pictures_(std::move(pictures)),
+        train_(train),
+        augment_(augment),
+        seed_(seed),
+        normalization_(kMeans, kDeviations) {}
 
   std::int64_t size(Split split) const override {
     return split == Split::kTrain ? train_ : static_cast<std::int64_t>(pictures_.labels.size()) - train_;
@@ -98,19 +103,23 @@ class MnistDataset final : public Dataset {
   void read_sample(Split split, SampleId sample, void* input, std::int32_t* target) const override {
     const std::int64_t picture = split == Split::kTrain ? sample.number : train_ + sample.number;
     const std::uint8_t* pixels = pictures_.pixels.data() + picture * kPixels;
-    auto* values = static_cast<float*>(input);
-    for (std::int64_t i = 0; i < kPixels; ++i) values[i] = scaled_[pixels[i]];
+    const Augment augment = split == Split::kTrain ? augment_ : Augment::kNone;
+    write_augmented({pixels, kSide, kSide, 1}, augment, kReach, SampleDraws(seed_, sample), normalization_,
+                    static_cast<float*>(input));
     *target = pictures_.labels[static_cast<std::size_t>(picture)];
   }
 
   Pictures pictures_;
   std::int64_t train_;
-  std::array<float, 256> scaled_{};  // by pixel value
+  Augment augment_;
+  std::uint64_t seed_;
+  Normalization normalization_;
 };
 
 }  // namespace
 
-std::unique_ptr<Dataset> open_mnist(const DataRecipe& recipe) {
+std::unique_ptr<Dataset> open_mnist(const DataRecipe& recipe, std::uint64_t seed) {
+  const Augment augment = augment_from(recipe.augment);
   const fs::path folder = recipe.path;
   std::error_code error;
   if (!fs::is_directory(folder, error)) {
@@ -123,7 +132,7 @@ std::unique_ptr<Dataset> open_mnist(const DataRecipe& recipe) {
     const auto trained = static_cast<std::int64_t>(train->labels.size());
     train->pixels.insert(train->pixels.end(), test->pixels.begin(), test->pixels.end());
     train->labels.insert(train->labels.end(), test->labels.begin(), test->labels.end());
-    return std::make_unique<MnistDataset>(*std::move(train), trained);
+    return std::make_unique<MnistDataset>(*std::move(train), trained, augment, seed);
   }
   std::optional<Pictures>& only = train ? train : test;
   if (!only) {
@@ -139,7 +148,7 @@ std::unique_ptr<Dataset> open_mnist(const DataRecipe& recipe) {
     fail(ErrorCode::kUsage, "data.eval_fraction: {} of the {} pictures in {} leaves none to train on; expected less",
          recipe.eval_fraction, count, recipe.path);
   }
-  return std::make_unique<MnistDataset>(*std::move(only), trained);
+  return std::make_unique<MnistDataset>(*std::move(only), trained, augment, seed);
 }
 
 }  // namespace convoy

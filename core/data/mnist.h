@@ -13,6 +13,6 @@
 namespace convoy {
 
 // Throws Error(kUsage) that names the file and what was expected.
-std::unique_ptr<Dataset> open_mnist(const DataRecipe& recipe);
+std::unique_ptr<Dataset> open_mnist(const DataRecipe& recipe, std::uint64_t seed);
 
 }  // namespace convoy

@@ -1,0 +1,21 @@
+#include "core/data/pictures.h"
+
+namespace convoy {
+
+Normalization::Normalization(std::span<const double> means, std::span<const double> deviations) {
+  for (std::size_t c = 0; c < means.size(); ++c) {
+    for (std::size_t value = 0; value < table_[c].size(); ++value)
+      table_[c][value] = static_cast<float>((static_cast<double>(value) / 255.0 - means[c]) / deviations[c]);
+    scale_[c] = static_cast<float>(1.0 / (255.0 * deviations[c]));
+    shift_[c] = static_cast<float>(-means[c] / deviations[c]);
+  }
+}
+
+void Normalization::apply(const PictureView& picture, float* out) const {
+  const std::uint8_t* pixel = picture.pixels;
+  for (std::int64_t i = 0; i < picture.height * picture.width; ++i) {
+    for (std::int64_t c = 0; c < picture.channels; ++c) *out++ = of(*pixel++, c);
+  }
+}
+
+}  // namespace convoy
