@@ -8,6 +8,7 @@
 One logical shard, batches of the same size, AdamW, the same clipping. A figure is the median over the rounds of the
 median over a round's steps; memory is the largest peak of the resident set. Ratios are Convoy's over PyTorch's: of
 speed (above 1: faster) and of memory (below 1: smaller; the second is without what PyTorch holds once imported).
+roofline.py says what the roofline is.
 """
 import argparse
 import csv
@@ -20,6 +21,7 @@ import sys
 import tempfile
 
 import data
+import roofline
 from workloads import ADAMW, WORKLOADS
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -30,10 +32,10 @@ def cores(threads):
     return sorted(os.sched_getaffinity(0))[:threads]
 
 
-def run(command, threads):
+def run(command, threads, text=None):
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     result = subprocess.run(
-        command, capture_output=True, text=True, env=environment,
+        command, input=text, capture_output=True, text=True, env=environment,
         preexec_fn=lambda: os.sched_setaffinity(0, cores(threads)), check=False,
     )
     if result.returncode != 0:
@@ -76,6 +78,9 @@ def compare(arguments, folder, name, precision, threads):
     row = {"workload": name, "precision": precision, "threads": threads, "convoy_ms": round(median_ms(ours), 2)}
     peak = max(r["peak_bytes"] for r in ours)
     row["convoy_mb"] = round(peak / 1e6)
+    least = roofline.least_ms(arguments.program.parent / "benchmarks/benchmark_roofline", workload, precision, threads, run)
+    row["roofline_ms"] = round(least, 2)
+    row["share_of_roofline"] = round(least / median_ms(ours), 2)
     for mode in modes:
         their_peak = max(r["peak_bytes"] for r in theirs[mode])
         imported = min(r["imported_bytes"] for r in theirs[mode])
@@ -94,7 +99,7 @@ def main():
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="compare with torch.compile as well")
-    parser.add_argument("--program", default=HERE.parents[1] / "build/release/convoy")
+    parser.add_argument("--program", type=pathlib.Path, default=HERE.parents[1] / "build/release/convoy")
     parser.add_argument("--csv", help="write the table to this file too")
     arguments = parser.parse_args()
     rows = []
