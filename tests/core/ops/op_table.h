@@ -65,6 +65,7 @@ std::vector<OpRow> matmul_rows();
 std::vector<OpRow> attention_rows();
 std::vector<OpRow> conv_rows();
 std::vector<OpRow> batch_norm_rows();
+std::vector<OpRow> pool_rows();
 
 std::vector<OpRow> all_rows();
 
