@@ -17,6 +17,7 @@ struct ParameterExtent {
   std::string name;
   std::int64_t elements = 0;
   std::int32_t group = 0;
+  bool is_gradient = true;  // what is summed for it; other sums are left out of the gradient's norm
 };
 
 struct Bucket {

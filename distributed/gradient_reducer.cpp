@@ -81,6 +81,7 @@ double squared_norm(const BucketLayout& layout, std::span<const double> chunk_sq
   parameters.reserve(layout.parameters().size());
   std::vector<double> chunks;
   for (const std::size_t parameter : layout.by_name()) {
+    if (!layout.parameters()[parameter].is_gradient) continue;
     const auto first = static_cast<std::size_t>(layout.offset(parameter) / kChunkElements);
     const std::int64_t elements = layout.parameters()[parameter].elements;
     const auto count = static_cast<std::size_t>((elements + kChunkElements - 1) / kChunkElements);

@@ -58,7 +58,8 @@ class GradientReducer {
 };
 
 // The sum of squares of the reduced gradient: over each parameter's chunks along a tree, then over the parameters in
-// name order along a tree. `chunk_squares` holds one number a chunk of the arena.
+// name order along a tree; sums that are no gradients are left out. `chunk_squares` holds one number a chunk of the
+// arena.
 double squared_norm(const BucketLayout& layout, std::span<const double> chunk_squares);
 
 }  // namespace convoy::distributed

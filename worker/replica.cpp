@@ -9,6 +9,7 @@
 #include "core/graph/backward.h"
 #include "core/graph/recorder.h"
 #include "core/nn/optimizer.h"
+#include "core/ops/batch_norm.h"
 #include "core/ops/update.h"
 
 namespace convoy::worker {
@@ -16,12 +17,22 @@ namespace {
 
 static_assert(kSquareChunk == distributed::kChunkElements, "norms are summed over the grid that parameters start on");
 
-// Groups with the same optimizer settings are one: without weight decay a single bucket may hold everything.
+// Groups of buckets.
+constexpr std::int32_t kDecays = 1;
+constexpr std::int32_t kStatistics = 2;
+
+// Groups with the same optimizer settings are one: without weight decay a single bucket may hold all that is trained.
 distributed::BucketLayout layout_of(const Model& model, const Recipe& recipe) {
   std::vector<distributed::ParameterExtent> extents;
   for (const Parameter& parameter : model.parameters()) {
     const bool decays = recipe.optimizer.weight_decay > 0.0 && parameter.group() == ParameterGroup::kDecay;
-    extents.push_back({.name = parameter.name(), .elements = parameter.elements(), .group = decays ? 1 : 0});
+    const bool is_statistic = parameter.group() == ParameterGroup::kStatistics;
+    extents.push_back({.name = parameter.name(),
+                       .elements = parameter.elements(),
+                       .group = is_statistic ? kStatistics
+                                : decays     ? kDecays
+                                             : 0,
+                       .is_gradient = !is_statistic});
   }
   return {std::move(extents), static_cast<std::int64_t>(recipe.sync.bucket_mib * 1024.0 * 1024.0)};
 }
@@ -38,7 +49,8 @@ Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& 
       device_(device),
       model_(std::move(model)),
       layout_(layout_of(*model_, recipe)),
-      moment_names_(moment_names(recipe.optimizer)) {
+      moment_names_(moment_names(recipe.optimizer)),
+      statistics_(running_statistics_of(model_->parameters())) {
   const Spec arena{DType::kF32, {layout_.elements()}, &device_};
   parameters_ = Tensor::zeros(arena);
   for (std::size_t k = 0; k < moment_names_.size(); ++k) moments_.push_back(Tensor::zeros(arena));
@@ -46,9 +58,13 @@ Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& 
     const Parameter& parameter = model_->parameters()[i];
     parameter.bind(arena_view(parameters_, i));
     parameter.initialize(seed_);
+    if (is_statistic(i)) continue;
     leaves_.push_back(parameter.value());
+    leaf_indices_.push_back(i);
   }
 }
+
+bool Replica::is_statistic(std::size_t parameter) const { return !layout_.parameters()[parameter].is_gradient; }
 
 Tensor Replica::arena_view(const Tensor& arena, std::size_t parameter) const {
   Layout layout = Layout::contiguous(model_->parameters()[parameter].shape());
@@ -72,6 +88,7 @@ std::vector<StateTensor> Replica::state() const {
   for (const std::size_t i : layout_.by_name()) state.push_back({kParametersFile, parameters[i].name(), parameter(i)});
   for (std::size_t k = 0; k < moments_.size(); ++k) {
     for (const std::size_t i : layout_.by_name()) {
+      if (is_statistic(i)) continue;
       state.push_back(
           {kOptimizerFile, fmt::format("{}.{}", moment_names_[k], parameters[i].name()), arena_view(moments_[k], i)});
     }
@@ -83,17 +100,28 @@ distributed::LossSums Replica::gradient(const StepKey& key, const Batch& batch,
                                         const std::function<void(std::size_t, std::span<const float>)>& on_gradient) {
   const Recorder recorder(device_, key);
   const Loss loss = model_->training_step(batch.inputs, batch.targets);
-  handed_over_.assign(leaves_.size(), false);
-  backward(loss.sum, leaves_, [&](std::size_t parameter, const Tensor& gradient) {
+  handed_over_.assign(layout_.parameters().size(), false);
+  const auto hand_over = [&](std::size_t parameter, const Tensor& sum) {
     handed_over_[parameter] = true;
-    on_gradient(parameter, {gradient.data<float>(), static_cast<std::size_t>(gradient.elements())});
-  });
-  for (std::size_t i = 0; i < leaves_.size(); ++i) {
+    on_gradient(parameter, {sum.data<float>(), static_cast<std::size_t>(sum.elements())});
+  };
+  for (const Emission& emission : recorder.emissions()) hand_over(index_of(emission.state), emission.contribution);
+  backward(loss.sum, leaves_,
+           [&](std::size_t leaf, const Tensor& gradient) { hand_over(leaf_indices_[leaf], gradient); });
+  for (std::size_t i = 0; i < handed_over_.size(); ++i) {
     if (handed_over_[i]) continue;
-    const std::vector<float> zeros(static_cast<std::size_t>(leaves_[i].elements()));
+    const std::vector<float> zeros(static_cast<std::size_t>(layout_.parameters()[i].elements));
     on_gradient(i, zeros);
   }
   return {.loss = loss.sum.item(), .count = loss.count.item()};
+}
+
+std::size_t Replica::index_of(const Tensor& state) const {
+  for (std::size_t i = 0; i < layout_.parameters().size(); ++i) {
+    if (is_statistic(i) && parameter(i).identity() == state.identity()) return i;
+  }
+  fail(ErrorCode::kInvalidArgument, "a contribution of {} was emitted for what is no running statistic of the model",
+       state.spec().to_string());
 }
 
 std::vector<double> Replica::chunk_squares(float* reduced) {
@@ -108,19 +136,32 @@ void Replica::update(std::int64_t step, float* reduced, const UpdateFactors& fac
                                      factors.gradient_scale, factors.apply ? 1.0 : 0.0};
   const Tensor factor_tensor = Tensor::of<double>(device_, {5}, values);
   const Tensor gradient = borrow(reduced);
+  update_statistics(gradient, factors.apply);
   for (const distributed::Bucket& bucket : layout_.buckets()) {
+    if (bucket.group == kStatistics) continue;
     const AdamWAttributes attributes{.beta1 = optimizer_.beta1,
                                      .beta2 = optimizer_.beta2,
                                      .epsilon = optimizer_.epsilon,
-                                     .weight_decay = bucket.group == 1 ? optimizer_.weight_decay : 0.0};
+                                     .weight_decay = bucket.group == kDecays ? optimizer_.weight_decay : 0.0};
     adamw_update(attributes, bucket_view(parameters_, bucket), bucket_view(moments_[0], bucket),
                  bucket_view(moments_[1], bucket), bucket_view(gradient, bucket), factor_tensor);
   }
 }
 
+void Replica::update_statistics(const Tensor& reduced, bool apply) {
+  const Tensor apply_tensor = Tensor::of<double>(device_, {1}, std::array{apply ? 1.0 : 0.0});
+  for (const RunningStatistics& s : statistics_) {
+    update_running_statistics({.momentum = RunningStatistics::kMomentum}, parameter(s.mean), parameter(s.variance),
+                              parameter(s.updates), arena_view(reduced, s.mean), arena_view(reduced, s.variance),
+                              arena_view(reduced, s.updates), apply_tensor);
+  }
+}
+
 std::string Replica::parameters_hash() const {
   Xxh3Hasher128 hasher;
-  for (const std::size_t i : layout_.by_name()) hash_tensor(hasher, parameter(i));
+  for (const std::size_t i : layout_.by_name()) {
+    if (!is_statistic(i)) hash_tensor(hasher, parameter(i));
+  }
   return hasher.hex();
 }
 

@@ -13,6 +13,7 @@
 #include "core/data/dataset.h"
 #include "core/device/cpu_device.h"
 #include "core/graph/step_key.h"
+#include "core/nn/batch_norm.h"
 #include "core/nn/model.h"
 #include "distributed/buckets.h"
 #include "distributed/gradient_reducer.h"
@@ -46,13 +47,14 @@ class Replica {
   CpuDevice& device() const { return device_; }
 
   // Runs the training step forward and backward on one logical shard and hands each parameter's gradient (unscaled: of
-  // the summed loss) over as soon as it is final. Every parameter is handed over once.
+  // the summed loss) over as soon as it is final; for running statistics, what the shard contributes to them. Every
+  // parameter is handed over once.
   distributed::LossSums gradient(const StepKey& key, const Batch& batch,
                                  const std::function<void(std::size_t, std::span<const float>)>& on_gradient);
 
   // Sum of squares of each chunk of the reduced gradient (an arena of layout().elements() elements).
   std::vector<double> chunk_squares(float* reduced);
-  // Applies the optimizer to every bucket; step counts from 1.
+  // Applies the optimizer to every bucket of gradients and moves the running statistics; step counts from 1.
   void update(std::int64_t step, float* reduced, const UpdateFactors& factors);
 
   Tensor parameter(std::size_t index) const { return model_->parameters()[index].value(); }
@@ -60,12 +62,15 @@ class Replica {
   // list and nothing else. File by file, each in its own order.
   std::vector<StateTensor> state() const;
 
-  // Over the parameters in name order.
+  // Over the parameters in name order, running statistics left out.
   std::string parameters_hash() const;
   // Over state() and the step.
   std::string state_hash(std::int64_t step) const;
 
  private:
+  bool is_statistic(std::size_t parameter) const;
+  std::size_t index_of(const Tensor& state) const;
+  void update_statistics(const Tensor& reduced, bool apply);
   Tensor arena_view(const Tensor& arena, std::size_t parameter) const;
   Tensor bucket_view(const Tensor& arena, const distributed::Bucket& bucket) const;
   Tensor borrow(float* arena) const;
@@ -78,8 +83,10 @@ class Replica {
   Tensor parameters_;                      // arenas: f32 [layout_.elements()]
   std::vector<std::string> moment_names_;  // e.g. "m", "v"
   std::vector<Tensor> moments_;            // arenas, one a name
-  std::vector<Tensor> leaves_;             // the parameters' tensors, in declaration order
-  std::vector<bool> handed_over_;          // scratch of gradient()
+  std::vector<Tensor> leaves_;             // what has a gradient, in declaration order
+  std::vector<std::size_t> leaf_indices_;  // and which parameters those are
+  std::vector<RunningStatistics> statistics_;
+  std::vector<bool> handed_over_;  // scratch of gradient(), by parameter
 };
 
 }  // namespace convoy::worker

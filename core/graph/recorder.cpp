@@ -3,6 +3,8 @@
 #include <atomic>
 
 #include "core/base/error.h"
+#include "core/graph/apply.h"
+#include "core/graph/registry.h"
 
 namespace convoy {
 namespace {
@@ -57,6 +59,19 @@ Tensors Recorder::record(const OpPtr& op, std::span<const Tensor> inputs, Tensor
   }
   nodes_.push_back(std::move(node));
   return outputs;
+}
+
+void Recorder::emit(const Tensor& state, const Tensor& contribution) {
+  if (state.shape() != contribution.shape())
+    fail(ErrorCode::kInvalidArgument, "a contribution of {} was emitted for a state of {}",
+         contribution.spec().to_string(), state.spec().to_string());
+  for (Emission& emission : emissions_) {
+    if (emission.state.identity() != state.identity()) continue;
+    const TapePause pause;
+    emission.contribution = apply_one(make_op("add"), {emission.contribution, contribution});
+    return;
+  }
+  emissions_.push_back({state, contribution});
 }
 
 }  // namespace convoy

@@ -24,6 +24,12 @@ struct TapeNode {
   std::vector<std::int32_t> output_values;
 };
 
+// What a training pass adds to state that only a step's update may write, such as running statistics.
+struct Emission {
+  Tensor state;
+  Tensor contribution;  // the state's shape
+};
+
 class Recorder {
  public:
   enum class Tape : std::uint8_t { kOn, kOff };
@@ -44,6 +50,11 @@ class Recorder {
   // What was recorded so far and not yet consumed by backward(), in program order.
   std::span<const TapeNode> tape() const { return nodes_; }
 
+  // Notes what this pass contributes to `state`; several contributions to one state are added in program order. They
+  // carry no gradient. Throws Error(kInvalidArgument) where the shapes differ.
+  void emit(const Tensor& state, const Tensor& contribution);
+  std::span<const Emission> emissions() const { return emissions_; }
+
   // Adds an applied op to the tape and returns its outputs as tensors that know where they were made.
   Tensors record(const OpPtr& op, std::span<const Tensor> inputs, Tensors outputs);
 
@@ -59,6 +70,7 @@ class Recorder {
   std::int64_t random_ordinal_ = 0;
   std::int32_t values_ = 0;
   std::vector<TapeNode> nodes_;
+  std::vector<Emission> emissions_;
   std::unordered_map<const void*, std::int32_t> leaves_;  // tensors made elsewhere, by identity
   Tensors leaf_handles_;                                  // keeps those identities unique
   Recorder* outer_;

@@ -16,6 +16,9 @@ namespace convoy {
 enum class ParameterGroup : std::uint8_t {
   kDecay,    // weights of matrices and embeddings
   kNoDecay,  // biases and norm gains: no weight decay
+  // Running statistics: no gradient moves them. A training pass emits what it contributes (Recorder::emit), the
+  // update writes them from the sums over all shards.
+  kStatistics,
 };
 
 // How a parameter starts: constant, or random numbers that are a pure function of (seed, name, element).

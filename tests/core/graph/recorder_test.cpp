@@ -33,6 +33,24 @@ TEST(RecorderTest, IsCurrentForItsThreadOnly) {
   std::thread([] { EXPECT_THROW(Recorder::current(), Error); }).join();
 }
 
+TEST(RecorderTest, AddsUpWhatIsEmittedForOneState) {
+  CpuDevice device;
+  const Tensor a = Tensor::of<float>(device, {2}, std::vector<float>{1, 2});
+  const Tensor b = Tensor::zeros({DType::kF32, {1}, &device});
+  const Tensor one = Tensor::of<float>(device, {1}, std::vector<float>{1});
+  Recorder recorder(device, {});
+  recorder.emit(a, Tensor::of<float>(device, {2}, std::vector<float>{3, 4}));
+  recorder.emit(b, one);
+  recorder.emit(a, Tensor::of<float>(device, {2}, std::vector<float>{10, 20}));
+  ASSERT_EQ(recorder.emissions().size(), 2U);
+  EXPECT_EQ(recorder.emissions()[0].state.identity(), a.identity());
+  EXPECT_EQ(recorder.emissions()[0].contribution.to_vector<float>(), (std::vector<float>{13, 24}));
+  EXPECT_EQ(recorder.emissions()[1].contribution.to_vector<float>(), std::vector<float>{1});
+  EXPECT_EQ(a.to_vector<float>(), (std::vector<float>{1, 2})) << "emitting writes no state";
+  EXPECT_TRUE(recorder.tape().empty());
+  EXPECT_THROW(recorder.emit(a, one), Error);
+}
+
 TEST(RecorderTest, RefusesTensorsOfAnotherDeviceAndUndefinedOnes) {
   CpuDevice device, other;
   const Recorder recorder(device, {});
