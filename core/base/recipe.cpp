@@ -260,7 +260,7 @@ class Reader {
   void take(const RecipeKey& key, Recipe& recipe) const {
     const auto given = given_.find(&key);
     if (given == given_.end()) {
-      if (key.required && owns(recipe, key)) report_missing(key);
+      if (requires_key(recipe, key)) report_missing(key);
       return;
     }
     if (!owns(recipe, key)) {

@@ -25,15 +25,18 @@ struct OwnKey {
 };
 
 struct ModelRecipe {
-  std::string kind;  // "gpt" | "mlp"
+  std::string kind;  // "gpt" | "mlp" | "resnet"
   // gpt
   std::int64_t layers = 0;
   std::int64_t heads = 0;
-  std::int64_t width = 0;
+  std::int64_t width = 64;  // resnet: of the first stage, in channels
   double dropout = 0.0;
   // mlp
   std::vector<std::int64_t> hidden;
   std::string activation = "relu";  // "relu" | "gelu"
+  // resnet
+  std::string stem = "auto";   // "auto" | "small" | "imagenet"
+  double residual_gain = 0.0;  // what the last normalisation of each block starts at
   bool operator==(const ModelRecipe&) const = default;
 };
 

@@ -34,6 +34,10 @@ void set(Recipe& recipe, const RecipeValue& value) {
 
 using Kinds = std::vector<std::string_view>;
 
+bool contains(const Kinds& kinds, std::string_view kind) {
+  return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
+}
+
 template <auto Section, auto Field>
 RecipeKey row(std::string_view section, std::string_view name, Kinds kinds, bool required, RecipeDomain domain) {
   return {std::string(section), std::string(name),    std::move(kinds),    required,
@@ -73,6 +77,12 @@ const Real kFraction{.high = 1};
 const Real kBelowOne{.high = 1, .high_allowed = false};
 const Real kInsideOne{.high = 1, .low_allowed = false, .high_allowed = false};
 
+// A required key that these kinds may leave out.
+RecipeKey with_default(RecipeKey key, Kinds kinds) {
+  key.defaulted_by = std::move(kinds);
+  return key;
+}
+
 std::vector<RecipeKey> make_keys() {
   using M = ModelRecipe;
   using D = DataRecipe;
@@ -81,13 +91,15 @@ std::vector<RecipeKey> make_keys() {
   using S = SyncRecipe;
   using F = FaultRecipe;
   return {
-      model<&M::kind>("kind", {}, kRequired, OneOf{{"gpt", "mlp"}}),
-      model<&M::layers>("layers", {"gpt"}, kRequired, Whole{1, 1000}),
+      model<&M::kind>("kind", {}, kRequired, OneOf{{"gpt", "mlp", "resnet"}}),
+      model<&M::layers>("layers", {"gpt", "resnet"}, kRequired, Whole{1, 1000}),
       model<&M::heads>("heads", {"gpt"}, kRequired, Whole{1, 1000}),
-      model<&M::width>("width", {"gpt"}, kRequired, Whole{1, 1'000'000}),
+      with_default(model<&M::width>("width", {"gpt", "resnet"}, kRequired, Whole{1, 1'000'000}), {"resnet"}),
       model<&M::dropout>("dropout", {"gpt", "mlp"}, kOptional, kBelowOne),
       model<&M::hidden>("hidden", {"mlp"}, kRequired, WholeList{{1, 1'000'000}}),
       model<&M::activation>("activation", {"mlp"}, kOptional, OneOf{{"relu", "gelu"}}),
+      model<&M::stem>("stem", {"resnet"}, kOptional, OneOf{{"auto", "small", "imagenet"}}),
+      model<&M::residual_gain>("residual_gain", {"resnet"}, kOptional, kFraction),
 
       data<&D::kind>("kind", {}, kRequired, OneOf{{"text", "tokens", "mnist", "cifar", "images"}}),
       data<&D::path>("path", {}, kRequired, Text{}),
@@ -254,8 +266,11 @@ void set_kind_defaults(Recipe& recipe) {
 }
 
 bool owns(const Recipe& recipe, const RecipeKey& key) {
-  return key.kinds.empty() ||
-         std::find(key.kinds.begin(), key.kinds.end(), recipe_kind(recipe, key.section)) != key.kinds.end();
+  return key.kinds.empty() || contains(key.kinds, recipe_kind(recipe, key.section));
+}
+
+bool requires_key(const Recipe& recipe, const RecipeKey& key) {
+  return key.required && owns(recipe, key) && !contains(key.defaulted_by, recipe_kind(recipe, key.section));
 }
 
 std::string expectation(const RecipeDomain& domain) { return std::visit(Expectation{}, domain); }
@@ -263,6 +278,12 @@ std::string expectation(const RecipeDomain& domain) { return std::visit(Expectat
 bool accepts(const RecipeDomain& domain, const RecipeValue& value) { return std::visit(Accepts{value}, domain); }
 
 namespace {
+
+// The depths that residual networks were published with.
+bool is_depth(std::int64_t layers) {
+  constexpr std::int64_t kDepths[] = {18, 34, 50, 101, 152};
+  return std::find(std::begin(kDepths), std::end(kDepths), layers) != std::end(kDepths);
+}
 
 // What goes from the data to the model: tokens or pictures.
 bool gives_tokens(const DataRecipe& data) { return data.kind == "text" || data.kind == "tokens"; }
@@ -285,6 +306,9 @@ std::optional<BrokenRule> find_broken_rule(const Recipe& recipe) {
   if (data.kind == "images" && data.augment == "affine") {
     return BrokenRule{"data", "augment",
                       "expected \"none\", \"crop\" or \"crop-flip\", which data.kind = \"images\" has"};
+  }
+  if (model.kind == "resnet" && !is_depth(model.layers)) {
+    return BrokenRule{"model", "layers", "expected 18, 34, 50, 101 or 152"};
   }
   if (train.global_batch % train.logical_shards != 0) {
     return BrokenRule{"train", "global_batch",

@@ -43,6 +43,7 @@ struct RecipeKey {
   RecipeDomain domain;
   std::function<RecipeValue(const Recipe&)> get;
   std::function<void(Recipe&, const RecipeValue&)> set;
+  std::vector<std::string_view> defaulted_by{};  // kinds that may leave a required key out
 
   std::string full_name() const { return section + "." + name; }
 };
@@ -66,6 +67,9 @@ void set_kind_defaults(Recipe& recipe);
 
 // Whether `key` belongs to the chosen kind of its section.
 bool owns(const Recipe& recipe, const RecipeKey& key);
+
+// Whether the recipe must say it.
+bool requires_key(const Recipe& recipe, const RecipeKey& key);
 
 // "an integer >= 1", "one of \"gpt\", \"mlp\"".
 std::string expectation(const RecipeDomain& domain);

@@ -3,6 +3,7 @@
 #include "core/base/error.h"
 #include "core/nn/gpt.h"
 #include "core/nn/mlp.h"
+#include "core/nn/resnet.h"
 
 namespace convoy {
 
@@ -28,6 +29,17 @@ std::unique_ptr<Model> make_model(const ModelRecipe& recipe, const TaskSpec& tas
                    .classes = task.classes,
                    .activation = recipe.activation == "gelu" ? Activation::kGelu : Activation::kRelu,
                    .dropout = recipe.dropout});
+  }
+  if (recipe.kind == "resnet") {
+    if (tokens || task.shape.rank() != 3)
+      fail(ErrorCode::kUsage, "model.kind: \"resnet\" reads pictures, but data.kind = \"{}\" gives {} {}",
+           task.data_kind, name_of(task.dtype), task.shape.to_string());
+    return std::make_unique<ResNet>(ResNetOptions{.layers = recipe.layers,
+                                                  .width = recipe.width,
+                                                  .channels = task.shape[2],
+                                                  .classes = task.classes,
+                                                  .small_stem = ResNet::small_stem(recipe.stem, task.shape),
+                                                  .residual_gain = recipe.residual_gain});
   }
   fail(ErrorCode::kUsage, "model.kind: there is no model \"{}\"", recipe.kind);
 }

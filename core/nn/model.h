@@ -11,7 +11,7 @@
 
 namespace convoy {
 
-enum class Mode : std::uint8_t { kTrain, kInfer };  // kTrain: dropout is on
+enum class Mode : std::uint8_t { kTrain, kInfer };  // kTrain: dropout is on, batches are normalised by themselves
 
 // What a model is asked to do: the inputs it reads and the classes it tells apart.
 struct TaskSpec {

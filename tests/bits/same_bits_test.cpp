@@ -125,6 +125,21 @@ TEST_P(SameBitsTest, AnotherSeedGivesOtherBits) {
   EXPECT_NE(other.parameters_hash, reference.parameters_hash);
 }
 
+// Every shard normalises its own pictures; the running statistics are a bucket more.
+TEST(SameBitsResNetTest, AnyNumberOfWorkers) {
+  const Job job{"mnist-resnet.toml", {"model.width=4", "train.global_batch=32", "train.logical_shards=8"}};
+  const Outcome reference = train(job, 0);
+  ASSERT_EQ(reference.loss_bits.size(), kSteps);
+  for (const int workers : {1, 2, 3, 4}) {
+    SCOPED_TRACE(fmt::format("{} workers", workers));
+    const Outcome outcome = expect_same_bits(job, reference, workers);
+    EXPECT_GE(outcome.buckets, 3);
+  }
+  expect_same_bits(
+      {job.recipe, {"model.width=4", "train.global_batch=32", "train.logical_shards=8", "train.threads=2"}}, reference,
+      2);
+}
+
 INSTANTIATE_TEST_SUITE_P(Recipes, SameBitsTest, ::testing::Values("mnist-mlp.toml", "gpt-tiny.toml"),
                          [](const auto& recipe) { return recipe.param.starts_with("mnist") ? "Mlp" : "Gpt"; });
 

@@ -179,7 +179,7 @@ TEST_F(RecipeTest, UnknownSectionsNameTheNearestRightOne) {
 
 TEST_F(RecipeTest, WrongValuesSayWhatWasExpected) {
   EXPECT_EQ(message(replaced(kGpt, "\"gpt\"", "\"gtp\"")),
-            "x.toml:2: model.kind: expected one of \"gpt\", \"mlp\", found \"gtp\"; did you mean \"gpt\"?");
+            "x.toml:2: model.kind: expected one of \"gpt\", \"mlp\", \"resnet\", found \"gtp\"; did you mean \"gpt\"?");
   EXPECT_EQ(message(replaced(kGpt, "1e-3", "\"fast\"")),
             "x.toml:14: optimizer.lr: expected a number > 0, found \"fast\"");
   EXPECT_EQ(message(replaced(kGpt, "600", "600.5")), "x.toml:17: train.steps: expected an integer >= 1, found 600.5");
@@ -206,7 +206,8 @@ TEST_F(RecipeTest, FeaturesThatAreNotBuiltAreNotAccepted) {
 
 TEST_F(RecipeTest, KeysOfAnotherKindAreRefused) {
   EXPECT_EQ(message(replaced(kMlp, "hidden", "layers = 2\nhidden")),
-            "x.toml:3: model.layers: belongs to model.kind = \"gpt\", but this recipe has model.kind = \"mlp\"");
+            "x.toml:3: model.layers: belongs to model.kind = \"gpt\" or \"resnet\", but this recipe has model.kind = "
+            "\"mlp\"");
 }
 
 TEST_F(RecipeTest, MissingKeysNameTheirSection) {
@@ -214,6 +215,17 @@ TEST_F(RecipeTest, MissingKeysNameTheirSection) {
             "x.toml:16: train.steps: missing from section [train]; expected an integer >= 1");
   EXPECT_EQ(message(replaced(kGpt, "[optimizer]\nkind = \"adamw\"\nlr = 1e-3\n", "")),
             "x.toml: optimizer.kind: missing from section [optimizer]; expected \"adamw\"");
+}
+
+TEST_F(RecipeTest, AKeyMayBeRequiredOfSomeKindsOnly) {
+  const std::string resnet = replaced(kMlp, "kind = \"mlp\"\nhidden = [256, 128]", "kind = \"resnet\"\nlayers = 18");
+  const Recipe recipe = load(resnet);
+  EXPECT_EQ(recipe.model.width, 64);
+  EXPECT_EQ(recipe.model.stem, "auto");
+  EXPECT_EQ(message(replaced(kGpt, "width = 128\n", "")),
+            "x.toml:1: model.width: missing from section [model]; expected an integer from 1 to 1000000");
+  EXPECT_EQ(message(resnet, {"model.layers=20"}),
+            "command line: model.layers=20: expected 18, 34, 50, 101 or 152, found 20");
 }
 
 TEST_F(RecipeTest, KeysThatDoNotFitTogetherAreRefused) {

@@ -32,6 +32,16 @@ TEST(ModelTest, AnMlpOfTokensIsRefused) {
   EXPECT_THROW(make_model(recipe, task), Error);
 }
 
+TEST(ModelTest, AResNetReadsPicturesOnly) {
+  ModelRecipe recipe;
+  recipe.kind = "resnet";
+  recipe.layers = 18;
+  EXPECT_THROW(make_model(recipe, {.dtype = DType::kI32, .shape = {64}, .classes = 256, .data_kind = "text"}), Error);
+  EXPECT_THROW(make_model(recipe, {.dtype = DType::kF32, .shape = {784}, .classes = 10, .data_kind = "mnist"}), Error);
+  const auto model = make_model(recipe, {.shape = {28, 28, 1}, .classes = 10, .data_kind = "mnist"});
+  EXPECT_EQ(model->parameters().front().shape(), (Shape{64, 1, 3, 3}));
+}
+
 TEST(MlpTest, MapsSamplesToLogits) {
   CpuDevice device;
   const Mlp mlp({.inputs = 6, .hidden = {5, 4}, .classes = 3, .activation = Activation::kRelu, .dropout = 0.0});
