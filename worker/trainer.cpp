@@ -79,6 +79,7 @@ void Trainer::join() {
                                         .token = command_.place.scheduler->token,
                                         .timeout = from_seconds(recipe_.fault.hang_s),
                                         .stop = stop_meeting_.get_token()});
+  batches_.read_ahead(recipe_.data, command_.place.rank, command_.place.world);
   const std::lock_guard lock(communicator_mutex_);
   communicator_ = std::move(communicator);
   if (stop_meeting_.stop_requested()) communicator_->abort();

@@ -140,6 +140,18 @@ TEST(SameBitsResNetTest, AnyNumberOfWorkers) {
       2);
 }
 
+// Pictures that are turned, scaled and moved at random look the same whoever reads them, ahead or when needed.
+TEST(SameBitsOfPicturesTest, AugmentedAndReadAhead) {
+  const std::string augment = "data.augment=affine";
+  const Outcome reference = train({"mnist-mlp.toml", {augment}}, 1);
+  ASSERT_EQ(reference.loss_bits.size(), kSteps);
+  for (const int workers : {1, 3}) {
+    SCOPED_TRACE(fmt::format("{} workers", workers));
+    expect_same_bits({"mnist-mlp.toml", {augment, "data.threads=2", "data.prefetch=3"}}, reference, workers);
+  }
+  EXPECT_NE(train({"mnist-mlp.toml", {}}, 1).loss_bits, reference.loss_bits);
+}
+
 INSTANTIATE_TEST_SUITE_P(Recipes, SameBitsTest, ::testing::Values("mnist-mlp.toml", "gpt-tiny.toml"),
                          [](const auto& recipe) { return recipe.param.starts_with("mnist") ? "Mlp" : "Gpt"; });
 

@@ -51,6 +51,36 @@ TEST(BatchesTest, ShardsOfAStepAreTogetherItsSliceOfTheGlobalOrder) {
   expect_order<float>(SmallRun("mnist"));
 }
 
+template <class T>
+void expect_equal(const Batch& a, const Batch& b) {
+  EXPECT_EQ(a.inputs.to_vector<T>(), b.inputs.to_vector<T>());
+  EXPECT_EQ(a.targets.to_vector<std::int32_t>(), b.targets.to_vector<std::int32_t>());
+}
+
+// For every worker, from the first step or, as after a resume, from a later one; with an evaluation in between.
+TEST(BatchesTest, ReadingAheadChangesNoBatch) {
+  SmallRun run("mnist");
+  run.recipe.train.steps = 20;
+  run.recipe.data.augment = "affine";
+  run.dataset = open_dataset(run.recipe.data, run.recipe.train.seed);
+  run.recipe.data.threads = 2;
+  run.recipe.data.prefetch = 3;
+  const Batches plain = run.batches();
+  for (const std::int32_t world : {1, 3}) {
+    for (std::int32_t rank = 0; rank < world; ++rank) {
+      Batches ahead = run.batches();
+      ahead.read_ahead(run.recipe.data, rank, world);
+      for (std::int64_t step = rank == 1 ? 7 : 1; step <= run.recipe.train.steps; ++step) {
+        for (std::int32_t shard = 0; shard < run.recipe.train.logical_shards; ++shard)
+          expect_equal<float>(ahead.training(step, shard), plain.training(step, shard));
+        if (step != 9) continue;
+        for (std::int32_t i = 0; i < plain.evaluation_batches(); ++i)
+          expect_equal<float>(ahead.evaluation(i), plain.evaluation(i));
+      }
+    }
+  }
+}
+
 TEST(BatchesTest, EvaluationReadsEverySampleOnceAndPadsTheTail) {
   const SmallRun run("mnist");
   const Batches batches = run.batches();
