@@ -18,7 +18,7 @@ inline std::string safetensors_name(DType dtype) {
 }
 
 inline std::optional<DType> safetensors_dtype(std::string_view name) {
-  for (const DType dtype : {DType::kF32, DType::kF64, DType::kI32, DType::kI64}) {
+  for (const DType dtype : kDTypes) {
     if (safetensors_name(dtype) == name) return dtype;
   }
   return std::nullopt;

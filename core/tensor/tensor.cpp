@@ -140,6 +140,8 @@ double Tensor::item() const {
       return *data<std::int32_t>();
     case DType::kI64:
       return static_cast<double>(*data<std::int64_t>());
+    case DType::kBF16:
+      return static_cast<double>(*data<bfloat16>());
   }
   return 0.0;
 }
@@ -149,6 +151,8 @@ void copy_elements(const Tensor& from, const Tensor& to) {
     fail(ErrorCode::kInvalidArgument, "cannot copy {} into {}", from.spec().to_string(), to.spec().to_string());
   if (from.is_contiguous() && to.is_contiguous()) {
     if (from.elements() > 0) to.device().copy(to.raw(), from.raw(), from.spec().bytes());
+  } else if (size_of(from.dtype()) == 2) {
+    copy_words<std::uint16_t>(from, to, from.layout(), to.layout());
   } else if (size_of(from.dtype()) == 4) {
     copy_words<std::uint32_t>(from, to, from.layout(), to.layout());
   } else {
@@ -162,6 +166,7 @@ void copy_elements(const Tensor& from, const Tensor& to) {
   template std::vector<T> Tensor::to_vector<T>() const;
 CONVOY_INSTANTIATE(float)
 CONVOY_INSTANTIATE(double)
+CONVOY_INSTANTIATE(bfloat16)
 CONVOY_INSTANTIATE(std::int32_t)
 CONVOY_INSTANTIATE(std::int64_t)
 #undef CONVOY_INSTANTIATE

@@ -68,11 +68,12 @@ TEST_F(SafetensorsTest, EveryTypeAndShapeRoundTrips) {
                     std::vector<NamedTensor>{{"w", tensor<float>({2, 3}, {1, 2, 3, 4, 5, -0.0f})},
                                              {"a.scalar", tensor<double>({}, {0.1})},
                                              {"b.empty", tensor<float>({0, 4}, {})},
+                                             {"half", tensor<bfloat16>({2}, {bfloat16(1.5f), bfloat16(-3)})},
                                              {"ids", tensor<std::int32_t>({2}, {-1, 7})},
                                              {"step", tensor<std::int64_t>({1}, {std::int64_t{1} << 60})}},
                     {{"format", "convoy"}, {"note", "é \"quoted\""}});
   const SafetensorsFile file(path());
-  EXPECT_EQ(file.names(), (std::vector<std::string>{"a.scalar", "b.empty", "ids", "step", "w"}));
+  EXPECT_EQ(file.names(), (std::vector<std::string>{"a.scalar", "b.empty", "half", "ids", "step", "w"}));
   EXPECT_EQ(file.metadata(), (Metadata{{"format", "convoy"}, {"note", "é \"quoted\""}}));
   EXPECT_EQ(file.spec("w").to_string(), "f32[2, 3]");
   EXPECT_EQ(file.read("w", device_).to_vector<float>(), (std::vector<float>{1, 2, 3, 4, 5, -0.0f}));
@@ -80,6 +81,8 @@ TEST_F(SafetensorsTest, EveryTypeAndShapeRoundTrips) {
   EXPECT_EQ(file.read("a.scalar", device_).item(), 0.1);
   EXPECT_EQ(file.read("a.scalar", device_).shape().rank(), 0);
   EXPECT_EQ(file.read("b.empty", device_).shape(), (Shape{0, 4}));
+  EXPECT_EQ(file.spec("half").to_string(), "bf16[2]");
+  EXPECT_EQ(static_cast<float>(file.read("half", device_).to_vector<bfloat16>()[1]), -3.0f);
   EXPECT_EQ(file.read("ids", device_).to_vector<std::int32_t>(), (std::vector<std::int32_t>{-1, 7}));
   EXPECT_EQ(file.read("step", device_).to_vector<std::int64_t>()[0], std::int64_t{1} << 60);
 }

@@ -96,5 +96,17 @@ TEST(LayoutTest, ContiguityIgnoresExtentsOfOneAndOffsets) {
   EXPECT_TRUE((Layout{{0, 3}, {7, 7}, 0}).is_contiguous());
 }
 
+TEST_F(TensorTest, HoldsAndCopiesBfloat16) {
+  const std::vector<bfloat16> values = {bfloat16(1.5f), bfloat16(-2), bfloat16(0x1p-130), bfloat16(3.0)};
+  const Tensor a = Tensor::of<bfloat16>(device_, {2, 2}, values);
+  EXPECT_EQ(a.spec().bytes(), 8u);
+  EXPECT_EQ(a.spec().to_string(), "bf16[2, 2]");
+  EXPECT_EQ(a.view({{}, {}, 1}).item(), -2);
+  const std::vector<bfloat16> columns = a.view({{2, 2}, {1, 2}, 0}).to_vector<bfloat16>();
+  EXPECT_EQ(static_cast<double>(columns[1]), 0x1p-130);
+  EXPECT_EQ(static_cast<float>(columns[2]), -2.0f);
+  EXPECT_THROW(a.to_vector<float>(), Error);
+}
+
 }  // namespace
 }  // namespace convoy
