@@ -47,7 +47,7 @@ AttentionShape shape_of(const Tensor& q, const AttentionAttributes& attributes) 
 void run_forward(CpuDevice& device, const ForwardTensors& x, const AttentionAttributes& attributes) {
   const AttentionShape shape = shape_of(x.q, attributes);
   const std::int64_t heads = x.q.shape()[2];
-  with_floating(x.q.dtype(), [&]<typename T>(T) {
+  with_wide(x.q.dtype(), [&]<typename T>(T) {
     T* const log_sums = x.log_sums.data<T>();
     parallel_with_scratch<T>(device, x.q.shape()[0] * heads, attention_forward_scratch(shape),
                              [&](std::int64_t i, T* scratch) {
@@ -66,7 +66,7 @@ void run_forward(CpuDevice& device, const ForwardTensors& x, const AttentionAttr
 void run_backward(CpuDevice& device, const BackwardTensors& x, const AttentionAttributes& attributes) {
   const AttentionShape shape = shape_of(x.q, attributes);
   const std::int64_t heads = x.q.shape()[2];
-  with_floating(x.q.dtype(), [&]<typename T>(T) {
+  with_wide(x.q.dtype(), [&]<typename T>(T) {
     const T* const log_sums = x.log_sums.data<T>();
     parallel_with_scratch<T>(device, x.q.shape()[0] * heads, attention_backward_scratch(shape),
                              [&](std::int64_t i, T* scratch) {
@@ -108,7 +108,7 @@ class SeparateBackward final : public AttentionOp {
   Traits traits() const override { return {.strided = true, .differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 6);
-    check_floating(name(), in);
+    check_wide(name(), in);
     const Spec& q = in[0];
     if (q.shape.rank() != 4 || in[1] != q || in[2] != q || in[3] != q || in[5] != q ||
         in[4] != log_sums_spec(q, q.shape[2]))
@@ -138,7 +138,7 @@ class Separate final : public AttentionOp {
   Traits traits() const override { return {.strided = true}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 3);
-    check_floating(name(), in);
+    check_wide(name(), in);
     const Spec& q = in[0];
     if (q.shape.rank() != 4 || in[1] != q || in[2] != q) refuse(name(), in, "q, k and v of one shape [B, T, H, D]");
     return {q, log_sums_spec(q, q.shape[2])};
@@ -184,7 +184,7 @@ class PackedBackward final : public PackedOp {
   Traits traits() const override { return {.strided = true, .differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 4);
-    check_floating(name(), in);
+    check_wide(name(), in);
     const Spec out = out_spec(in);
     if (in[1] != out || in[3] != out || in[2] != log_sums_spec(out, heads_))
       refuse(name(), in, fmt::format("qkv [B, T, 3·C], out and dout [B, T, C] and log-sums [B, {}, T]", heads_));
@@ -215,7 +215,7 @@ class Packed final : public PackedOp {
   std::string_view name() const override { return "self_attention"; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_floating(name(), in);
+    check_wide(name(), in);
     const Spec out = out_spec(in);
     return {out, log_sums_spec(out, heads_)};
   }

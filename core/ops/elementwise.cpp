@@ -332,13 +332,25 @@ class AddScalar final : public Unary {
 
 template <typename To, typename From>
 To converted(From value) {
-  if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-    if (std::isnan(value)) return 0;
+  if constexpr (!std::is_integral_v<From> && std::is_integral_v<To>) {
+    const auto wide = static_cast<Compute<From>>(value);
+    if (std::isnan(wide)) return 0;
     // The limit itself may round up to one more than To holds.
-    if (value >= static_cast<From>(std::numeric_limits<To>::max())) return std::numeric_limits<To>::max();
-    if (value <= static_cast<From>(std::numeric_limits<To>::min())) return std::numeric_limits<To>::min();
+    if (wide >= static_cast<Compute<From>>(std::numeric_limits<To>::max())) return std::numeric_limits<To>::max();
+    if (wide <= static_cast<Compute<From>>(std::numeric_limits<To>::min())) return std::numeric_limits<To>::min();
   }
   return static_cast<To>(value);
+}
+
+template <typename From, typename To>
+void convert(const From* x, To* y, std::int64_t n) {
+  if constexpr (std::is_same_v<From, To>) {
+    std::copy_n(x, n, y);
+  } else if constexpr (std::is_same_v<Compute<From>, float> && std::is_same_v<Compute<To>, float>) {
+    convert_kernel(x, y, n);
+  } else {
+    for (std::int64_t i = 0; i < n; ++i) y[i] = converted<To>(x[i]);
+  }
 }
 
 template <typename F>
@@ -352,6 +364,8 @@ void with_type(DType dtype, const F& f) {
       return f(std::int32_t{});
     case DType::kI64:
       return f(std::int64_t{});
+    case DType::kBF16:
+      return f(bfloat16{});
   }
 }
 
@@ -380,9 +394,8 @@ class Cast final : public Op {
       with_type(to_, [&](auto to) {
         const auto* x = args.inputs[0].data<decltype(from)>();
         auto* y = args.outputs[0].data<decltype(to)>();
-        parallel_for(threads_of(args), args.outputs[0].elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t i = begin; i < end; ++i) y[i] = converted<decltype(to)>(x[i]);
-        });
+        parallel_for(threads_of(args), args.outputs[0].elements(), kGrain,
+                     [&](std::int64_t begin, std::int64_t end) { convert(x + begin, y + begin, end - begin); });
       });
     });
   }
@@ -405,7 +418,7 @@ class OnesLike final : public Op {
   Tensors vjp(const VjpArgs&) const override { return {Tensor()}; }
   void run_cpu(KernelArgs& args) const override {
     with_floating(args.outputs[0].dtype(), [&](auto zero) {
-      std::fill_n(args.outputs[0].data<decltype(zero)>(), args.outputs[0].elements(), decltype(zero){1});
+      std::fill_n(args.outputs[0].data<decltype(zero)>(), args.outputs[0].elements(), static_cast<decltype(zero)>(1));
     });
   }
 };

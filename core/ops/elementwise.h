@@ -1,6 +1,7 @@
 // Operators whose output element depends on the inputs' elements of the same place only.
 //
-// Two operands broadcast under NumPy's rules and have the same dtype, f32 or f64. Gradients have the operand's shape.
+// Two operands broadcast under NumPy's rules and have the same dtype, f32, f64 or bf16 (computed in
+// f32, rounded once). Gradients have the operand's shape.
 #pragma once
 
 #include "core/tensor/tensor.h"

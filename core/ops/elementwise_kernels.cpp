@@ -26,9 +26,9 @@ constexpr double kGeluCubic = 0.044715;
 template <typename T, class V>
 HWY_INLINE V gelu_sigmoid(V x, V x_squared) {
   const Lanes<T> d;
-  const V inner = hn::MulAdd(hn::Set(d, static_cast<T>(kTwoSqrtTwoOverPi * kGeluCubic)), x_squared,
-                             hn::Set(d, static_cast<T>(kTwoSqrtTwoOverPi)));
-  const V one = hn::Set(d, T{1});
+  const V inner = hn::MulAdd(hn::Set(d, static_cast<Compute<T>>(kTwoSqrtTwoOverPi * kGeluCubic)), x_squared,
+                             hn::Set(d, static_cast<Compute<T>>(kTwoSqrtTwoOverPi)));
+  const V one = hn::Set(d, Compute<T>{1});
   return hn::Div(one, hn::Add(one, exp_of<T>(hn::Neg(hn::Mul(inner, x)))));
 }
 
@@ -54,11 +54,11 @@ void unary(UnaryKind kind, const T* x, T* y, std::int64_t n, double parameter) {
     case UnaryKind::kSquare:
       return map(x, y, n, [](V v) HWY_ATTR { return hn::Mul(v, v); });
     case UnaryKind::kScale: {
-      const V factor = hn::Set(d, static_cast<T>(parameter));
+      const V factor = hn::Set(d, static_cast<Compute<T>>(parameter));
       return map(x, y, n, [factor](V v) HWY_ATTR { return hn::Mul(v, factor); });
     }
     case UnaryKind::kAddScalar: {
-      const V addend = hn::Set(d, static_cast<T>(parameter));
+      const V addend = hn::Set(d, static_cast<Compute<T>>(parameter));
       return map(x, y, n, [addend](V v) HWY_ATTR { return hn::Add(v, addend); });
     }
   }
@@ -68,8 +68,8 @@ template <typename T, class F>
 HWY_INLINE void zip(const T* a, std::int64_t a_step, const T* b, std::int64_t b_step, T* y, std::int64_t n,
                     const F& f) {
   if (n == 0) return;
-  const auto first = hn::Set(Lanes<T>(), a[0]);
-  const auto second = hn::Set(Lanes<T>(), b[0]);
+  const auto first = hn::Set(Lanes<T>(), static_cast<Compute<T>>(a[0]));
+  const auto second = hn::Set(Lanes<T>(), static_cast<Compute<T>>(b[0]));
   const auto loop = [&](const auto& load_a, const auto& load_b) HWY_ATTR {
     for_vectors<T>(
         n, [&](auto access, std::int64_t i) HWY_ATTR { access.store(f(load_a(access, i), load_b(access, i)), y + i); });
@@ -89,8 +89,8 @@ HWY_INLINE V gelu_gradient(V x, V dy) {
   const Lanes<T> d;
   const V squared = hn::Mul(x, x);
   const V s = gelu_sigmoid<T>(x, squared);
-  const V slope = hn::MulAdd(hn::Set(d, static_cast<T>(3 * kGeluCubic * kTwoSqrtTwoOverPi)), squared,
-                             hn::Set(d, static_cast<T>(kTwoSqrtTwoOverPi)));
+  const V slope = hn::MulAdd(hn::Set(d, static_cast<Compute<T>>(3 * kGeluCubic * kTwoSqrtTwoOverPi)), squared,
+                             hn::Set(d, static_cast<Compute<T>>(kTwoSqrtTwoOverPi)));
   const V s_slope = hn::NegMulAdd(s, s, s);
   return hn::Mul(dy, hn::MulAdd(hn::Mul(x, s_slope), slope, s));
 }
@@ -112,7 +112,7 @@ void binary(BinaryKind kind, const T* a, std::int64_t a_step, const T* b, std::i
     case BinaryKind::kMaximum:  // NaN wins
       return run([](V u, V v) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Ge(u, v), hn::IsNaN(u)), u, v); });
     case BinaryKind::kGreaterEqual:
-      return run([d](V u, V v) HWY_ATTR { return hn::IfThenElseZero(hn::Ge(u, v), hn::Set(d, T{1})); });
+      return run([d](V u, V v) HWY_ATTR { return hn::IfThenElseZero(hn::Ge(u, v), hn::Set(d, Compute<T>{1})); });
     case BinaryKind::kGeluBackward:
       return run([](V x, V dy) HWY_ATTR { return gelu_gradient<T>(x, dy); });
     case BinaryKind::kReluBackward:
@@ -126,6 +126,9 @@ void unary_f32(UnaryKind kind, const float* x, float* y, std::int64_t n, double 
 void unary_f64(UnaryKind kind, const double* x, double* y, std::int64_t n, double parameter) {
   unary(kind, x, y, n, parameter);
 }
+void unary_bf16(UnaryKind kind, const bfloat16* x, bfloat16* y, std::int64_t n, double parameter) {
+  unary(kind, x, y, n, parameter);
+}
 void binary_f32(BinaryKind kind, const float* a, std::int64_t a_step, const float* b, std::int64_t b_step, float* y,
                 std::int64_t n) {
   binary(kind, a, a_step, b, b_step, y, n);
@@ -133,6 +136,17 @@ void binary_f32(BinaryKind kind, const float* a, std::int64_t a_step, const floa
 void binary_f64(BinaryKind kind, const double* a, std::int64_t a_step, const double* b, std::int64_t b_step, double* y,
                 std::int64_t n) {
   binary(kind, a, a_step, b, b_step, y, n);
+}
+void binary_bf16(BinaryKind kind, const bfloat16* a, std::int64_t a_step, const bfloat16* b, std::int64_t b_step,
+                 bfloat16* y, std::int64_t n) {
+  binary(kind, a, a_step, b, b_step, y, n);
+}
+
+void widen(const bfloat16* x, float* y, std::int64_t n) {
+  for_vectors<float>(n, [&](auto access, std::int64_t i) HWY_ATTR { access.store(access.load(x + i), y + i); });
+}
+void narrow(const float* x, bfloat16* y, std::int64_t n) {
+  for_vectors<float>(n, [&](auto access, std::int64_t i) HWY_ATTR { access.store(access.load(x + i), y + i); });
 }
 
 }  // namespace
@@ -145,14 +159,21 @@ namespace convoy {
 
 HWY_EXPORT(unary_f32);
 HWY_EXPORT(unary_f64);
+HWY_EXPORT(unary_bf16);
 HWY_EXPORT(binary_f32);
 HWY_EXPORT(binary_f64);
+HWY_EXPORT(binary_bf16);
+HWY_EXPORT(widen);
+HWY_EXPORT(narrow);
 
 void unary_kernel(UnaryKind kind, const float* x, float* y, std::int64_t n, double parameter) {
   HWY_DYNAMIC_DISPATCH(unary_f32)(kind, x, y, n, parameter);
 }
 void unary_kernel(UnaryKind kind, const double* x, double* y, std::int64_t n, double parameter) {
   HWY_DYNAMIC_DISPATCH(unary_f64)(kind, x, y, n, parameter);
+}
+void unary_kernel(UnaryKind kind, const bfloat16* x, bfloat16* y, std::int64_t n, double parameter) {
+  HWY_DYNAMIC_DISPATCH(unary_bf16)(kind, x, y, n, parameter);
 }
 void binary_kernel(BinaryKind kind, const float* a, std::int64_t a_step, const float* b, std::int64_t b_step, float* y,
                    std::int64_t n) {
@@ -162,6 +183,12 @@ void binary_kernel(BinaryKind kind, const double* a, std::int64_t a_step, const 
                    double* y, std::int64_t n) {
   HWY_DYNAMIC_DISPATCH(binary_f64)(kind, a, a_step, b, b_step, y, n);
 }
+void binary_kernel(BinaryKind kind, const bfloat16* a, std::int64_t a_step, const bfloat16* b, std::int64_t b_step,
+                   bfloat16* y, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(binary_bf16)(kind, a, a_step, b, b_step, y, n);
+}
+void convert_kernel(const bfloat16* x, float* y, std::int64_t n) { HWY_DYNAMIC_DISPATCH(widen)(x, y, n); }
+void convert_kernel(const float* x, bfloat16* y, std::int64_t n) { HWY_DYNAMIC_DISPATCH(narrow)(x, y, n); }
 
 }  // namespace convoy
 #endif

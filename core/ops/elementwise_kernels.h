@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "core/tensor/bfloat16.h"
+
 namespace convoy {
 
 enum class UnaryKind : std::uint8_t { kNeg, kExp, kLog, kSqrt, kTanh, kRelu, kGelu, kSquare, kScale, kAddScalar };
@@ -22,12 +24,18 @@ enum class BinaryKind : std::uint8_t {
 // `parameter` is the factor of kScale and the addend of kAddScalar.
 void unary_kernel(UnaryKind kind, const float* x, float* y, std::int64_t n, double parameter = 0);
 void unary_kernel(UnaryKind kind, const double* x, double* y, std::int64_t n, double parameter = 0);
+void unary_kernel(UnaryKind kind, const bfloat16* x, bfloat16* y, std::int64_t n, double parameter = 0);
 
 // Steps are 1, or 0 for an operand that is one element repeated.
 void binary_kernel(BinaryKind kind, const float* a, std::int64_t a_step, const float* b, std::int64_t b_step, float* y,
                    std::int64_t n);
 void binary_kernel(BinaryKind kind, const double* a, std::int64_t a_step, const double* b, std::int64_t b_step,
                    double* y, std::int64_t n);
+void binary_kernel(BinaryKind kind, const bfloat16* a, std::int64_t a_step, const bfloat16* b, std::int64_t b_step,
+                   bfloat16* y, std::int64_t n);
+
+void convert_kernel(const bfloat16* x, float* y, std::int64_t n);
+void convert_kernel(const float* x, bfloat16* y, std::int64_t n);
 
 template <typename T>
 void gelu_forward_kernel(const T* z, T* y, std::int64_t n) {

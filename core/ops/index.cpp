@@ -4,6 +4,7 @@
 
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
+#include "core/ops/elementwise.h"
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
 
@@ -26,7 +27,7 @@ class EmbeddingBackward final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("rows", rows_); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    if (in[0].dtype != DType::kI32 || !is_floating(in[1].dtype) || in[1].shape.rank() < 1 ||
+    if (in[0].dtype != DType::kI32 || !is_wide(in[1].dtype) || in[1].shape.rank() < 1 ||
         in[0].shape != without_last(in[1].shape))
       refuse(name(), in, "ids i32 [...], dy f32 or f64 [..., C]");
     return {{in[1].dtype, {rows_, in[1].shape[-1]}, in[1].device}};
@@ -34,7 +35,7 @@ class EmbeddingBackward final : public Op {
   // Threads share out columns, so that each element of the table is summed by one, in token order.
   void run_cpu(KernelArgs& args) const override {
     check_ids(name(), args.inputs[0], rows_);
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+    with_wide(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const std::int64_t width = args.outputs[0].shape()[1];
       const std::int64_t tokens = args.inputs[0].elements();
@@ -67,7 +68,7 @@ class Embedding final : public Op {
   Traits traits() const override { return {.gradient_reads_inputs = 0b10, .gradient_reads_outputs = 0}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    if (!is_floating(in[0].dtype) || in[0].shape.rank() != 2 || in[1].dtype != DType::kI32)
+    if (!is_wide(in[0].dtype) || in[0].shape.rank() != 2 || in[1].dtype != DType::kI32)
       refuse(name(), in, "table f32 or f64 [V, C], ids i32 [...]");
     Shape shape = in[1].shape;
     shape.append(in[0].shape[1]);
@@ -94,7 +95,10 @@ const RegisterOp kRegistered[] = {RegisterOp("embedding", shared_op_of<Embedding
 
 }  // namespace
 
-Tensor embedding(const Tensor& table, const Tensor& ids) { return apply_one(shared_op<Embedding>(), {table, ids}); }
+Tensor embedding(const Tensor& table, const Tensor& ids, std::optional<DType> dtype) {
+  const Tensor rows = apply_one(shared_op<Embedding>(), {table, ids});
+  return dtype.value_or(rows.dtype()) == rows.dtype() ? rows : cast(rows, *dtype);
+}
 
 Tensor embedding_backward(const Tensor& ids, const Tensor& dy, std::int64_t rows) {
   return apply_one(std::make_shared<EmbeddingBackward>(rows), {ids, dy});

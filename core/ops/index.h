@@ -2,13 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "core/tensor/tensor.h"
 
 namespace convoy {
 
-// table f32 or f64 [V, C], ids i32 [...] → [..., C]. Throws Error(kInvalidArgument) for an id outside [0, V).
-Tensor embedding(const Tensor& table, const Tensor& ids);
+// table f32 or f64 [V, C], ids i32 [...] → [..., C] of the table's dtype or `dtype` (bf16 from an f32 table, whose
+// gradient then is f32 too). Throws Error(kInvalidArgument) for an id outside [0, V).
+Tensor embedding(const Tensor& table, const Tensor& ids, std::optional<DType> dtype = {});
 
 // The table's gradient: dy [..., C], ids [...] → [rows, C]; each row adds its tokens' gradients in token order. Not
 // differentiable again.

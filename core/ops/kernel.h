@@ -23,9 +23,21 @@ constexpr std::int64_t kGrain = 16384;
 
 inline int threads_of(const KernelArgs& args) { return static_cast<CpuDevice&>(args.device).threads(); }
 
-// Calls f(T{}) for the floating type that dtype names. The op's infer() has refused all others.
+// Calls f(T{}) for the floating type that dtype names. The op's infer() has refused all others (check_floating).
 template <typename F>
 void with_floating(DType dtype, const F& f) {
+  if (dtype == DType::kF32) {
+    f(float{});
+  } else if (dtype == DType::kBF16) {
+    f(bfloat16{});
+  } else {
+    f(double{});
+  }
+}
+
+// The same for ops that do not take bf16 (check_wide).
+template <typename F>
+void with_wide(DType dtype, const F& f) {
   if (dtype == DType::kF32) {
     f(float{});
   } else {
@@ -51,7 +63,27 @@ inline void check_count(std::string_view op, std::span<const Spec> inputs, std::
 
 inline void check_floating(std::string_view op, std::span<const Spec> inputs) {
   for (const Spec& input : inputs) {
-    if (!is_floating(input.dtype) || input.dtype != inputs[0].dtype) refuse(op, inputs, "f32 or f64, all the same");
+    if (!is_floating(input.dtype) || input.dtype != inputs[0].dtype)
+      refuse(op, inputs, "f32, f64 or bf16, all the same");
+  }
+}
+
+inline bool is_wide(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF64; }
+
+// The same for ops that do not take bf16.
+inline void check_wide(std::string_view op, std::span<const Spec> inputs) {
+  for (const Spec& input : inputs) {
+    if (!is_wide(input.dtype) || input.dtype != inputs[0].dtype) refuse(op, inputs, "f32 or f64, all the same");
+  }
+}
+
+// For ops of activations and parameters: the first `activations` inputs have one floating dtype, the others that in
+// which it is computed with (compute_dtype: f32 beside bf16).
+inline void check_mixed(std::string_view op, std::span<const Spec> inputs, std::size_t activations) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const DType first = inputs[0].dtype;
+    if (!is_floating(first) || inputs[i].dtype != (i < activations ? first : compute_dtype(first)))
+      refuse(op, inputs, "f32 or f64, all the same, or bf16 activations with f32 parameters");
   }
 }
 

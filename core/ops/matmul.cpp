@@ -29,7 +29,7 @@ class Matmul final : public Op {
 
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_floating(name(), in);
+    check_wide(name(), in);
     const Shape& a = in[0].shape;
     const Shape& b = in[1].shape;
     if (a.rank() < 2 || b.rank() < 2) refuse(name(), in, "matrices of rank 2 or more");
@@ -78,7 +78,7 @@ class Matmul final : public Op {
       problem.m = inner(a, transpose_a_, -2);
       for (int i = 0; i + 2 < a.rank(); ++i) problem.batch *= a[i];
     }
-    with_floating(args.inputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.inputs[0].dtype(), [&]<typename T>(T) {
       matmul_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(), args.inputs[1].data<T>(),
                     nullptr, args.outputs[0].data<T>());
     });
@@ -112,7 +112,7 @@ class LinearOp final : public Op {
 
   Specs infer(std::span<const Spec> in) const override {
     if (in.size() != 3) check_count(name(), in, 2);
-    check_floating(name(), in);
+    check_wide(name(), in);
     const Shape& x = in[0].shape;
     const Shape& weight = in[1].shape;
     if (x.rank() < 1 || weight.rank() != 2 || x[-1] != weight[0] || (in.size() == 3 && in[2].shape != Shape{weight[1]}))
@@ -140,7 +140,7 @@ class LinearOp final : public Op {
     const Shape& weight = args.inputs[1].shape();
     const MatmulProblem problem{
         .m = rows_of(x), .n = weight[1], .k = weight[0], .relu = activation_ == Activation::kRelu};
-    with_floating(args.inputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.inputs[0].dtype(), [&]<typename T>(T) {
       T* const product = args.outputs.back().data<T>();
       matmul_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(), args.inputs[1].data<T>(),
                     args.inputs.size() == 3 ? args.inputs[2].data<T>() : nullptr, product);

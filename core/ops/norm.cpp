@@ -147,7 +147,7 @@ class LayerNormBackward final : public Op {
   Traits traits() const override { return {.differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 5);
-    check_floating(name(), in);
+    check_wide(name(), in);
     const Shape& shape = in[0].shape;
     if (shape.rank() < 1 || shape[-1] < 1 || !is_vector_of(in[1], shape[-1]) || in[4].shape != shape ||
         in[2].shape != without_last(shape) || in[3].shape != in[2].shape)
@@ -155,7 +155,7 @@ class LayerNormBackward final : public Op {
     return {in[0], in[1], in[1]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) { run_rows<decltype(zero)>(args); });
+    with_wide(args.outputs[0].dtype(), [&](auto zero) { run_rows<decltype(zero)>(args); });
   }
 
  private:
@@ -191,7 +191,7 @@ class LayerNorm final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("epsilon", epsilon_); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 3);
-    check_floating(name(), in);
+    check_wide(name(), in);
     const Shape& shape = in[0].shape;
     if (shape.rank() < 1 || shape[-1] < 1 || !is_vector_of(in[1], shape[-1]) || !is_vector_of(in[2], shape[-1]))
       refuse(name(), in, "x [..., C], gamma [C], beta [C]");
@@ -204,7 +204,7 @@ class LayerNorm final : public Op {
     return convoy::apply(shared_op<LayerNormBackward>(), inputs);
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+    with_wide(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const std::int64_t width = args.inputs[0].shape()[-1];
       parallel_for(threads_of(args), rows_of(args.inputs[0].shape()), row_grain(width),

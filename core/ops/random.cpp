@@ -147,14 +147,14 @@ class Dropout final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_floating(name(), in);
+    check_wide(name(), in);
     return {in[0]};
   }
   Tensors vjp(const VjpArgs& args) const override {
     return {apply_one(std::make_shared<Dropout>(p_, ordinal_), {args.gradients[0]})};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+    with_wide(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const PhiloxKey key = mix(args.key.seed, args.key.step, args.key.shard, ordinal_);
       const auto threshold = static_cast<std::uint32_t>(p_ * 0x1p32);

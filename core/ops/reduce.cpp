@@ -6,6 +6,7 @@
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
 #include "core/ops/reduce_kernels.h"
 #include "core/ops/view.h"
@@ -46,14 +47,14 @@ constexpr std::int64_t kLongBlock = 65536;  // elements of a row that one piece 
 constexpr std::int64_t kColumns = 256;      // columns that one piece sums
 
 template <typename T>
-void sum_rows(const T* x, const Split& split, T* y, int threads) {
+void sum_rows(const T* x, const Split& split, Compute<T>* y, int threads) {
   const std::int64_t blocks = std::max<std::int64_t>(1, (split.extent + kLongBlock - 1) / kLongBlock);
   if (blocks == 1) {
     parallel_for(threads, split.outer, row_grain(split.extent), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
         double sum = 0;
         row_sums_kernel(x + row * split.extent, 1, split.extent, &sum);
-        y[row] = static_cast<T>(sum);
+        y[row] = static_cast<Compute<T>>(sum);
       }
     });
     return;
@@ -69,12 +70,12 @@ void sum_rows(const T* x, const Split& split, T* y, int threads) {
   for (std::int64_t row = 0; row < split.outer; ++row) {
     double sum = 0;
     for (std::int64_t i = 0; i < blocks; ++i) sum += sums[static_cast<std::size_t>(row * blocks + i)];
-    y[row] = static_cast<T>(sum);
+    y[row] = static_cast<Compute<T>>(sum);
   }
 }
 
 template <typename T>
-void sum_columns(const T* x, const Split& split, T* y, int threads) {
+void sum_columns(const T* x, const Split& split, Compute<T>* y, int threads) {
   const std::int64_t pieces = (split.inner + kColumns - 1) / kColumns;
   parallel_for(
       threads, split.outer * pieces, row_grain(split.extent * kColumns), [&](std::int64_t begin, std::int64_t end) {
@@ -89,34 +90,39 @@ void sum_columns(const T* x, const Split& split, T* y, int threads) {
 
 class Sum final : public Op {
  public:
-  Sum(const Shape& axes, bool keep) : axes_(axes), keep_(keep) {}
+  Sum(const Shape& axes, bool keep, DType dtype) : axes_(axes), keep_(keep), dtype_(dtype) {}
   std::string_view name() const override { return "sum"; }
   Traits traits() const override { return {.gradient_reads_inputs = 0, .gradient_reads_outputs = 0}; }
   void attributes(AttributeVisitor& visitor) const override {
     visitor.visit("axes", span_of(axes_));
     visitor.visit("keep", std::int64_t{keep_});
+    visitor.visit("dtype", name_of(dtype_));
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
     check_floating(name(), in);
-    return {{in[0].dtype, reduced(in[0].shape, axes_, keep_), in[0].device}};
+    if (dtype_ != in[0].dtype && dtype_ != compute_dtype(in[0].dtype))
+      refuse(name(), in, fmt::format("an input whose sum is {}", name_of(dtype_)));
+    return {{dtype_, reduced(in[0].shape, axes_, keep_), in[0].device}};
   }
   Tensors vjp(const VjpArgs& args) const override {
     const Shape& shape = args.inputs[0].shape();
-    return {broadcast_to(reshape(args.gradients[0], reduced(shape, axes_, true)), shape)};
+    const Tensor& dy = args.gradients[0];
+    const Tensor rounded = dtype_ == args.inputs[0].dtype() ? dy : cast(dy, args.inputs[0].dtype());
+    return {broadcast_to(reshape(rounded, reduced(shape, axes_, true)), shape)};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
+    with_floating(args.inputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
   }
 
  private:
   bool is_summed(int axis) const { return std::find(axes_.begin(), axes_.end(), axis) != axes_.end(); }
 
-  // Neighbouring axes are summed together, the last such run first.
+  // Neighbouring axes are summed together, the last such run first. What goes from run to run is not rounded to bf16.
   template <typename T>
   void run(KernelArgs& args) const {
-    Tensor from = args.inputs[0];
-    Shape shape = from.shape();
+    Tensor sums = args.inputs[0];
+    Shape shape = sums.shape();
     for (int end = shape.rank(); end > 0; --end) {
       if (!is_summed(end - 1)) continue;
       int begin = end - 1;
@@ -124,19 +130,31 @@ class Sum final : public Op {
       const Split split = split_at(shape, begin, end);
       for (int i = begin; i < end; ++i) shape[i] = 1;
       const bool last = *std::min_element(axes_.begin(), axes_.end()) == begin;
-      const Tensor to = last ? args.outputs[0] : Tensor::empty({from.dtype(), shape, &args.device});
-      if (split.inner == 1) {
-        sum_rows(from.data<T>(), split, to.data<T>(), threads_of(args));
+      const bool finished = last && dtype_ == compute_dtype(dtype_);
+      const Tensor to = finished ? args.outputs[0] : Tensor::empty({DTypeOf<Compute<T>>::value, shape, &args.device});
+      if (sums.dtype() == DTypeOf<T>::value) {
+        sum_run(sums.data<T>(), split, to.data<Compute<T>>(), threads_of(args));
       } else {
-        sum_columns(from.data<T>(), split, to.data<T>(), threads_of(args));
+        sum_run(sums.data<Compute<T>>(), split, to.data<Compute<T>>(), threads_of(args));
       }
-      from = to;
+      sums = to;
       end = begin + 1;
     }
+    if (dtype_ == DType::kBF16)
+      convert_kernel(sums.data<float>(), args.outputs[0].data<bfloat16>(), args.outputs[0].elements());
   }
 
+  template <typename T>
+  static void sum_run(const T* x, const Split& split, Compute<T>* y, int threads) {
+    if (split.inner == 1) {
+      sum_rows(x, split, y, threads);
+    } else {
+      sum_columns(x, split, y, threads);
+    }
+  }
   Shape axes_;
   bool keep_;
+  DType dtype_;
 };
 
 // Calls visit(first, outer·inner place) for the first element of every line along the axis.
@@ -158,7 +176,7 @@ class Max final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_floating(name(), in);
+    check_wide(name(), in);
     if (in[0].shape[axis_] == 0) refuse(name(), in, fmt::format("at least one element along axis {}", axis_));
     return {{in[0].dtype, reduced(in[0].shape, {axis_}, keep_), in[0].device}};
   }
@@ -167,7 +185,7 @@ class Max final : public Op {
     return {max_backward(args.inputs[0], reshape(args.outputs[0], kept), reshape(args.gradients[0], kept), axis_)};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+    with_wide(args.outputs[0].dtype(), [&](auto zero) {
       const auto* x = args.inputs[0].data<decltype(zero)>();
       auto* y = args.outputs[0].data<decltype(zero)>();
       const Split split = split_at(args.inputs[0].shape(), axis_, axis_ + 1);
@@ -196,7 +214,7 @@ class MaxBackward final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("axis", std::int64_t{axis_}); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 3);
-    check_floating(name(), in);
+    check_wide(name(), in);
     normal_axis(name(), axis_, in[0].shape);
     const Shape kept = reduced(in[0].shape, {axis_}, true);
     if (in[1].shape != kept || in[2].shape != kept)
@@ -204,7 +222,7 @@ class MaxBackward final : public Op {
     return {in[0]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+    with_wide(args.outputs[0].dtype(), [&](auto zero) {
       const auto* x = args.inputs[0].data<decltype(zero)>();
       const auto* y = args.inputs[1].data<decltype(zero)>();
       const auto* dy = args.inputs[2].data<decltype(zero)>();
@@ -230,8 +248,8 @@ const RegisterOp kRegistered[] = {RegisterOp("sum"), RegisterOp("max"), Register
 
 }  // namespace
 
-Tensor sum(const Tensor& x, std::span<const std::int64_t> axes, bool keep) {
-  if (axes.empty()) return x;
+Tensor sum(const Tensor& x, std::span<const std::int64_t> axes, bool keep, std::optional<DType> dtype) {
+  if (axes.empty()) return dtype.value_or(x.dtype()) == x.dtype() ? x : cast(x, *dtype);
   Shape normal;
   for (const std::int64_t axis : axes) {
     const std::int64_t from_front = normal_axis("sum", axis, x.shape());
@@ -240,7 +258,7 @@ Tensor sum(const Tensor& x, std::span<const std::int64_t> axes, bool keep) {
            x.shape().to_string());
     normal.append(from_front);
   }
-  return apply_one(std::make_shared<Sum>(normal, keep), {x});
+  return apply_one(std::make_shared<Sum>(normal, keep, dtype.value_or(x.dtype())), {x});
 }
 
 Tensor sum(const Tensor& x) {

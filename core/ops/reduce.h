@@ -1,19 +1,22 @@
-// Reductions along axes of f32 and f64 tensors. Negative axes count from the end; with `keep`, reduced axes stay as
+// Reductions along axes of floating tensors. Negative axes count from the end; with `keep`, reduced axes stay as
 // extents of 1.
 #pragma once
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <span>
 
 #include "core/tensor/tensor.h"
 
 namespace convoy {
 
-// Sums accumulate in blocks of the input's dtype, combined in fp64.
-Tensor sum(const Tensor& x, std::span<const std::int64_t> axes, bool keep = false);
-inline Tensor sum(const Tensor& x, std::initializer_list<std::int64_t> axes, bool keep = false) {
-  return sum(x, std::span(axes.begin(), axes.size()), keep);
+// Sums accumulate in blocks of compute_dtype(x), combined in fp64. The result has x's dtype, or `dtype`:
+// compute_dtype(x) for the sum of bf16 that is not rounded to bf16.
+Tensor sum(const Tensor& x, std::span<const std::int64_t> axes, bool keep = false, std::optional<DType> dtype = {});
+inline Tensor sum(const Tensor& x, std::initializer_list<std::int64_t> axes, bool keep = false,
+                  std::optional<DType> dtype = {}) {
+  return sum(x, std::span(axes.begin(), axes.size()), keep, dtype);
 }
 Tensor sum(const Tensor& x);  // over all axes: a scalar
 

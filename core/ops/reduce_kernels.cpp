@@ -24,12 +24,12 @@ constexpr std::int64_t kStrip = 256;    // columns summed together, in the first
 constexpr std::int64_t kRowBlock = 64;  // rows added up in T before they go into the fp64 total
 
 template <typename T>
-void column_sums(const T* x, std::int64_t rows, std::int64_t columns, std::int64_t stride, T* sums) {
+void column_sums(const T* x, std::int64_t rows, std::int64_t columns, std::int64_t stride, Compute<T>* sums) {
   for (std::int64_t first = 0; first < columns; first += kStrip) {
     const std::int64_t width = std::min(kStrip, columns - first);
     double total[kStrip] = {};
     for (std::int64_t begin = 0; begin < rows; begin += kRowBlock) {
-      alignas(64) T block[kStrip] = {};
+      alignas(64) Compute<T> block[kStrip] = {};
       for (std::int64_t row = begin; row < std::min(rows, begin + kRowBlock); ++row) {
         const T* from = x + row * stride + first;
         for_vectors<T>(width, [&](auto access, std::int64_t i) HWY_ATTR {
@@ -38,16 +38,20 @@ void column_sums(const T* x, std::int64_t rows, std::int64_t columns, std::int64
       }
       for (std::int64_t i = 0; i < width; ++i) total[i] += static_cast<double>(block[i]);
     }
-    for (std::int64_t i = 0; i < width; ++i) sums[first + i] = static_cast<T>(total[i]);
+    for (std::int64_t i = 0; i < width; ++i) sums[first + i] = static_cast<Compute<T>>(total[i]);
   }
 }
 
 void row_sums_f32(const float* x, std::int64_t rows, std::int64_t n, double* sums) { row_sums(x, rows, n, sums); }
 void row_sums_f64(const double* x, std::int64_t rows, std::int64_t n, double* sums) { row_sums(x, rows, n, sums); }
+void row_sums_bf16(const bfloat16* x, std::int64_t rows, std::int64_t n, double* sums) { row_sums(x, rows, n, sums); }
 void column_sums_f32(const float* x, std::int64_t rows, std::int64_t columns, std::int64_t stride, float* sums) {
   column_sums(x, rows, columns, stride, sums);
 }
 void column_sums_f64(const double* x, std::int64_t rows, std::int64_t columns, std::int64_t stride, double* sums) {
+  column_sums(x, rows, columns, stride, sums);
+}
+void column_sums_bf16(const bfloat16* x, std::int64_t rows, std::int64_t columns, std::int64_t stride, float* sums) {
   column_sums(x, rows, columns, stride, sums);
 }
 
@@ -61,8 +65,10 @@ namespace convoy {
 
 HWY_EXPORT(row_sums_f32);
 HWY_EXPORT(row_sums_f64);
+HWY_EXPORT(row_sums_bf16);
 HWY_EXPORT(column_sums_f32);
 HWY_EXPORT(column_sums_f64);
+HWY_EXPORT(column_sums_bf16);
 
 void row_sums_kernel(const float* x, std::int64_t rows, std::int64_t n, double* sums) {
   HWY_DYNAMIC_DISPATCH(row_sums_f32)(x, rows, n, sums);
@@ -70,11 +76,17 @@ void row_sums_kernel(const float* x, std::int64_t rows, std::int64_t n, double* 
 void row_sums_kernel(const double* x, std::int64_t rows, std::int64_t n, double* sums) {
   HWY_DYNAMIC_DISPATCH(row_sums_f64)(x, rows, n, sums);
 }
+void row_sums_kernel(const bfloat16* x, std::int64_t rows, std::int64_t n, double* sums) {
+  HWY_DYNAMIC_DISPATCH(row_sums_bf16)(x, rows, n, sums);
+}
 void column_sums_kernel(const float* x, std::int64_t rows, std::int64_t columns, std::int64_t stride, float* sums) {
   HWY_DYNAMIC_DISPATCH(column_sums_f32)(x, rows, columns, stride, sums);
 }
 void column_sums_kernel(const double* x, std::int64_t rows, std::int64_t columns, std::int64_t stride, double* sums) {
   HWY_DYNAMIC_DISPATCH(column_sums_f64)(x, rows, columns, stride, sums);
+}
+void column_sums_kernel(const bfloat16* x, std::int64_t rows, std::int64_t columns, std::int64_t stride, float* sums) {
+  HWY_DYNAMIC_DISPATCH(column_sums_bf16)(x, rows, columns, stride, sums);
 }
 
 }  // namespace convoy

@@ -211,12 +211,12 @@ class SoftmaxBackwardOp final : public Op {
   Traits traits() const override { return {.differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_floating(name(), in);
+    check_wide(name(), in);
     if (!has_rows(in[0]) || in[0].shape != in[1].shape) refuse(name(), in, "y and dy of one shape [..., V], V ≥ 1");
     return {in[0]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+    with_wide(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const std::int64_t width = args.inputs[0].shape()[-1];
       parallel_for(
@@ -235,7 +235,7 @@ class Softmax final : public Op {
   Traits traits() const override { return {.gradient_reads_inputs = 0, .gradient_reads_outputs = 1}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_floating(name(), in);
+    check_wide(name(), in);
     if (!has_rows(in[0])) refuse(name(), in, "[..., V], V ≥ 1");
     return {in[0]};
   }
@@ -243,7 +243,7 @@ class Softmax final : public Op {
     return {apply_one(shared_op<SoftmaxBackwardOp>(), {args.outputs[0], args.gradients[0]})};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+    with_wide(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const std::int64_t width = args.inputs[0].shape()[-1];
       parallel_for(threads_of(args), rows_of(args.inputs[0].shape()), row_grain(width),
@@ -256,7 +256,7 @@ class Softmax final : public Op {
 };
 
 void check_rows(std::string_view op, std::span<const Spec> in) {
-  if (!is_floating(in[0].dtype) || !has_rows(in[0]) || in[1].dtype != DType::kI32 ||
+  if (!is_wide(in[0].dtype) || !has_rows(in[0]) || in[1].dtype != DType::kI32 ||
       in[1].shape != without_last(in[0].shape))
     refuse(op, in, "logits f32 or f64 [..., V] with V ≥ 1, targets i32 [...]");
 }
@@ -284,7 +284,7 @@ class CrossEntropyBackwardOp final : public Op {
     return {in[0]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+    with_wide(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const std::int64_t width = args.inputs[0].shape()[-1];
       check_targets(name(), args.inputs[1], width);
@@ -317,7 +317,7 @@ class CrossEntropy final : public Op {
             Tensor()};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.inputs[0].dtype(), [&](auto zero) {
+    with_wide(args.inputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const std::int64_t width = args.inputs[0].shape()[-1];
       const std::int64_t rows = args.inputs[1].elements();
@@ -351,7 +351,7 @@ class CountCorrect final : public Op {
     return {{DType::kF64, {}, in[0].device}};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.inputs[0].dtype(), [&](auto zero) {
+    with_wide(args.inputs[0].dtype(), [&](auto zero) {
       const auto* x = args.inputs[0].data<decltype(zero)>();
       const std::int64_t width = args.inputs[0].shape()[-1];
       const std::int64_t rows = args.inputs[1].elements();

@@ -127,7 +127,7 @@ class AdamW final : public Op {
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 5);
     bool sound =
-        is_floating(in[0].dtype) && in[0].shape.rank() == 1 && in[4].dtype == DType::kF64 && in[4].shape == Shape{5};
+        is_wide(in[0].dtype) && in[0].shape.rank() == 1 && in[4].dtype == DType::kF64 && in[4].shape == Shape{5};
     for (const Spec& spec : in.first(4)) sound = sound && spec.dtype == in[0].dtype && spec.shape == in[0].shape;
     if (!sound) refuse(name(), in, "parameter, m, v and gradient f32 or f64 [n], factors f64 [5]");
     return {in[0], in[1], in[2]};
@@ -135,7 +135,7 @@ class AdamW final : public Op {
   void run_cpu(KernelArgs& args) const override {
     const double* factors = args.inputs[4].data<double>();
     if (factors[4] == 0.0) return;
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+    with_wide(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       AdamWStep<T> whole{};
       whole.gradient_scale = static_cast<T>(factors[3]);
@@ -169,13 +169,13 @@ class ChunkSquares final : public Op {
   Traits traits() const override { return {.differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_floating(name(), in);
+    check_wide(name(), in);
     if (in[0].shape.rank() != 1 || in[0].shape[0] % kSquareChunk != 0)
       refuse(name(), in, fmt::format("[n] with n a multiple of {}", kSquareChunk));
     return {{DType::kF64, {in[0].shape[0] / kSquareChunk}, in[0].device}};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.inputs[0].dtype(), [&](auto zero) {
+    with_wide(args.inputs[0].dtype(), [&](auto zero) {
       const auto* x = args.inputs[0].data<decltype(zero)>();
       double* sums = args.outputs[0].data<double>();
       parallel_for(

@@ -1,5 +1,10 @@
 // What the vector kernels share: whole and partial loads, exp and log with every special value right, and the one
 // order in which a row is summed. Included once per instruction set.
+//
+// A kernel template on the element type T serves bfloat16 as well if it keeps to these rules: vectors are Lanes<T>,
+// i.e. of Compute<T>; memory is touched through `access` (for_vectors, for_partials) or converted by static_cast;
+// constants, scalars and sums are Compute<T>, scratch that is added to as well; so each result is rounded once, at
+// its store. Parameters, their gradients and statistics of bfloat16 activations are float: they too are Compute<T>.
 #if defined(CONVOY_CORE_OPS_VECTOR_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef CONVOY_CORE_OPS_VECTOR_INL_H_
 #undef CONVOY_CORE_OPS_VECTOR_INL_H_
@@ -11,6 +16,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "core/tensor/bfloat16.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 
@@ -19,32 +25,71 @@ namespace convoy {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// The vectors that hold elements of T while a kernel computes: of floats for bfloat16.
 template <typename T>
-using Lanes = hn::ScalableTag<T>;
+using Lanes = hn::ScalableTag<Compute<T>>;
 
 template <typename T>
 constexpr std::int64_t lanes() {
-  return HWY_LANES(T);
+  return HWY_LANES(Compute<T>);
 }
 
+// As many bfloat16 as a vector has floats, in half a vector.
+using HalfLanes = hn::Rebind<std::uint16_t, Lanes<float>>;
+
+HWY_INLINE hn::Vec<Lanes<float>> widened(hn::Vec<HalfLanes> bits) {
+  const hn::Repartition<std::uint32_t, Lanes<float>> words;
+  return hn::BitCast(Lanes<float>(), hn::ShiftLeft<16>(hn::PromoteTo(words, bits)));
+}
+
+// To the nearest, ties to even; NaN stays: as bfloat16's constructor does.
+HWY_INLINE hn::Vec<HalfLanes> narrowed(hn::Vec<Lanes<float>> value) {
+  const hn::Repartition<std::uint32_t, Lanes<float>> words;
+  const hn::Repartition<std::int32_t, Lanes<float>> signed_words;
+  const auto bits = hn::BitCast(words, value);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1u));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(words, 0x7FFFu)));
+  const auto quiet = hn::Or(bits, hn::Set(words, 0x400000u));
+  const auto chosen = hn::IfThenElse(hn::RebindMask(words, hn::Eq(value, value)), rounded, quiet);
+  return hn::DemoteTo(HalfLanes(), hn::BitCast(signed_words, hn::ShiftRight<16>(chosen)));
+}
+
+HWY_INLINE std::uint16_t* bits_of(bfloat16* x) { return reinterpret_cast<std::uint16_t*>(x); }
+HWY_INLINE const std::uint16_t* bits_of(const bfloat16* x) { return reinterpret_cast<const std::uint16_t*>(x); }
+
 // How a kernel's loop body touches memory: whole vectors, then a part of one at the end. A part's other lanes load as
-// zero; lanes do not mix, so an element's bits are the same in either.
+// zero; lanes do not mix, so an element's bits are the same in either. T is what is computed in; elements may be T or,
+// for float, bfloat16, in any mixture: a bfloat16 is widened when loaded and rounded once when stored.
 template <typename T>
 struct Whole {
   using V = hn::Vec<Lanes<T>>;
   HWY_INLINE V load(const T* from) const { return hn::LoadU(Lanes<T>(), from); }
+  HWY_INLINE V load(const bfloat16* from) const { return widened(hn::LoadU(HalfLanes(), bits_of(from))); }
   HWY_INLINE void store(V value, T* to) const { hn::StoreU(value, Lanes<T>(), to); }
+  HWY_INLINE void store(V value, bfloat16* to) const { hn::StoreU(narrowed(value), HalfLanes(), bits_of(to)); }
   HWY_INLINE V only(V value) const { return value; }
 };
 
 template <typename T>
 struct Part {
   using V = hn::Vec<Lanes<T>>;
-  explicit HWY_INLINE Part(std::int64_t count) : mask(hn::FirstN(Lanes<T>(), static_cast<std::size_t>(count))) {}
+  explicit HWY_INLINE Part(std::int64_t n) : mask(hn::FirstN(Lanes<T>(), static_cast<std::size_t>(n))), count(n) {}
   HWY_INLINE V load(const T* from) const { return hn::MaskedLoad(mask, Lanes<T>(), from); }
+  // Highway's masked access to 16-bit elements reaches beyond the mask on most targets.
+  HWY_INLINE V load(const bfloat16* from) const {
+    alignas(64) bfloat16 elements[lanes<T>()] = {};
+    for (std::int64_t i = 0; i < count; ++i) elements[i] = from[i];
+    return widened(hn::Load(HalfLanes(), bits_of(elements)));
+  }
   HWY_INLINE void store(V value, T* to) const { hn::BlendedStore(value, mask, Lanes<T>(), to); }
+  HWY_INLINE void store(V value, bfloat16* to) const {
+    alignas(64) bfloat16 elements[lanes<T>()];
+    hn::Store(narrowed(value), HalfLanes(), bits_of(elements));
+    for (std::int64_t i = 0; i < count; ++i) to[i] = elements[i];
+  }
   HWY_INLINE V only(V value) const { return hn::IfThenElseZero(mask, value); }
   hn::Mask<Lanes<T>> mask;
+  std::int64_t count;
 };
 
 // body(access, i) for i over [0, n) in steps of a vector.
@@ -52,8 +97,8 @@ template <typename T, class Body>
 HWY_INLINE void for_vectors(std::int64_t n, const Body& body) {
   constexpr std::int64_t kLanes = lanes<T>();
   std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) body(Whole<T>(), i);
-  if (i < n) body(Part<T>(n - i), i);
+  for (; i + kLanes <= n; i += kLanes) body(Whole<Compute<T>>(), i);
+  if (i < n) body(Part<Compute<T>>(n - i), i);
 }
 
 constexpr std::int64_t kSumLanes = 16;
@@ -70,8 +115,8 @@ class Partials {
     for (V& sum : sums_) sum = hn::Zero(Lanes<T>());
   }
   HWY_INLINE V& operator[](std::int64_t i) { return sums_[i]; }
-  HWY_INLINE T total() const {
-    alignas(64) T values[kSumLanes];
+  HWY_INLINE Compute<T> total() const {
+    alignas(64) Compute<T> values[kSumLanes];
     for (std::int64_t k = 0; k < kVectors; ++k) hn::Store(sums_[k], Lanes<T>(), values + k * lanes<T>());
     for (std::int64_t half = kSumLanes / 2; half > 0; half /= 2) {
       for (std::int64_t i = 0; i < half; ++i) values[i] += values[i + half];
@@ -89,14 +134,14 @@ HWY_INLINE void for_partials(std::int64_t n, const Body& body) {
   constexpr std::int64_t kLanes = lanes<T>();
   std::int64_t i = 0;
   for (; i + kSumLanes <= n; i += kSumLanes) {
-    for (std::int64_t k = 0; k < Partials<T>::kVectors; ++k) body(Whole<T>(), i + k * kLanes, k);
+    for (std::int64_t k = 0; k < Partials<T>::kVectors; ++k) body(Whole<Compute<T>>(), i + k * kLanes, k);
   }
   // Slots are constants once unrolled, so that the sums stay in registers.
   for (std::int64_t k = 0; k < Partials<T>::kVectors; ++k, i += kLanes) {
     if (i + kLanes <= n) {
-      body(Whole<T>(), i, k);
+      body(Whole<Compute<T>>(), i, k);
     } else if (i < n) {
-      body(Part<T>(n - i), i, k);
+      body(Part<Compute<T>>(n - i), i, k);
     }
   }
 }
@@ -162,16 +207,16 @@ HWY_INLINE V exp_polynomial(hn::ScalableTag<double> d, V r) {
 // integer nearest x / ln 2; 2^q is made in two halves, each within the exponent's range.
 template <typename T, class V = hn::Vec<Lanes<T>>>
 HWY_INLINE V exp_of(V x) {
-  using C = ExpConstants<T>;
+  using C = ExpConstants<Compute<T>>;
   const Lanes<T> d;
   const hn::RebindToSigned<Lanes<T>> di;
   const V clamped = hn::Min(hn::Max(x, hn::Set(d, C::kLow)), hn::Set(d, C::kHigh));
   const V round = hn::Set(d, C::kRound);
-  const V rounded = hn::MulAdd(clamped, hn::Set(d, static_cast<T>(1.442695040888963407359924681)), round);
+  const V rounded = hn::MulAdd(clamped, hn::Set(d, static_cast<Compute<T>>(1.442695040888963407359924681)), round);
   const V q = hn::Sub(rounded, round);
   V r = hn::NegMulAdd(q, hn::Set(d, C::kLn2High), clamped);
   r = hn::NegMulAdd(q, hn::Set(d, C::kLn2Low), r);
-  const V power = hn::Add(hn::MulAdd(exp_polynomial(d, r), hn::Mul(r, r), r), hn::Set(d, T{1}));
+  const V power = hn::Add(hn::MulAdd(exp_polynomial(d, r), hn::Mul(r, r), r), hn::Set(d, Compute<T>{1}));
   const auto whole = hn::Sub(hn::BitCast(di, rounded), hn::BitCast(di, round));
   const auto half = hn::ShiftRight<1>(whole);
   const auto bias = hn::Set(di, C::kBias);
@@ -185,11 +230,11 @@ template <typename T, class V = hn::Vec<Lanes<T>>>
 HWY_INLINE V log_of(V x) {
   const Lanes<T> d;
   const V zero = hn::Zero(d);
-  const V infinity = hn::Set(d, std::numeric_limits<T>::infinity());
+  const V infinity = hn::Set(d, std::numeric_limits<Compute<T>>::infinity());
   V y = hn::Log(d, x);
   y = hn::IfThenElse(hn::Lt(x, infinity), y, x);  // infinity and NaN
   y = hn::IfThenElse(hn::Eq(x, zero), hn::Neg(infinity), y);
-  return hn::IfThenElse(hn::Lt(x, zero), hn::Set(d, std::numeric_limits<T>::quiet_NaN()), y);
+  return hn::IfThenElse(hn::Lt(x, zero), hn::Set(d, std::numeric_limits<Compute<T>>::quiet_NaN()), y);
 }
 
 }  // namespace HWY_NAMESPACE

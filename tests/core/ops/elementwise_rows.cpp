@@ -17,7 +17,10 @@ OpRow unary(const std::string& op, const std::function<Tensor(const Tensor&)>& f
            {"extents of 1", {real({1, 5, 1}, low, high)}, run, {{1, 5, 1}}, which, tolerance},
            {"nothing", {real({0, 3}, low, high)}, run, {{0, 3}}, which, tolerance},
            {"many", {real({257, 300}, low, high)}, run, {{257, 300}}, which, tolerance, false}},
-          {{"integers", {integers({2}, 0, 3)}, run}}};
+          {{"integers", {integers({2}, 0, 3)}, run}},
+          {},
+          {},
+          true};
 }
 
 OpRow binary(const std::string& op, BinaryFunction function, double low = -1, double high = 1,
@@ -34,9 +37,13 @@ OpRow binary(const std::string& op, BinaryFunction function, double low = -1, do
              a_case("in the middle", {2, 3, 4}, {2, 1, 4}, {2, 3, 4}), a_case("nothing", {0, 3}, {3}, {0, 3}),
              a_case("scalars", {}, {}, {}), a_case("many", {130, 300}, {300}, {130, 300})},
             {{"shapes that do not broadcast", {real({2, 3}), real({2, 4})}, run},
-             {"integers", {real({2}), integers({2}, 0, 1)}, run}}};
+             {"integers", {real({2}), integers({2}, 0, 1)}, run}},
+            {},
+            {},
+            true};
   row.cases.back().numerical = false;
   row.cases.back().tolerance = 1e-4;
+  row.cases.back().bf16_gradient_tolerance = 0x1p-4;  // sums of 130 rounded products
   return row;
 }
 
@@ -46,7 +53,10 @@ OpRow by_output(const std::string& op, BinaryFunction function) {
           {{"a matrix", {real({3, 7}, -3, 3), real({3, 7})}, run, {{3, 7}}, {}},
            {"nothing", {real({0}), real({0})}, run, {{0}}, {}},
            {"many", {real({200, 301}, -3, 3), real({200, 301})}, run, {{200, 301}}, {}}},
-          {{"different shapes", {real({3, 5}), real({5})}, run}}};
+          {{"different shapes", {real({3, 5}), real({5})}, run}},
+          {},
+          {},
+          true};
 }
 
 }  // namespace
@@ -54,6 +64,7 @@ OpRow by_output(const std::string& op, BinaryFunction function) {
 std::vector<OpRow> elementwise_rows() {
   const OpRun to_double = [](std::span<const Tensor> in) { return Tensors{cast(in[0], DType::kF64)}; };
   const OpRun to_single = [](std::span<const Tensor> in) { return Tensors{cast(in[0], DType::kF32)}; };
+  const OpRun to_half = [](std::span<const Tensor> in) { return Tensors{cast(in[0], DType::kBF16)}; };
   const OpRun to_integers = [](std::span<const Tensor> in) { return Tensors{cast(in[0], DType::kI32)}; };
   return {
       binary("add", add),
@@ -80,11 +91,14 @@ std::vector<OpRow> elementwise_rows() {
       {"cast",
        {{"to f64", {real({3, 4})}, to_double, {{3, 4}}, {0}},
         {"to f32", {real({3, 4})}, to_single, {{3, 4}}, {}},
+        {"to bf16", {real({3, 70})}, to_half, {{3, 70}}, {}, 0x1p-8},
         {"to integers", {real({40}, -9, 9)}, to_integers, {{40}}, {}},
         {"from integers", {integers({5}, -3, 3)}, to_double, {{5}}, {}},
         {"nothing", {real({0})}, to_double, {{0}}, {0}}},
        {},
-       "any type casts to any other, in any shape"},
+       "any type casts to any other, in any shape",
+       {},
+       true},
   };
 }
 

@@ -1,6 +1,7 @@
 // What single operators promise beyond the table: special values, known results, orders of summation.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -68,6 +69,27 @@ TEST_F(KernelsTest, FunctionsAreAccurateToAFewUlps) {
   };
   expect_accurate<float>(UnaryKind::kGelu, -1, 5, gelu_exact, 4);
   expect_accurate<double>(UnaryKind::kGelu, -1, 5, gelu_exact, 4);
+}
+
+TEST_F(KernelsTest, VectorsConvertToBfloat16AsScalarsDo) {
+  std::vector<float> x;
+  for (std::uint32_t i = 0; i < 3001; ++i) x.push_back(std::bit_cast<float>(i * 1431655u + 77777u));
+  for (const float value : {kInfinity, -kInfinity, kNan, 0.0f, -0.0f, 3.4e38f, 1e-40f}) x.push_back(value);
+  x.push_back(std::bit_cast<float>(0x7F800001u));
+  for (std::int64_t n = 0; n <= static_cast<std::int64_t>(x.size()); n += n < 70 ? 1 : 733) {
+    std::vector<bfloat16> half(static_cast<std::size_t>(n) + 1, bfloat16(7));
+    const float* const last = x.data() + x.size() - n;
+    convert_kernel(last, half.data(), n);
+    std::vector<float> wide(static_cast<std::size_t>(n) + 1, 7.0f);
+    convert_kernel(half.data(), wide.data(), n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      EXPECT_EQ(half[at].bits(), bfloat16(last[i]).bits()) << last[i];
+      EXPECT_EQ(std::bit_cast<std::uint32_t>(wide[at]), std::uint32_t{half[at].bits()} << 16);
+    }
+    EXPECT_EQ(static_cast<float>(half.back()), 7.0f);  // nothing beyond the end is written
+    EXPECT_EQ(wide.back(), 7.0f);
+  }
 }
 
 TEST_F(KernelsTest, SpecialValuesPass) {

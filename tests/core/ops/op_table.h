@@ -18,12 +18,15 @@ struct OpInput {
   double low = -1;
   double high = 1;
   bool integer = false;  // i32, between low and high inclusive; otherwise the floating type under test
+  bool master = false;   // f32 where the type under test is bf16
 };
 
 inline OpInput real(const Shape& shape, double low = -1, double high = 1) { return {shape, low, high}; }
 inline OpInput integers(const Shape& shape, std::int64_t low, std::int64_t high) {
   return {shape, static_cast<double>(low), static_cast<double>(high), true};
 }
+// A parameter, or a statistic, of bf16 activations.
+inline OpInput master(const Shape& shape, double low = -1, double high = 1) { return {shape, low, high, false, true}; }
 
 // Applies the operator through its family's function. Must not keep or write its inputs.
 using OpRun = std::function<Tensors(std::span<const Tensor>)>;
@@ -36,6 +39,10 @@ struct OpCase {
   std::vector<std::size_t> differentiable;  // inputs whose gradients are checked
   double tolerance = 1e-5;                  // fp32 against fp64, relative to 1 + |value|
   bool numerical = true;                    // check gradients numerically; too slow for large cases
+  // bf16 against fp64 from the same bf16 inputs: outputs relative to |value| (one rounding is 2⁻⁹) beside `tolerance`,
+  // gradients, which may be rounded on their way, relative to 1 + |value|.
+  double bf16_tolerance = 0x1p-8;
+  double bf16_gradient_tolerance = 0x1p-6;
 };
 
 struct OpRefusal {
@@ -51,6 +58,7 @@ struct OpRow {
   std::string refuses_nothing{};  // why, where there are no refusals
   // Updates leave nothing on the tape: what the operator infers for a case with these inputs.
   std::function<Specs(std::span<const Spec>)> infer_update{};
+  bool takes_bf16 = false;  // otherwise bf16 must be refused by name
 };
 
 std::vector<OpRow> elementwise_rows();

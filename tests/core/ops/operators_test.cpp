@@ -1,6 +1,7 @@
 // One test for every operator, driven by the table of op_table.h.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <map>
@@ -22,20 +23,22 @@ namespace {
 
 using Values = std::vector<double>;
 
-// Numbers that a float holds exactly, so that fp32 and fp64 start from the same inputs.
+// Numbers that a float (or a bfloat16) holds exactly, so that all types start from the same inputs.
+template <typename Narrow = float>
 Values draw(const OpInput& input, std::uint32_t stream) {
   Values values(static_cast<std::size_t>(input.shape.elements()));
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double u = uniform_float(philox({static_cast<std::uint32_t>(i), 0, 0, 0}, {stream, 7})[0]);
     values[i] = input.integer ? input.low + std::floor(u * (input.high - input.low + 1))
-                              : static_cast<double>(static_cast<float>(input.low + u * (input.high - input.low)));
+                              : static_cast<double>(static_cast<Narrow>(input.low + u * (input.high - input.low)));
   }
   return values;
 }
 
+template <typename Narrow = float>
 std::vector<Values> draw_all(const std::vector<OpInput>& inputs) {
   std::vector<Values> values;
-  for (const OpInput& input : inputs) values.push_back(draw(input, static_cast<std::uint32_t>(values.size())));
+  for (const OpInput& input : inputs) values.push_back(draw<Narrow>(input, static_cast<std::uint32_t>(values.size())));
   return values;
 }
 
@@ -46,6 +49,7 @@ Tensor place(Device& device, DType dtype, const Shape& shape, const Values& valu
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (dtype == DType::kF32) plain.data<float>()[i] = static_cast<float>(values[i]);
     if (dtype == DType::kF64) plain.data<double>()[i] = values[i];
+    if (dtype == DType::kBF16) plain.data<bfloat16>()[i] = static_cast<bfloat16>(values[i]);
     if (dtype == DType::kI32) plain.data<std::int32_t>()[i] = static_cast<std::int32_t>(values[i]);
   }
   if (placing == Placing::kContiguous) return plain;
@@ -71,8 +75,10 @@ Tensor place(Device& device, DType dtype, const Shape& shape, const Values& valu
 Tensors place_all(Device& device, const std::vector<OpInput>& inputs, const std::vector<Values>& values, DType dtype,
                   Placing placing = Placing::kContiguous) {
   Tensors tensors;
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    tensors.push_back(place(device, inputs[i].integer ? DType::kI32 : dtype, inputs[i].shape, values[i], placing));
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const DType floating = inputs[i].master ? compute_dtype(dtype) : dtype;
+    tensors.push_back(place(device, inputs[i].integer ? DType::kI32 : floating, inputs[i].shape, values[i], placing));
+  }
   return tensors;
 }
 
@@ -94,6 +100,9 @@ Values as_doubles(const Tensor& tensor) {
     case DType::kI64:
       append(tensor.to_vector<std::int64_t>());
       break;
+    case DType::kBF16:
+      append(tensor.to_vector<bfloat16>());
+      break;
   }
   return values;
 }
@@ -105,9 +114,9 @@ struct Result {
 
 constexpr StepKey kKey{.seed = 11, .step = 3, .shard = 2};
 
-// A random weight for each element of output k: the loss is the weighted sum of all outputs.
+// A random weight for each element of output k: the loss is the weighted sum of all outputs. bf16 holds them exactly.
 Values weights(const Tensor& output, std::size_t k) {
-  return draw(real(output.shape()), 100 + static_cast<std::uint32_t>(k));
+  return draw<bfloat16>(real(output.shape()), 100 + static_cast<std::uint32_t>(k));
 }
 
 Tensor loss_of(const Tensors& outputs) {
@@ -264,10 +273,54 @@ TEST_P(OperatorTest, SinglePrecisionFollowsDouble) {
   }
 }
 
+// The dtypes of a row's floating inputs.
+std::vector<DType> dtypes_of(const OpRow& row) {
+  std::vector<DType> dtypes = {DType::kF32, DType::kF64};
+  if (row.takes_bf16) dtypes.push_back(DType::kBF16);
+  return dtypes;
+}
+
+bool has_bf16(const OpCase& op_case) {
+  return std::any_of(op_case.inputs.begin(), op_case.inputs.end(),
+                     [](const OpInput& input) { return !input.integer && !input.master; });
+}
+
+TEST_P(OperatorTest, HalfPrecisionRoundsOnceOrIsRefused) {
+  for (const OpCase& op_case : GetParam().cases) {
+    if (!has_bf16(op_case)) continue;
+    SCOPED_TRACE(op_case.what);
+    const std::vector<Values> values = draw_all<bfloat16>(op_case.inputs);
+    const Tensors inputs = place_all(device_, op_case.inputs, values, DType::kBF16);
+    if (!GetParam().takes_bf16) {
+      const Recorder recorder(device_, kKey);
+      try {
+        op_case.run(inputs);
+        ADD_FAILURE() << "bf16 is not refused";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument) << error.what();
+      }
+      continue;
+    }
+    const Result half = run_case(op_case, inputs);
+    const Result wide = run_case(op_case, place_all(device_, op_case.inputs, values, DType::kF64));
+    for (std::size_t k = 0; k < wide.outputs.size(); ++k) {
+      ASSERT_EQ(half.outputs[k].size(), wide.outputs[k].size());
+      for (std::size_t i = 0; i < wide.outputs[k].size(); ++i) {
+        const double exact = wide.outputs[k][i];
+        ASSERT_NEAR(half.outputs[k][i], exact, op_case.bf16_tolerance * std::abs(exact) + op_case.tolerance)
+            << "output " << k << ", element " << i;
+      }
+    }
+    for (const auto& [input, gradient] : wide.gradients)
+      expect_close(half.gradients.at(input), gradient, op_case.bf16_gradient_tolerance,
+                   "gradient " + std::to_string(input));
+  }
+}
+
 TEST_P(OperatorTest, BitsDependOnNeitherLayoutNorThreads) {
   for (const OpCase& op_case : GetParam().cases) {
     const std::vector<Values> values = draw_all(op_case.inputs);
-    for (const DType dtype : {DType::kF32, DType::kF64}) {
+    for (const DType dtype : dtypes_of(GetParam())) {
       SCOPED_TRACE(op_case.what + " " + std::string(name_of(dtype)));
       const Result plain = run_case(op_case, place_all(device_, op_case.inputs, values, dtype));
       const auto check = [&](Device& device, Placing placing, const std::string& what) {

@@ -4,9 +4,12 @@
 namespace convoy {
 namespace {
 
-OpRun over(const std::vector<std::int64_t>& axes, bool keep = false) {
-  return [=](std::span<const Tensor> in) { return Tensors{sum(in[0], axes, keep)}; };
+OpRun over(const std::vector<std::int64_t>& axes, bool keep = false, std::optional<DType> dtype = {}) {
+  return [=](std::span<const Tensor> in) { return Tensors{sum(in[0], axes, keep, dtype)}; };
 }
+
+// What is not rounded to bf16.
+Tensors compute_sum(std::span<const Tensor> in) { return {sum(in[0], {0, 2}, false, compute_dtype(in[0].dtype()))}; }
 
 OpRun mean_over(const std::vector<std::int64_t>& axes) {
   return [=](std::span<const Tensor> in) { return Tensors{mean(in[0], axes, true)}; };
@@ -41,6 +44,7 @@ std::vector<OpRow> reduce_rows() {
         {"the middle", {real({2, 3, 4})}, over({-2}, true), {{2, 1, 4}}, {0}},
         {"the ends", {real({2, 3, 4})}, over({2, 0}), {{3}}, {0}},
         {"every other", {real({2, 3, 2, 3})}, over({0, 2}, true), {{1, 3, 1, 3}}, {0}},
+        {"without rounding", {real({2, 30, 9})}, compute_sum, {{30}}, {0}, 1e-5, true, 0},
         {"extents of 1", {real({1, 3, 1})}, over({0, 2}), {{3}}, {0}},
         {"no elements", {real({0, 3})}, over({0}), {{3}}, {0}},
         {"no rows", {real({0, 3})}, over({1}), {{0}}, {0}},
@@ -53,7 +57,11 @@ std::vector<OpRow> reduce_rows() {
        {{"no such axis", {real({2, 3})}, over({2})},
         {"an axis twice", {real({2, 3})}, over({0, -2})},
         {"integers", {integers({3}, 0, 9)}, over({0})},
-        {"sum_to what does not broadcast", {real({2, 3})}, down_to({4, 3})}}},
+        {"sum_to what does not broadcast", {real({2, 3})}, down_to({4, 3})},
+        {"an f64 sum of f32", {real({2, 3})}, over({1}, false, DType::kF64)}},
+       {},
+       {},
+       true},
       {"max",
        {{"rows", {real({3, 5})}, max_along(-1), {{3}}, {0}},
         {"columns", {real({3, 5})}, max_along(0, true), {{1, 5}}, {0}},

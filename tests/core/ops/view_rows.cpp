@@ -31,7 +31,7 @@ OpRun padded(int axis, std::int64_t before, std::int64_t after) {
 }  // namespace
 
 std::vector<OpRow> view_rows() {
-  return {
+  std::vector<OpRow> rows = {
       {"reshape",
        {{"splitting", {real({4, 6})}, to({2, 2, 3, 2}), {{2, 2, 3, 2}}, {0}},
         {"merging", {real({2, 3, 4})}, to({6, 4}), {{6, 4}}, {0}},
@@ -98,6 +98,8 @@ std::vector<OpRow> view_rows() {
         {"integers", {integers({3}, 0, 9)}, padded(0, 1, 1), {{5}}, {}}},
        {{"by less than nothing", {real({2})}, padded(0, -1, 0)}, {"no such axis", {real({2})}, padded(1, 1, 1)}}},
   };
+  for (OpRow& row : rows) row.takes_bf16 = true;
+  return rows;
 }
 
 }  // namespace convoy
