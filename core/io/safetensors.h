@@ -1,5 +1,5 @@
 // Safetensors files: named tensors behind a JSON header, as other frameworks read and write them
-// (https://github.com/huggingface/safetensors). Element types: F32, F64, I32, I64. Tensors lie in host memory.
+// (https://github.com/huggingface/safetensors). Element types: F32, F64, I32, I64, BF16. Tensors lie in host memory.
 #pragma once
 
 #include <cstdint>

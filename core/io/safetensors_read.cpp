@@ -68,7 +68,7 @@ Description parse_tensor(const Json& value, std::uint64_t data_size, const std::
   const auto type = value.is_object() ? value.find("dtype") : value.end();
   const auto dtype =
       type != value.end() && type->is_string() ? safetensors_dtype(type->get<std::string>()) : std::nullopt;
-  if (!dtype) fail(ErrorCode::kDataLoss, "{}: its dtype is not one of F32, F64, I32, I64", where);
+  if (!dtype) fail(ErrorCode::kDataLoss, "{}: its dtype is not one of F32, F64, I32, I64, BF16", where);
   const auto shape = unsigned_list(value, "shape");
   if (!shape) fail(ErrorCode::kDataLoss, "{}: its shape is not a list of integers >= 0", where);
   if (shape->size() > Shape::kMaxRank) {

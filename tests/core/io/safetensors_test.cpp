@@ -151,9 +151,9 @@ TEST_F(SafetensorsTest, DamagedFilesAreNamed) {
   EXPECT_EQ(refused("{\"a\":", 0), "its header is not a JSON object");
   EXPECT_EQ(refused("[]", 0), "its header is not a JSON object");
   EXPECT_EQ(refused("{\"__metadata__\":{\"a\":1}}", 0), "__metadata__ is not a map of strings");
-  EXPECT_EQ(refused(R"({"a":3})", 0), "tensor \"a\": its dtype is not one of F32, F64, I32, I64");
-  EXPECT_EQ(refused(R"({"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}})", 2),
-            "tensor \"a\": its dtype is not one of F32, F64, I32, I64");
+  EXPECT_EQ(refused(R"({"a":3})", 0), "tensor \"a\": its dtype is not one of F32, F64, I32, I64, BF16");
+  EXPECT_EQ(refused(R"({"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}})", 2),
+            "tensor \"a\": its dtype is not one of F32, F64, I32, I64, BF16");
   EXPECT_EQ(refused(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 4),
             "tensor \"a\": its shape is not a list of integers >= 0");
   EXPECT_EQ(refused(R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 4),
