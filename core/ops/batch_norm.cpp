@@ -89,7 +89,7 @@ class BatchNormBackward final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("relu", std::int64_t{relu_}); }
   Specs infer(std::span<const Spec> in) const override {
     if (in.size() != 7) check_count(name(), in, 6);
-    check_floating(name(), in);
+    check_wide(name(), in);
     const Shape& x = in[0].shape;
     bool sound = x.rank() >= 1 && x[-1] >= 1 && in[5].shape == x && (in.size() == 6 || in[6].shape == x);
     for (const Spec& vector : in.subspan(1, 4)) sound = sound && is_vector_of(vector, x);
@@ -99,7 +99,7 @@ class BatchNormBackward final : public Op {
     return result;
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
+    with_wide(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
   }
 
  private:
@@ -173,7 +173,7 @@ class BatchNorm final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, residual_ ? 5 : 4);
-    check_floating(name(), in);
+    check_wide(name(), in);
     const Shape& x = in[0].shape;
     bool sound = x.rank() >= 1 && x[-1] >= 1 && (!residual_ || in[4].shape == x);
     for (const Spec& vector : in.subspan(1, 3)) sound = sound && is_vector_of(vector, x);
@@ -192,7 +192,7 @@ class BatchNorm final : public Op {
     return result;
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
+    with_wide(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
   }
 
  private:
@@ -241,7 +241,7 @@ class BatchNormInference final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, residual_ ? 6 : 5);
-    check_floating(name(), in);
+    check_wide(name(), in);
     const Shape& x = in[0].shape;
     bool sound = x.rank() >= 1 && x[-1] >= 1 && (!residual_ || in[5].shape == x);
     for (const Spec& vector : in.subspan(1, 4)) sound = sound && is_vector_of(vector, x);
@@ -249,7 +249,7 @@ class BatchNormInference final : public Op {
     return {in[0]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+    with_wide(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const std::int64_t width = args.inputs[0].shape()[-1];
       std::vector<T> rstd(static_cast<std::size_t>(width));
@@ -277,7 +277,7 @@ class RunningStatistics final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("momentum", attributes_.momentum); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 7);
-    check_floating(name(), in.first(6));
+    check_wide(name(), in.first(6));
     bool sound = in[0].shape.rank() == 1 && in[2].shape == Shape{1} && in[5].shape == Shape{1} &&
                  in[6].dtype == DType::kF64 && in[6].shape == Shape{1};
     for (const std::size_t i : {1, 3, 4}) sound = sound && in[i].shape == in[0].shape;
@@ -286,7 +286,7 @@ class RunningStatistics final : public Op {
   }
   void run_cpu(KernelArgs& args) const override {
     if (args.inputs[6].data<double>()[0] == 0.0) return;
-    with_floating(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
+    with_wide(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
   }
 
  private:

@@ -74,7 +74,7 @@ class Conv2dBackwardData final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_floating(name(), in);
+    check_wide(name(), in);
     if (in[0].shape.rank() != 4 || in[1].shape.rank() != 4) refuse(name(), in, "weight and dy of rank 4");
     const Shape x = x_shape(in[0].shape, in[1].shape);
     if (!is_sound(attributes_, x, in[0].shape) || in[1].shape != y_shape(problem_of(attributes_, x, in[0].shape)))
@@ -83,7 +83,7 @@ class Conv2dBackwardData final : public Op {
   }
   void run_cpu(KernelArgs& args) const override {
     const ConvProblem problem = problem_of(attributes_, args.outputs[0].shape(), args.inputs[0].shape());
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
       conv2d_backward_data_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(),
                                   args.inputs[1].data<T>(), args.outputs[0].data<T>());
     });
@@ -111,7 +111,7 @@ class Conv2dBackwardWeights final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_floating(name(), in);
+    check_wide(name(), in);
     if (in[0].shape.rank() != 4 || in[1].shape.rank() != 4) refuse(name(), in, "x and dy of rank 4");
     const Shape weight{in[1].shape[3], in[0].shape[3] / attributes_.groups, kernel_[0], kernel_[1]};
     if (!is_sound(attributes_, in[0].shape, weight) ||
@@ -121,7 +121,7 @@ class Conv2dBackwardWeights final : public Op {
   }
   void run_cpu(KernelArgs& args) const override {
     const ConvProblem problem = problem_of(attributes_, args.inputs[0].shape(), args.outputs[0].shape());
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
       conv2d_backward_weights_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(),
                                      args.inputs[1].data<T>(), args.outputs[0].data<T>());
     });
@@ -142,7 +142,7 @@ class Conv2d final : public Op {
 
   Specs infer(std::span<const Spec> in) const override {
     if (in.size() != 3) check_count(name(), in, 2);
-    check_floating(name(), in);
+    check_wide(name(), in);
     if (!is_sound(attributes_, in[0].shape, in[1].shape) || (in.size() == 3 && in[2].shape != Shape{in[1].shape[0]}))
       refuse(name(), in,
              fmt::format("{} and bias [O], with a kernel inside the padded image under {}", kShapes, describe(*this)));
@@ -166,7 +166,7 @@ class Conv2d final : public Op {
 
   void run_cpu(KernelArgs& args) const override {
     const ConvProblem problem = problem_of(attributes_, args.inputs[0].shape(), args.inputs[1].shape());
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
       conv2d_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(), args.inputs[1].data<T>(),
                     args.inputs.size() == 3 ? args.inputs[2].data<T>() : nullptr, args.outputs[0].data<T>());
     });
