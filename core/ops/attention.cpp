@@ -12,21 +12,27 @@
 namespace convoy {
 namespace {
 
-// The matrix of head `head` of sequence `sequence` in a [B, T, H, D] tensor of any layout.
+// The matrix of head `head` of sequence `sequence` in a [B, T, H, D] tensor of any layout, and those of the `group`
+// heads from head · group on.
 template <typename T>
 HeadMatrix<T> head_of(const Tensor& x, std::int64_t sequence, std::int64_t head) {
   const Shape& strides = x.layout().strides;
   return {x.data<std::remove_const_t<T>>() + sequence * strides[0] + head * strides[2], strides[1], strides[3]};
 }
+template <typename T>
+HeadGroup<T> group_of(const Tensor& x, std::int64_t sequence, std::int64_t head, std::int64_t group) {
+  const HeadMatrix<T> first = head_of<T>(x, sequence, head * group);
+  return {first.data, x.layout().strides[2], first.time_stride, first.depth_stride};
+}
 
-// One of three [B, T, H, D] tensors that lie side by side in [B, T, 3·H·D] (or the only one in [B, T, H·D]).
-Tensor unpacked(const Tensor& packed, std::int64_t part, std::int64_t heads, std::int64_t depth) {
+// Heads [begin, begin + heads) of a packed tensor [B, T, columns] as [B, T, heads, depth].
+Tensor unpacked(const Tensor& packed, std::int64_t begin, std::int64_t heads, std::int64_t depth) {
   const Layout& from = packed.layout();
   const std::int64_t step = from.strides[2];
   Layout layout;
   layout.shape = {from.shape[0], from.shape[1], heads, depth};
   layout.strides = {from.strides[0], from.strides[1], depth * step, step};
-  layout.offset = from.offset + part * heads * depth * step;
+  layout.offset = from.offset + begin * depth * step;
   return packed.view(layout);
 }
 
@@ -38,50 +44,57 @@ struct BackwardTensors {
   Tensor q, k, v, out, log_sums, dout, dq, dk, dv;
 };
 
-AttentionShape shape_of(const Tensor& q, const AttentionAttributes& attributes) {
+AttentionShape shape_of(const Tensor& q, const Tensor& k, const AttentionAttributes& attributes) {
   const std::int64_t depth = q.shape()[3];
   const double scale = attributes.scale != 0 ? attributes.scale : 1 / std::sqrt(static_cast<double>(depth));
-  return {.time = q.shape()[1], .depth = depth, .causal = attributes.causal, .scale = scale};
+  return {.time = q.shape()[1],
+          .depth = depth,
+          .group = q.shape()[2] / k.shape()[2],
+          .causal = attributes.causal,
+          .scale = scale};
 }
 
 void run_forward(CpuDevice& device, const ForwardTensors& x, const AttentionAttributes& attributes) {
-  const AttentionShape shape = shape_of(x.q, attributes);
-  const std::int64_t heads = x.q.shape()[2];
+  if (x.q.elements() == 0) return;
+  const AttentionShape shape = shape_of(x.q, x.k, attributes);
+  const std::int64_t heads = x.k.shape()[2];
+  const std::int64_t strips = attention_strips(shape);
   with_wide(x.q.dtype(), [&]<typename T>(T) {
     T* const log_sums = x.log_sums.data<T>();
-    parallel_with_scratch<T>(device, x.q.shape()[0] * heads, attention_forward_scratch(shape),
-                             [&](std::int64_t i, T* scratch) {
-                               const std::int64_t b = i / heads;
-                               const std::int64_t h = i % heads;
-                               const AttentionForward<T> head{.q = head_of<const T>(x.q, b, h),
-                                                              .k = head_of<const T>(x.k, b, h),
-                                                              .v = head_of<const T>(x.v, b, h),
-                                                              .out = head_of<T>(x.out, b, h),
-                                                              .log_sums = log_sums + i * shape.time};
-                               attention_forward_kernel(head, shape, scratch);
-                             });
+    parallel_with_scratch<T>(
+        device, x.q.shape()[0] * heads * strips, attention_forward_scratch(shape), [&](std::int64_t i, T* scratch) {
+          const std::int64_t b = i / strips / heads;
+          const std::int64_t h = i / strips % heads;
+          const AttentionForward<T> group{.q = group_of<const T>(x.q, b, h, shape.group),
+                                          .k = head_of<const T>(x.k, b, h),
+                                          .v = head_of<const T>(x.v, b, h),
+                                          .out = group_of<T>(x.out, b, h, shape.group),
+                                          .log_sums = log_sums + (b * heads + h) * shape.group * shape.time};
+          attention_forward_kernel(group, shape, i % strips, scratch);
+        });
   });
 }
 
 void run_backward(CpuDevice& device, const BackwardTensors& x, const AttentionAttributes& attributes) {
-  const AttentionShape shape = shape_of(x.q, attributes);
-  const std::int64_t heads = x.q.shape()[2];
+  if (x.q.elements() == 0) return;
+  const AttentionShape shape = shape_of(x.q, x.k, attributes);
+  const std::int64_t heads = x.k.shape()[2];
   with_wide(x.q.dtype(), [&]<typename T>(T) {
     const T* const log_sums = x.log_sums.data<T>();
     parallel_with_scratch<T>(device, x.q.shape()[0] * heads, attention_backward_scratch(shape),
                              [&](std::int64_t i, T* scratch) {
                                const std::int64_t b = i / heads;
                                const std::int64_t h = i % heads;
-                               const AttentionBackward<T> head{.q = head_of<const T>(x.q, b, h),
-                                                               .k = head_of<const T>(x.k, b, h),
-                                                               .v = head_of<const T>(x.v, b, h),
-                                                               .out = head_of<const T>(x.out, b, h),
-                                                               .dout = head_of<const T>(x.dout, b, h),
-                                                               .log_sums = log_sums + i * shape.time,
-                                                               .dq = head_of<T>(x.dq, b, h),
-                                                               .dk = head_of<T>(x.dk, b, h),
-                                                               .dv = head_of<T>(x.dv, b, h)};
-                               attention_backward_kernel(head, shape, scratch);
+                               const AttentionBackward<T> group{.q = group_of<const T>(x.q, b, h, shape.group),
+                                                                .k = head_of<const T>(x.k, b, h),
+                                                                .v = head_of<const T>(x.v, b, h),
+                                                                .out = group_of<const T>(x.out, b, h, shape.group),
+                                                                .dout = group_of<const T>(x.dout, b, h, shape.group),
+                                                                .log_sums = log_sums + i * shape.group * shape.time,
+                                                                .dq = group_of<T>(x.dq, b, h, shape.group),
+                                                                .dk = head_of<T>(x.dk, b, h),
+                                                                .dv = head_of<T>(x.dv, b, h)};
+                               attention_backward_kernel(group, shape, scratch);
                              });
   });
 }
@@ -100,6 +113,14 @@ class AttentionOp : public Op {
 
 Spec log_sums_spec(const Spec& q, std::int64_t heads) { return {q.dtype, {q.shape[0], heads, q.shape[1]}, q.device}; }
 
+// Whether q [B, T, H, D] and k, v [B, T, G, D] have H a multiple of G.
+bool are_grouped(const Spec& q, const Spec& k, const Spec& v) {
+  if (q.shape.rank() != 4 || k.shape.rank() != 4 || v != k) return false;
+  Shape shape = q.shape;
+  shape[2] = k.shape[2];
+  return k.shape == shape && shape[2] > 0 && q.shape[2] % shape[2] == 0;
+}
+
 // (q, k, v, out, log_sums, dout) → (dq, dk, dv)
 class SeparateBackward final : public AttentionOp {
  public:
@@ -110,10 +131,10 @@ class SeparateBackward final : public AttentionOp {
     check_count(name(), in, 6);
     check_wide(name(), in);
     const Spec& q = in[0];
-    if (q.shape.rank() != 4 || in[1] != q || in[2] != q || in[3] != q || in[5] != q ||
-        in[4] != log_sums_spec(q, q.shape[2]))
-      refuse(name(), in, "q, k, v, out and dout [B, T, H, D] and log-sums [B, H, T]");
-    return {q, q, q};
+    if (!are_grouped(q, in[1], in[2]) || in[3] != q || in[5] != q || in[4] != log_sums_spec(q, q.shape[2]))
+      refuse(name(), in,
+             "q, out and dout [B, T, H, D], k and v [B, T, G, D] with H a multiple of G, and log-sums [B, H, T]");
+    return {q, in[1], in[1]};
   }
   void run_cpu(KernelArgs& args) const override {
     run_backward(static_cast<CpuDevice&>(args.device),
@@ -140,7 +161,8 @@ class Separate final : public AttentionOp {
     check_count(name(), in, 3);
     check_wide(name(), in);
     const Spec& q = in[0];
-    if (q.shape.rank() != 4 || in[1] != q || in[2] != q) refuse(name(), in, "q, k and v of one shape [B, T, H, D]");
+    if (!are_grouped(q, in[1], in[2]))
+      refuse(name(), in, "q [B, T, H, D], k and v [B, T, G, D] with H a multiple of G");
     return {q, log_sums_spec(q, q.shape[2])};
   }
   Tensors vjp(const VjpArgs& args) const override {
@@ -155,25 +177,36 @@ class Separate final : public AttentionOp {
 
 class PackedOp : public AttentionOp {
  public:
-  PackedOp(std::int64_t heads, const AttentionAttributes& attributes) : AttentionOp(attributes), heads_(heads) {}
+  PackedOp(const PackedHeads& heads, const AttentionAttributes& attributes) : AttentionOp(attributes), heads_(heads) {}
   Traits traits() const override { return {.strided = true}; }
   void attributes(AttributeVisitor& visitor) const override {
-    visitor.visit("heads", heads_);
+    visitor.visit("heads", heads_.query);
+    visitor.visit("kv_heads", heads_.key);
     AttentionOp::attributes(visitor);
   }
 
  protected:
-  // The spec of the result for that of qkv; throws for anything else than [B, T, 3·heads·D].
+  std::int64_t all_heads() const { return heads_.query + 2 * heads_.key; }
+  // The spec of the result for that of qkv; throws for anything else than [B, T, (heads + 2·kv_heads)·D].
   Spec out_spec(std::span<const Spec> in) const {
     const Spec& qkv = in[0];
-    if (heads_ < 1 || qkv.shape.rank() != 3 || qkv.shape[2] % (3 * heads_) != 0)
-      refuse(name(), in, fmt::format("qkv [B, T, 3·C] with C a multiple of {} heads", heads_));
-    return {qkv.dtype, {qkv.shape[0], qkv.shape[1], qkv.shape[2] / 3}, qkv.device};
+    if (heads_.query < 1 || heads_.key < 1 || heads_.query % heads_.key != 0 || qkv.shape.rank() != 3 ||
+        qkv.shape[2] % all_heads() != 0)
+      refuse(name(), in,
+             fmt::format("qkv [B, T, ({} + 2·{})·D], of {} heads a multiple of {} key heads", heads_.query, heads_.key,
+                         heads_.query, heads_.key));
+    return {qkv.dtype, {qkv.shape[0], qkv.shape[1], qkv.shape[2] / all_heads() * heads_.query}, qkv.device};
   }
-  Tensor part(const Tensor& packed, std::int64_t index, std::int64_t depth) const {
-    return unpacked(packed, index, heads_, depth);
+  Tensor queries(const Tensor& packed) const { return unpacked(packed, 0, heads_.query, depth(packed)); }
+  Tensor keys(const Tensor& packed) const { return unpacked(packed, heads_.query, heads_.key, depth(packed)); }
+  Tensor values(const Tensor& packed) const {
+    return unpacked(packed, heads_.query + heads_.key, heads_.key, depth(packed));
   }
-  std::int64_t heads_;
+  Tensor result(const Tensor& out) const { return unpacked(out, 0, heads_.query, out.shape()[2] / heads_.query); }
+  PackedHeads heads_;
+
+ private:
+  std::int64_t depth(const Tensor& packed) const { return packed.shape()[2] / all_heads(); }
 };
 
 // (qkv, out, log_sums, dout) → dqkv
@@ -186,24 +219,24 @@ class PackedBackward final : public PackedOp {
     check_count(name(), in, 4);
     check_wide(name(), in);
     const Spec out = out_spec(in);
-    if (in[1] != out || in[3] != out || in[2] != log_sums_spec(out, heads_))
-      refuse(name(), in, fmt::format("qkv [B, T, 3·C], out and dout [B, T, C] and log-sums [B, {}, T]", heads_));
+    if (in[1] != out || in[3] != out || in[2] != log_sums_spec(out, heads_.query))
+      refuse(name(), in,
+             fmt::format("qkv, out and dout {} and log-sums [B, {}, T]", out.shape.to_string(), heads_.query));
     return {in[0]};
   }
   void run_cpu(KernelArgs& args) const override {
-    const std::int64_t depth = args.inputs[1].shape()[2] / heads_;
     const Tensor& qkv = args.inputs[0];
     const Tensor& dqkv = args.outputs[0];
     run_backward(static_cast<CpuDevice&>(args.device),
-                 {.q = part(qkv, 0, depth),
-                  .k = part(qkv, 1, depth),
-                  .v = part(qkv, 2, depth),
-                  .out = part(args.inputs[1], 0, depth),
+                 {.q = queries(qkv),
+                  .k = keys(qkv),
+                  .v = values(qkv),
+                  .out = result(args.inputs[1]),
                   .log_sums = contiguous(args.inputs[2]),
-                  .dout = part(args.inputs[3], 0, depth),
-                  .dq = part(dqkv, 0, depth),
-                  .dk = part(dqkv, 1, depth),
-                  .dv = part(dqkv, 2, depth)},
+                  .dout = result(args.inputs[3]),
+                  .dq = queries(dqkv),
+                  .dk = keys(dqkv),
+                  .dv = values(dqkv)},
                  attributes_);
   }
 };
@@ -217,7 +250,7 @@ class Packed final : public PackedOp {
     check_count(name(), in, 1);
     check_wide(name(), in);
     const Spec out = out_spec(in);
-    return {out, log_sums_spec(out, heads_)};
+    return {out, log_sums_spec(out, heads_.query)};
   }
   Tensors vjp(const VjpArgs& args) const override {
     return {self_attention_backward(args.inputs[0], args.outputs[0], args.outputs[1], args.gradients[0], heads_,
@@ -225,11 +258,8 @@ class Packed final : public PackedOp {
   }
   void run_cpu(KernelArgs& args) const override {
     const Tensor& qkv = args.inputs[0];
-    const std::int64_t depth = qkv.shape()[2] / (3 * heads_);
     run_forward(static_cast<CpuDevice&>(args.device),
-                {part(qkv, 0, depth), part(qkv, 1, depth), part(qkv, 2, depth), part(args.outputs[0], 0, depth),
-                 args.outputs[1]},
-                attributes_);
+                {queries(qkv), keys(qkv), values(qkv), result(args.outputs[0]), args.outputs[1]}, attributes_);
   }
 };
 
@@ -245,7 +275,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
   return apply_one(std::make_shared<Separate>(attributes), {q, k, v});
 }
 
-Tensor self_attention(const Tensor& qkv, std::int64_t heads, const AttentionAttributes& attributes) {
+Tensor self_attention(const Tensor& qkv, const PackedHeads& heads, const AttentionAttributes& attributes) {
   return apply_one(std::make_shared<Packed>(heads, attributes), {qkv});
 }
 
@@ -255,7 +285,7 @@ Tensors attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, co
 }
 
 Tensor self_attention_backward(const Tensor& qkv, const Tensor& out, const Tensor& log_sums, const Tensor& dout,
-                               std::int64_t heads, const AttentionAttributes& attributes) {
+                               const PackedHeads& heads, const AttentionAttributes& attributes) {
   return apply_one(std::make_shared<PackedBackward>(heads, attributes), {qkv, out, log_sums, dout});
 }
 

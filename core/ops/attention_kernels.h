@@ -1,4 +1,5 @@
-// Attention of one head of one sequence: what core/ops/attention.cpp runs for each of them, on one thread.
+// Blocked attention of the query heads that share one key head of one sequence (Dao et al. 2022): what
+// core/ops/attention.cpp runs, each call on one thread. Scratch does not grow with the sequence.
 #pragma once
 
 #include <cstdint>
@@ -13,34 +14,55 @@ struct HeadMatrix {
   std::int64_t depth_stride;
 };
 
+// The query heads that share a key head.
+template <typename T>
+struct HeadGroup {
+  T* data;
+  std::int64_t head_stride;
+  std::int64_t time_stride;
+  std::int64_t depth_stride;
+
+  HeadMatrix<T> operator[](std::int64_t head) const { return {data + head * head_stride, time_stride, depth_stride}; }
+};
+
 struct AttentionShape {
   std::int64_t time;
   std::int64_t depth;
+  std::int64_t group;  // query heads to a key head
   bool causal;
   double scale;
 };
 
 template <typename T>
 struct AttentionForward {
-  HeadMatrix<const T> q, k, v;
-  HeadMatrix<T> out;
-  T* log_sums;  // [time]: log Σ exp(scores) of each query
+  HeadGroup<const T> q;
+  HeadMatrix<const T> k, v;
+  HeadGroup<T> out;
+  T* log_sums;  // [group, time]: log Σ exp(scores) of each query
 };
 
 template <typename T>
 struct AttentionBackward {
-  HeadMatrix<const T> q, k, v, out, dout;
+  HeadGroup<const T> q;
+  HeadMatrix<const T> k, v;
+  HeadGroup<const T> out, dout;
   const T* log_sums;
-  HeadMatrix<T> dq, dk, dv;
+  HeadGroup<T> dq;
+  HeadMatrix<T> dk, dv;
 };
+
+// The forward pass of a group falls into strips, independent of each other; the backward pass is one piece.
+std::int64_t attention_strips(const AttentionShape& shape);
 
 // Elements of scratch that a call needs, aligned to Device::kAlignment.
 std::int64_t attention_forward_scratch(const AttentionShape& shape);
 std::int64_t attention_backward_scratch(const AttentionShape& shape);
 
-void attention_forward_kernel(const AttentionForward<float>& head, const AttentionShape& shape, float* scratch);
-void attention_forward_kernel(const AttentionForward<double>& head, const AttentionShape& shape, double* scratch);
-void attention_backward_kernel(const AttentionBackward<float>& head, const AttentionShape& shape, float* scratch);
-void attention_backward_kernel(const AttentionBackward<double>& head, const AttentionShape& shape, double* scratch);
+void attention_forward_kernel(const AttentionForward<float>& heads, const AttentionShape& shape, std::int64_t strip,
+                              float* scratch);
+void attention_forward_kernel(const AttentionForward<double>& heads, const AttentionShape& shape, std::int64_t strip,
+                              double* scratch);
+void attention_backward_kernel(const AttentionBackward<float>& heads, const AttentionShape& shape, float* scratch);
+void attention_backward_kernel(const AttentionBackward<double>& heads, const AttentionShape& shape, double* scratch);
 
 }  // namespace convoy

@@ -5,12 +5,15 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include "core/device/cpu_device.h"
 #include "core/graph/backward.h"
 #include "core/graph/recorder.h"
+#include "core/ops/attention_kernels.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
 #include "core/ops/view.h"
@@ -36,12 +39,16 @@ std::vector<double> naive(const Tensor& q, const Tensor& k, const Tensor& v, boo
   const Shape& shape = q.shape();
   const std::int64_t T = shape[1];
   const std::int64_t H = shape[2];
+  const std::int64_t G = k.shape()[2];
   const std::int64_t D = shape[3];
   const auto qs = q.to_vector<double>();
   const auto ks = k.to_vector<double>();
   const auto vs = v.to_vector<double>();
   const auto at = [&](std::int64_t b, std::int64_t t, std::int64_t h, std::int64_t d) {
     return static_cast<std::size_t>(((b * T + t) * H + h) * D + d);
+  };
+  const auto key_at = [&](std::int64_t b, std::int64_t t, std::int64_t h, std::int64_t d) {
+    return static_cast<std::size_t>(((b * T + t) * G + h / (H / G)) * D + d);
   };
   std::vector<double> out(qs.size(), 0.0);
   for (std::int64_t b = 0; b < shape[0]; ++b) {
@@ -51,13 +58,13 @@ std::vector<double> naive(const Tensor& q, const Tensor& k, const Tensor& v, boo
         double total = 0;
         for (std::int64_t j = 0; j < (causal ? i + 1 : T); ++j) {
           double score = 0;
-          for (std::int64_t d = 0; d < D; ++d) score += qs[at(b, i, h, d)] * ks[at(b, j, h, d)];
+          for (std::int64_t d = 0; d < D; ++d) score += qs[at(b, i, h, d)] * ks[key_at(b, j, h, d)];
           weights.push_back(std::exp(score * scale));
           total += weights.back();
         }
         for (std::size_t j = 0; j < weights.size(); ++j) {
           for (std::int64_t d = 0; d < D; ++d)
-            out[at(b, i, h, d)] += weights[j] / total * vs[at(b, static_cast<std::int64_t>(j), h, d)];
+            out[at(b, i, h, d)] += weights[j] / total * vs[key_at(b, static_cast<std::int64_t>(j), h, d)];
         }
       }
     }
@@ -65,9 +72,9 @@ std::vector<double> naive(const Tensor& q, const Tensor& k, const Tensor& v, boo
   return out;
 }
 
-// Times around the block of queries and the tiles, depths around the vectors.
+// Times around the blocks, the tiles and a strip of blocks, depths around the vectors.
 const Shape kShapes[] = {{1, 1, 1, 1},   {2, 3, 2, 5},    {1, 16, 1, 16},  {1, 37, 2, 8}, {1, 64, 1, 32},
-                         {2, 65, 3, 20}, {1, 129, 1, 33}, {1, 200, 2, 64}, {0, 4, 2, 8},  {2, 0, 2, 8}};
+                         {2, 65, 3, 20}, {1, 129, 1, 33}, {1, 330, 2, 64}, {0, 4, 2, 8},  {2, 0, 2, 8}};
 
 TEST(AttentionTest, EqualsNaiveLoops) {
   CpuDevice device(2);
@@ -153,6 +160,72 @@ TEST(AttentionTest, GradientsInF32AreCloseToThoseInF64) {
   }
 }
 
+TEST(AttentionTest, GroupsOfHeadsShareAKeyHead) {
+  CpuDevice device(2);
+  for (const auto& [heads, kv_heads, time] : {std::tuple{4, 2, 70}, {6, 1, 150}, {6, 2, 5}}) {
+    SCOPED_TRACE(testing::Message() << heads << " heads, " << kv_heads << " key heads, " << time << " tokens");
+    const Shape shape{2, time, heads, 12};
+    const Shape key_shape{2, time, kv_heads, 12};
+    const Tensors qkv = {random_tensor<double>(device, shape, 1), random_tensor<double>(device, key_shape, 2),
+                         random_tensor<double>(device, key_shape, 3)};
+    const Tensor factor = random_tensor<double>(device, shape, 4);
+    // The same with every key head written out for each head it serves.
+    const auto repeated = [&](const Tensor& x) {
+      return reshape(broadcast_to(reshape(x, {2, time, kv_heads, 1, 12}), {2, time, kv_heads, heads / kv_heads, 12}),
+                     shape);
+    };
+    Tensors expected(3);
+    {
+      const Recorder recorder(device, {});
+      backward(sum(mul(attention(qkv[0], repeated(qkv[1]), repeated(qkv[2])), factor)), qkv,
+               [&](std::size_t i, const Tensor& gradient) { expected[i] = gradient; });
+    }
+    const Tensors gradients = gradients_of(device, qkv, factor, {});
+    for (std::size_t which = 0; which < 3; ++which) {
+      const std::vector<double> left = gradients[which].to_vector<double>();
+      const std::vector<double> right = expected[which].to_vector<double>();
+      ASSERT_EQ(left.size(), right.size());
+      for (std::size_t i = 0; i < left.size(); ++i) ASSERT_NEAR(left[i], right[i], 1e-12) << which << " at " << i;
+    }
+    const Recorder recorder(device, {}, Recorder::Tape::kOff);
+    const std::vector<double> out = attention(qkv[0], qkv[1], qkv[2]).to_vector<double>();
+    const std::vector<double> by_hand = naive(qkv[0], qkv[1], qkv[2], true, 1 / std::sqrt(12.0));
+    for (std::size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out[i], by_hand[i], 1e-12) << i;
+  }
+}
+
+// Scores of some hundreds: without the largest taken off they overflow in f32, and most probabilities are zero.
+TEST(AttentionTest, LargeScoresNeitherOverflowNorVanish) {
+  CpuDevice device;
+  const Recorder recorder(device, {}, Recorder::Tape::kOff);
+  const Shape shape{1, 200, 1, 5};
+  const Tensor q = random_tensor<double>(device, shape, 1);
+  const Tensor k = random_tensor<double>(device, shape, 2);
+  const Tensor v = random_tensor<double>(device, shape, 3);
+  const std::vector<double> expected = naive(q, k, v, true, 25.0);
+  const auto narrow = [](const Tensor& x) { return cast(x, DType::kF32); };
+  const std::vector<float> out =
+      attention(narrow(q), narrow(k), narrow(v), {.causal = true, .scale = 25.0}).to_vector<float>();
+  for (std::size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out[i], expected[i], 1e-3) << i;
+}
+
+TEST(AttentionTest, WhatIsNotANumberStaysSo) {
+  CpuDevice device;
+  const Recorder recorder(device, {}, Recorder::Tape::kOff);
+  const Tensor q = random_tensor<float>(device, {1, 70, 1, 8}, 1);
+  const Tensor k = random_tensor<float>(device, {1, 70, 1, 8}, 2);
+  q.data<float>()[66 * 8] = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> out = attention(q, k, k).to_vector<float>();
+  for (std::size_t i = 0; i < out.size(); ++i) ASSERT_EQ(std::isnan(out[i]), i / 8 == 66) << i;
+}
+
+// Scores lie in blocks, so what a call needs to work in does not grow with the sequence, but for a number a query.
+TEST(AttentionTest, ScratchDoesNotGrowWithTime) {
+  const auto shape = [](std::int64_t time) { return AttentionShape{time, 64, 1, true, 1.0}; };
+  EXPECT_EQ(attention_forward_scratch(shape(1 << 20)), attention_forward_scratch(shape(64)));
+  EXPECT_LE(attention_backward_scratch(shape(1 << 20)), attention_backward_scratch(shape(64)) + (1 << 20));
+}
+
 TEST(AttentionTest, SeesNoLaterKeys) {
   CpuDevice device;
   const Recorder recorder(device, {}, Recorder::Tape::kOff);
@@ -169,15 +242,16 @@ TEST(AttentionTest, SameBitsForAnyNumberOfThreadsAndLayout) {
   const auto run = [](int threads, bool packed) {
     CpuDevice device(threads);
     const Recorder recorder(device, {});
-    const Tensor qkv = random_tensor<float>(device, {3, 70, 3 * 40}, 1);
-    const Tensor factor = random_tensor<float>(device, {3, 70, 40}, 2);
+    const Tensor qkv = random_tensor<float>(device, {3, 330, 4 * 20}, 1);  // 2 heads share 1 key head
+    const Tensor factor = random_tensor<float>(device, {3, 330, 40}, 2);
     Tensor out;
     if (packed) {
-      out = self_attention(qkv, 2);
+      out = self_attention(qkv, {2, 1});
     } else {
-      Tensors parts;
-      for (int i = 0; i < 3; ++i) parts.push_back(reshape(slice(qkv, 2, i * 40, (i + 1) * 40), {3, 70, 2, 20}));
-      out = reshape(attention(parts[0], parts[1], parts[2]), {3, 70, 40});
+      const Tensor q = reshape(slice(qkv, 2, 0, 40), {3, 330, 2, 20});
+      const Tensor k = reshape(slice(qkv, 2, 40, 60), {3, 330, 1, 20});
+      const Tensor v = reshape(slice(qkv, 2, 60, 80), {3, 330, 1, 20});
+      out = reshape(attention(q, k, v), {3, 330, 40});
     }
     std::vector<std::uint32_t> result = bits(out);
     backward(sum(mul(out, factor)), std::span(&qkv, 1), [&](std::size_t, const Tensor& gradient) {
