@@ -206,6 +206,12 @@ class GeluBackward final : public Backward {
   std::string_view name() const override { return "gelu_backward"; }
 };
 
+class SiluBackward final : public Backward {
+ public:
+  SiluBackward() : Backward(BinaryKind::kSiluBackward) {}
+  std::string_view name() const override { return "silu_backward"; }
+};
+
 class ReluBackward final : public Backward {
  public:
   ReluBackward() : Backward(BinaryKind::kReluBackward) {}
@@ -300,6 +306,14 @@ class Gelu final : public Unary {
   std::string_view name() const override { return "gelu"; }
   Traits traits() const override { return reading(1, 0); }
   Tensors vjp(const VjpArgs& args) const override { return {gelu_backward(args.inputs[0], args.gradients[0])}; }
+};
+
+class Silu final : public Unary {
+ public:
+  Silu() : Unary(UnaryKind::kSilu) {}
+  std::string_view name() const override { return "silu"; }
+  Traits traits() const override { return reading(1, 0); }
+  Tensors vjp(const VjpArgs& args) const override { return {silu_backward(args.inputs[0], args.gradients[0])}; }
 };
 
 class Square final : public Unary {
@@ -431,6 +445,7 @@ const RegisterOp kRegistered[] = {
     RegisterOp("maximum", shared_op_of<Maximum>),
     RegisterOp("greater_equal", shared_op_of<GreaterEqual>),
     RegisterOp("gelu_backward", shared_op_of<GeluBackward>),
+    RegisterOp("silu_backward", shared_op_of<SiluBackward>),
     RegisterOp("relu_backward", shared_op_of<ReluBackward>),
     RegisterOp("neg", shared_op_of<Neg>),
     RegisterOp("exp", shared_op_of<Exp>),
@@ -439,6 +454,7 @@ const RegisterOp kRegistered[] = {
     RegisterOp("tanh", shared_op_of<Tanh>),
     RegisterOp("relu", shared_op_of<Relu>),
     RegisterOp("gelu", shared_op_of<Gelu>),
+    RegisterOp("silu", shared_op_of<Silu>),
     RegisterOp("square", shared_op_of<Square>),
     RegisterOp("scale"),
     RegisterOp("add_scalar"),
@@ -455,6 +471,7 @@ Tensor div(const Tensor& a, const Tensor& b) { return apply_one(shared_op<Div>()
 Tensor maximum(const Tensor& a, const Tensor& b) { return apply_one(shared_op<Maximum>(), {a, b}); }
 Tensor greater_equal(const Tensor& a, const Tensor& b) { return apply_one(shared_op<GreaterEqual>(), {a, b}); }
 Tensor gelu_backward(const Tensor& x, const Tensor& dy) { return apply_one(shared_op<GeluBackward>(), {x, dy}); }
+Tensor silu_backward(const Tensor& x, const Tensor& dy) { return apply_one(shared_op<SiluBackward>(), {x, dy}); }
 Tensor relu_backward(const Tensor& y, const Tensor& dy) { return apply_one(shared_op<ReluBackward>(), {y, dy}); }
 Tensor neg(const Tensor& x) { return apply_one(shared_op<Neg>(), {x}); }
 Tensor exp(const Tensor& x) { return apply_one(shared_op<Exp>(), {x}); }
@@ -463,6 +480,7 @@ Tensor sqrt(const Tensor& x) { return apply_one(shared_op<Sqrt>(), {x}); }
 Tensor tanh(const Tensor& x) { return apply_one(shared_op<Tanh>(), {x}); }
 Tensor relu(const Tensor& x) { return apply_one(shared_op<Relu>(), {x}); }
 Tensor gelu(const Tensor& x) { return apply_one(shared_op<Gelu>(), {x}); }
+Tensor silu(const Tensor& x) { return apply_one(shared_op<Silu>(), {x}); }
 Tensor square(const Tensor& x) { return apply_one(shared_op<Square>(), {x}); }
 Tensor scale(const Tensor& x, double factor) { return apply_one(std::make_shared<Scale>(factor), {x}); }
 Tensor add_scalar(const Tensor& x, double value) { return apply_one(std::make_shared<AddScalar>(value), {x}); }

@@ -22,6 +22,7 @@ Tensor sqrt(const Tensor& x);
 Tensor tanh(const Tensor& x);
 Tensor relu(const Tensor& x);
 Tensor gelu(const Tensor& x);  // GPT-2's: x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³)))
+Tensor silu(const Tensor& x);  // x·σ(x)
 Tensor square(const Tensor& x);
 Tensor scale(const Tensor& x, double factor);
 Tensor add_scalar(const Tensor& x, double value);
@@ -32,9 +33,10 @@ Tensor cast(const Tensor& x, DType dtype);
 
 Tensor ones_like(const Tensor& x);  // floating; no gradient
 
-// Gradients by the operator's input (gelu) or output (relu) and the output's gradient, all of one shape. Not
+// Gradients by the operator's input (gelu, silu) or output (relu) and the output's gradient, all of one shape. Not
 // differentiable again.
 Tensor gelu_backward(const Tensor& x, const Tensor& dy);
+Tensor silu_backward(const Tensor& x, const Tensor& dy);
 Tensor relu_backward(const Tensor& y, const Tensor& dy);
 
 }  // namespace convoy

@@ -6,6 +6,7 @@
 #define HWY_TARGET_INCLUDE "core/ops/elementwise_kernels.cpp"
 // clang-format off
 #include "hwy/foreach_target.h"  // must come first
+#include "core/ops/sigmoid-inl.h"
 #include "core/ops/vector-inl.h"
 // clang-format on
 
@@ -51,6 +52,8 @@ void unary(UnaryKind kind, const T* x, T* y, std::int64_t n, double parameter) {
       return map(x, y, n, [d](V v) HWY_ATTR { return hn::IfThenZeroElse(hn::Le(v, hn::Zero(d)), v); });
     case UnaryKind::kGelu:
       return map(x, y, n, [](V v) HWY_ATTR { return hn::Mul(v, gelu_sigmoid<T>(v, hn::Mul(v, v))); });
+    case UnaryKind::kSilu:
+      return map(x, y, n, [](V v) HWY_ATTR { return hn::Mul(v, sigmoid_of<T>(v)); });
     case UnaryKind::kSquare:
       return map(x, y, n, [](V v) HWY_ATTR { return hn::Mul(v, v); });
     case UnaryKind::kScale: {
@@ -115,6 +118,8 @@ void binary(BinaryKind kind, const T* a, std::int64_t a_step, const T* b, std::i
       return run([d](V u, V v) HWY_ATTR { return hn::IfThenElseZero(hn::Ge(u, v), hn::Set(d, Compute<T>{1})); });
     case BinaryKind::kGeluBackward:
       return run([](V x, V dy) HWY_ATTR { return gelu_gradient<T>(x, dy); });
+    case BinaryKind::kSiluBackward:
+      return run([](V x, V dy) HWY_ATTR { return hn::Mul(dy, silu_slope<T>(x, sigmoid_of<T>(x))); });
     case BinaryKind::kReluBackward:
       return run([d](V out, V dy) HWY_ATTR { return hn::IfThenZeroElse(hn::Le(out, hn::Zero(d)), dy); });
   }

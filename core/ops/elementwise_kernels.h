@@ -9,7 +9,7 @@
 
 namespace convoy {
 
-enum class UnaryKind : std::uint8_t { kNeg, kExp, kLog, kSqrt, kTanh, kRelu, kGelu, kSquare, kScale, kAddScalar };
+enum class UnaryKind : std::uint8_t { kNeg, kExp, kLog, kSqrt, kTanh, kRelu, kGelu, kSilu, kSquare, kScale, kAddScalar };
 enum class BinaryKind : std::uint8_t {
   kAdd,
   kSub,
@@ -18,6 +18,7 @@ enum class BinaryKind : std::uint8_t {
   kMaximum,
   kGreaterEqual,
   kGeluBackward,  // (x, dy)
+  kSiluBackward,  // (x, dy)
   kReluBackward,  // (y, dy)
 };
 

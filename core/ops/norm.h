@@ -9,4 +9,8 @@ namespace convoy {
 // The backward pass is one operator that gives dx, dgamma and dbeta.
 Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double epsilon = 1e-5);
 
+// x / sqrt(mean of x² + epsilon) · gamma over the last axis (Zhang & Sennrich 2019): x f32 or f64 [..., C], gamma [C].
+// The backward pass is one operator that gives dx and dgamma.
+Tensor rms_norm(const Tensor& x, const Tensor& gamma, double epsilon = 1e-5);
+
 }  // namespace convoy

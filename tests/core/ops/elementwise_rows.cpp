@@ -74,6 +74,7 @@ std::vector<OpRow> elementwise_rows() {
       binary("maximum", maximum),
       binary("greater_equal", greater_equal, -1, 1, false),
       by_output("gelu_backward", gelu_backward),
+      by_output("silu_backward", silu_backward),
       by_output("relu_backward", relu_backward),
       unary("neg", neg, -1, 1),
       unary("exp", static_cast<UnaryFunction>(exp), -4, 4),
@@ -82,6 +83,7 @@ std::vector<OpRow> elementwise_rows() {
       unary("tanh", static_cast<UnaryFunction>(tanh), -3, 3),
       unary("relu", relu, -1, 1),
       unary("gelu", gelu, -4, 4),
+      unary("silu", silu, -4, 4),
       unary("square", square, -2, 2),
       unary(
           "scale", [](const Tensor& x) { return scale(x, -1.75); }, -1, 1),

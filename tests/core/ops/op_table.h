@@ -74,6 +74,8 @@ std::vector<OpRow> attention_rows();
 std::vector<OpRow> conv_rows();
 std::vector<OpRow> batch_norm_rows();
 std::vector<OpRow> pool_rows();
+std::vector<OpRow> llama_rows();
+std::vector<OpRow> arrange_rows();
 
 std::vector<OpRow> all_rows();
 

@@ -1,0 +1,17 @@
+// Running sums.
+#pragma once
+
+#include "core/tensor/tensor.h"
+
+namespace convoy {
+
+struct CumsumAttributes {
+  bool exclusive = false;  // an element's sum leaves the element itself out
+  bool reverse = false;    // sums run from the end
+};
+
+// Sums of all elements up to each along an axis (negative: from the end): x f32 or f64, added in order, in fp64. The
+// gradient runs the other way.
+Tensor cumsum(const Tensor& x, int axis, const CumsumAttributes& attributes = {});
+
+}  // namespace convoy

@@ -1,0 +1,71 @@
+// Values of the operators that pick and join: what the table's gradients and layouts do not say.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "core/device/cpu_device.h"
+#include "core/graph/recorder.h"
+#include "core/ops/concat.h"
+#include "core/ops/cumsum.h"
+#include "core/ops/gather.h"
+#include "core/ops/top_k.h"
+
+namespace convoy {
+namespace {
+
+class ArrangeTest : public testing::Test {
+ protected:
+  Tensor floats(const Shape& shape, const std::vector<float>& values) {
+    return Tensor::of<float>(device_, shape, values);
+  }
+  Tensor integers(const Shape& shape, const std::vector<std::int32_t>& values) {
+    return Tensor::of<std::int32_t>(device_, shape, values);
+  }
+
+  CpuDevice device_;
+  Recorder recorder_{device_, {}, Recorder::Tape::kOff};
+};
+
+TEST_F(ArrangeTest, SplitUndoesConcat) {
+  const Tensor a = floats({2, 1}, {1, 2});
+  const Tensor b = floats({2, 2}, {3, 4, 5, 6});
+  const Tensor whole = concat({a, b}, 1);
+  EXPECT_EQ(whole.to_vector<float>(), (std::vector<float>{1, 3, 4, 2, 5, 6}));
+  const Tensors pieces = split(whole, 1, {1, 2});
+  EXPECT_EQ(pieces[0].to_vector<float>(), a.to_vector<float>());
+  EXPECT_EQ(pieces[1].to_vector<float>(), b.to_vector<float>());
+}
+
+TEST_F(ArrangeTest, GatherAndScatterAddFollowTheIndex) {
+  const Tensor index = integers({2, 3}, {2, 0, 2, 1, 1, 1});
+  EXPECT_EQ(gather(floats({2, 3}, {1, 2, 3, 4, 5, 6}), 1, index).to_vector<float>(),
+            (std::vector<float>{3, 1, 3, 5, 5, 5}));
+  EXPECT_EQ(scatter_add(index, floats({2, 3}, {1, 2, 3, 4, 5, 6}), 1, 4).to_vector<float>(),
+            (std::vector<float>{2, 0, 4, 0, 0, 15, 0, 0}));
+  EXPECT_EQ(scatter_add(index, floats({2, 3}, {1, 2, 3, 4, 5, 6}), 0, 3).to_vector<float>(),
+            (std::vector<float>{0, 2, 0, 4, 5, 6, 1, 0, 3}));
+}
+
+TEST_F(ArrangeTest, TopKPutsTheLowerIndexFirstAmongEquals) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const TopK found = top_k(floats({2, 5}, {1, 3, 2, 3, 3, 5, nan, -1, 5, nan}), 4);
+  EXPECT_EQ(found.indices.to_vector<std::int32_t>(), (std::vector<std::int32_t>{1, 3, 4, 2, 1, 4, 0, 3}));
+  const std::vector<float> values = found.values.to_vector<float>();
+  EXPECT_EQ(values[3], 2);
+  EXPECT_TRUE(std::isnan(values[4]) && std::isnan(values[5]));
+  EXPECT_EQ(values[6], 5);
+}
+
+TEST_F(ArrangeTest, CumsumRunsEitherWayWithOrWithoutTheElement) {
+  const Tensor x = floats({4}, {1, 2, 4, 8});
+  const auto run = [&](bool exclusive, bool reverse) { return cumsum(x, 0, {exclusive, reverse}).to_vector<float>(); };
+  EXPECT_EQ(run(false, false), (std::vector<float>{1, 3, 7, 15}));
+  EXPECT_EQ(run(true, false), (std::vector<float>{0, 1, 3, 7}));
+  EXPECT_EQ(run(false, true), (std::vector<float>{15, 14, 12, 8}));
+  EXPECT_EQ(run(true, true), (std::vector<float>{14, 12, 8, 0}));
+}
+
+}  // namespace
+}  // namespace convoy
