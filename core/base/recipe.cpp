@@ -71,6 +71,8 @@ std::optional<std::vector<std::int64_t>> as_whole_list(const toml::node& node) {
 std::optional<RecipeValue> convert(const RecipeDomain& domain, const toml::node& node) {
   if (std::holds_alternative<Real>(domain)) {
     if (node.is_number()) return node.value<double>();  // an integer is a number too
+  } else if (std::holds_alternative<Flag>(domain)) {
+    if (node.is_boolean()) return node.as_boolean()->get();
   } else if (std::holds_alternative<Whole>(domain)) {
     if (node.is_integer()) return node.as_integer()->get();
   } else if (std::holds_alternative<WholeList>(domain)) {
@@ -114,12 +116,14 @@ std::string read_text(const std::string& path) {
 
 // The value of a program's own key, in the type that TOML gives it.
 RecipeValue own_value(const toml::node& node, const std::string& where) {
+  if (node.is_boolean()) return node.as_boolean()->get();
   if (node.is_integer()) return node.as_integer()->get();
   if (node.is_floating_point()) return node.as_floating_point()->get();
   if (node.is_string()) return node.as_string()->get();
   if (auto list = as_whole_list(node)) return *std::move(list);
-  fail(ErrorCode::kInvalidArgument, "{}: expected an integer, a number, a string or a list of integers, found {}",
-       where, describe(node));
+  fail(ErrorCode::kInvalidArgument,
+       "{}: expected true or false, an integer, a number, a string or a list of integers, found {}", where,
+       describe(node));
 }
 
 // The sections that are the program's own, with the values it gives them, in the order in which it does.
@@ -186,6 +190,7 @@ class Reader {
       if (key.name != "kind") take(key, recipe);
     }
     resolve_data_path(recipe);
+    complete(recipe);
     if (const auto broken = find_broken_rule(recipe)) report(*broken, recipe);
     return recipe;
   }
@@ -328,10 +333,18 @@ const T& own_value_of(const Recipe& recipe, const std::string& key) {
 
 }  // namespace
 
+std::int64_t default_mlp_width(const ModelRecipe& model) {
+  if (model.activation != "swiglu") return 4 * model.width;
+  constexpr std::int64_t kUnit = 64;
+  return ((8 * model.width + 2) / 3 + kUnit - 1) / kUnit * kUnit;
+}
+
 std::string Recipe::where(const std::string& key) const {
   const auto place = origin.places.find(key);
   return place == origin.places.end() ? key : place->second;
 }
+
+bool Recipe::flag(const std::string& key) const { return own_value_of<bool>(*this, key); }
 
 std::int64_t Recipe::integer(const std::string& key) const { return own_value_of<std::int64_t>(*this, key); }
 

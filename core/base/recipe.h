@@ -29,16 +29,27 @@ struct ModelRecipe {
   // gpt
   std::int64_t layers = 0;
   std::int64_t heads = 0;
-  std::int64_t width = 64;  // resnet: of the first stage, in channels
+  std::int64_t kv_heads = 0;          // 0, only before it is read: as many as heads
+  std::int64_t width = 64;            // resnet: of the first stage, in channels
+  std::int64_t mlp_width = 0;         // 0, only before it is read: default_mlp_width()
+  std::string norm = "layer";         // "layer" | "rms"
+  std::string positions = "learned";  // "learned" | "rotary"
+  double rope_theta = 10000.0;        // of rotary positions
+  std::string head = "tied";          // "tied" to the token embedding | "own"
+  bool bias = true;                   // of linear layers
   double dropout = 0.0;
   // mlp
   std::vector<std::int64_t> hidden;
-  std::string activation = "relu";  // "relu" | "gelu"
+  std::string activation;  // gpt: "gelu" (default) | "swiglu"; mlp: "relu" (default) | "gelu"
   // resnet
   std::string stem = "auto";   // "auto" | "small" | "imagenet"
   double residual_gain = 0.0;  // what the last normalisation of each block starts at
   bool operator==(const ModelRecipe&) const = default;
 };
+
+// The width of a gpt's feed-forward layers where the recipe says none: 4·width; with three matrices (swiglu) 8/3·width,
+// rounded up to a multiple of 64, so that there are about as many parameters.
+std::int64_t default_mlp_width(const ModelRecipe& model);
 
 struct DataRecipe {
   std::string kind;  // "text" | "tokens" | "mnist" | "cifar" | "images"
@@ -121,6 +132,7 @@ struct Recipe {
 
   // A program's own key by its full name ("model.width"). number() takes an integer as well. Throws
   // Error(kInvalidArgument) for a key that the program's recipe does not have, or has in another type.
+  bool flag(const std::string& key) const;
   std::int64_t integer(const std::string& key) const;
   double number(const std::string& key) const;
   const std::string& text(const std::string& key) const;

@@ -14,7 +14,8 @@ namespace {
 template <auto Section, auto Field>
 RecipeValue get(const Recipe& recipe) {
   const auto& field = recipe.*Section.*Field;
-  if constexpr (std::is_integral_v<std::remove_cvref_t<decltype(field)>>) {
+  using T = std::remove_cvref_t<decltype(field)>;
+  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
     return static_cast<std::int64_t>(field);
   } else {
     return field;
@@ -25,7 +26,7 @@ template <auto Section, auto Field>
 void set(Recipe& recipe, const RecipeValue& value) {
   auto& field = recipe.*Section.*Field;
   using T = std::remove_reference_t<decltype(field)>;
-  if constexpr (std::is_integral_v<T>) {
+  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
     field = static_cast<T>(std::get<std::int64_t>(value));
   } else {
     field = std::get<T>(value);
@@ -94,10 +95,17 @@ std::vector<RecipeKey> make_keys() {
       model<&M::kind>("kind", {}, kRequired, OneOf{{"gpt", "mlp", "resnet"}}),
       model<&M::layers>("layers", {"gpt", "resnet"}, kRequired, Whole{1, 1000}),
       model<&M::heads>("heads", {"gpt"}, kRequired, Whole{1, 1000}),
+      model<&M::kv_heads>("kv_heads", {"gpt"}, kOptional, Whole{1, 1000}),
       with_default(model<&M::width>("width", {"gpt", "resnet"}, kRequired, Whole{1, 1'000'000}), {"resnet"}),
+      model<&M::mlp_width>("mlp_width", {"gpt"}, kOptional, Whole{1, 10'000'000}),
+      model<&M::norm>("norm", {"gpt"}, kOptional, OneOf{{"layer", "rms"}}),
+      model<&M::positions>("positions", {"gpt"}, kOptional, OneOf{{"learned", "rotary"}}),
+      model<&M::rope_theta>("rope_theta", {"gpt"}, kOptional, kPositive),
+      model<&M::head>("head", {"gpt"}, kOptional, OneOf{{"tied", "own"}}),
+      model<&M::bias>("bias", {"gpt"}, kOptional, Flag{}),
       model<&M::dropout>("dropout", {"gpt", "mlp"}, kOptional, kBelowOne),
       model<&M::hidden>("hidden", {"mlp"}, kRequired, WholeList{{1, 1'000'000}}),
-      model<&M::activation>("activation", {"mlp"}, kOptional, OneOf{{"relu", "gelu"}}),
+      model<&M::activation>("activation", {"gpt", "mlp"}, kOptional, OneOf{{"relu", "gelu", "swiglu"}}),
       model<&M::stem>("stem", {"resnet"}, kOptional, OneOf{{"auto", "small", "imagenet"}}),
       model<&M::residual_gain>("residual_gain", {"resnet"}, kOptional, kFraction),
 
@@ -150,6 +158,7 @@ std::vector<RecipeKey> make_keys() {
 constexpr Whole kAnyWhole{std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()};
 struct DomainOf {
   RecipeDomain operator()(const std::string&) const { return Text{}; }
+  RecipeDomain operator()(bool) const { return Flag{}; }
   RecipeDomain operator()(std::int64_t) const { return kAnyWhole; }
   RecipeDomain operator()(double) const { return Real{.low = -std::numeric_limits<double>::infinity()}; }
   RecipeDomain operator()(const std::vector<std::int64_t>&) const { return WholeList{kAnyWhole}; }
@@ -185,6 +194,7 @@ struct Expectation {
     return fmt::format("one of \"{}\"", fmt::join(domain.values, "\", \""));
   }
   std::string operator()(const Text&) const { return "a string that is not empty"; }
+  std::string operator()(const Flag&) const { return "true or false"; }
   std::string operator()(const Whole& range) const { return "an integer" + describe(range); }
   std::string operator()(const WholeList& list) const {
     return "a list of integers" + describe(list.each) + ", such as [256, 128]";
@@ -208,6 +218,7 @@ struct Accepts {
     const auto* text = std::get_if<std::string>(&value);
     return text && !text->empty();
   }
+  bool operator()(const Flag&) const { return std::holds_alternative<bool>(value); }
   bool operator()(const Whole& range) const {
     const auto* number = std::get_if<std::int64_t>(&value);
     return number && inside(range, *number);
@@ -289,7 +300,32 @@ bool is_depth(std::int64_t layers) {
 bool gives_tokens(const DataRecipe& data) { return data.kind == "text" || data.kind == "tokens"; }
 bool reads_tokens(const ModelRecipe& model) { return model.kind == "gpt"; }
 
+std::optional<BrokenRule> find_broken_rule(const ModelRecipe& model) {
+  if (model.kind == "mlp" && model.activation == "swiglu")
+    return BrokenRule{"model", "activation", "expected \"relu\" or \"gelu\" with model.kind = \"mlp\""};
+  if (model.kind != "gpt") return std::nullopt;
+  if (model.activation == "relu")
+    return BrokenRule{"model", "activation", "expected \"gelu\" or \"swiglu\" with model.kind = \"gpt\""};
+  if (model.heads % model.kv_heads != 0)
+    return BrokenRule{"model", "kv_heads", fmt::format("expected a divisor of model.heads = {}", model.heads)};
+  if (model.width % model.heads != 0)
+    return BrokenRule{"model", "width", fmt::format("expected a multiple of model.heads = {}", model.heads)};
+  if (model.positions == "rotary" && model.width / model.heads % 2 != 0)
+    return BrokenRule{
+        "model", "width",
+        fmt::format("expected an even multiple of model.heads = {}, whose halves rotary positions turn", model.heads)};
+  return std::nullopt;
+}
+
 }  // namespace
+
+void complete(Recipe& recipe) {
+  ModelRecipe& model = recipe.model;
+  if (model.activation.empty()) model.activation = model.kind == "gpt" ? "gelu" : "relu";
+  if (model.kind != "gpt") return;
+  if (model.kv_heads == 0) model.kv_heads = model.heads;
+  if (model.mlp_width == 0) model.mlp_width = default_mlp_width(model);
+}
 
 std::optional<BrokenRule> find_broken_rule(const Recipe& recipe) {
   const auto& [model, data, optimizer, train, sync, fault, own, origin] = recipe;
@@ -300,9 +336,7 @@ std::optional<BrokenRule> find_broken_rule(const Recipe& recipe) {
         fmt::format("expected {}, which model.kind = \"{}\" reads",
                     reads_tokens(model) ? "\"text\" or \"tokens\"" : "\"mnist\", \"cifar\" or \"images\"", model.kind)};
   }
-  if (model.kind == "gpt" && model.width % model.heads != 0) {
-    return BrokenRule{"model", "width", fmt::format("expected a multiple of model.heads = {}", model.heads)};
-  }
+  if (auto broken = find_broken_rule(model)) return broken;
   if (data.kind == "images" && data.augment == "affine") {
     return BrokenRule{"data", "augment",
                       "expected \"none\", \"crop\" or \"crop-flip\", which data.kind = \"images\" has"};

@@ -33,7 +33,8 @@ struct Real {  // always finite
   bool low_allowed = true;  // `high` itself is allowed with `high_allowed`
   bool high_allowed = true;
 };
-using RecipeDomain = std::variant<OneOf, Text, Whole, WholeList, Real>;
+struct Flag {};  // true or false
+using RecipeDomain = std::variant<OneOf, Text, Flag, Whole, WholeList, Real>;
 
 struct RecipeKey {
   std::string section;
@@ -76,6 +77,9 @@ std::string expectation(const RecipeDomain& domain);
 
 // Whether the value has the type that `domain` asks for and lies inside it.
 bool accepts(const RecipeDomain& domain, const RecipeValue& value);
+
+// Fills in the defaults that follow from other keys.
+void complete(Recipe& recipe);
 
 // A rule between keys that `recipe` breaks: the key to blame and what was expected of it.
 struct BrokenRule {

@@ -8,6 +8,6 @@
 
 namespace convoy {
 
-using RecipeValue = std::variant<std::string, std::int64_t, double, std::vector<std::int64_t>>;
+using RecipeValue = std::variant<std::string, bool, std::int64_t, double, std::vector<std::int64_t>>;
 
 }  // namespace convoy

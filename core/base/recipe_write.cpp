@@ -10,6 +10,7 @@ namespace {
 
 struct ToToml {
   std::string operator()(const std::string& text) const { return toml_string(text); }
+  std::string operator()(bool flag) const { return flag ? "true" : "false"; }
   std::string operator()(std::int64_t number) const { return fmt::format("{}", number); }
   std::string operator()(double number) const {
     std::string text = fmt::format("{}", number);  // the shortest digits that read back to the same double

@@ -1,22 +1,16 @@
-// GPT-2 (Radford et al. 2019): pre-norm transformer decoder with learned positions, GELU and a head tied to the token
-// embedding. Parameters carry GPT-2's published names and shapes.
+// A transformer decoder that predicts the next token, from GPT-2 (Radford et al. 2019: layer norm before each branch,
+// learned positions, GELU, a head tied to the token embedding) to Llama (Touvron et al. 2023: RMS norm, rotary
+// positions, SwiGLU, grouped key heads, no biases). The Llama form (all four) carries Llama's published parameter
+// names, every other one GPT-2's; weights of linear layers are [in, out] in both.
 #pragma once
 
+#include <optional>
 #include <vector>
 
-#include "core/nn/layers.h"
+#include "core/nn/gpt_block.h"
 #include "core/nn/model.h"
 
 namespace convoy {
-
-struct GptOptions {
-  std::int64_t layers = 0;
-  std::int64_t heads = 0;
-  std::int64_t width = 0;  // divisible by heads
-  std::int64_t context = 0;
-  std::int64_t vocabulary = 0;
-  double dropout = 0.0;  // of embeddings and of each residual branch
-};
 
 class Gpt final : public Model {
  public:
@@ -25,22 +19,12 @@ class Gpt final : public Model {
   Tensor logits(const Tensor& inputs, Mode mode) const override;
 
  private:
-  struct Block {
-    LayerNorm norm1;
-    Linear qkv;
-    Linear attention_out;
-    LayerNorm norm2;
-    Linear expand;
-    Linear contract;
-  };
-  static std::vector<Block> make_blocks(const ParameterScope& scope, const GptOptions& options);
-  Tensor run_block(const Block& block, const Tensor& x, double dropout_rate) const;
-
   GptOptions options_;
   Embedding tokens_;
-  Embedding positions_;
-  std::vector<Block> blocks_;
-  LayerNorm norm_;
+  std::optional<Embedding> positions_;  // learned ones
+  std::vector<GptBlock> blocks_;
+  Norm norm_;
+  std::optional<Linear> head_;  // its own; otherwise the token embedding
 };
 
 }  // namespace convoy

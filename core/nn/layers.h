@@ -2,21 +2,25 @@
 // leading dimensions.
 #pragma once
 
+#include <optional>
+
 #include "core/nn/parameter.h"
 #include "core/ops/matmul.h"
 
 namespace convoy {
 
-// [..., in] → [..., out]; weight [in, out], bias [out].
+// [..., in] → [..., out]; weight [in, out], bias [out] or none.
 class Linear {
  public:
   Linear(const ParameterScope& scope, std::int64_t in, std::int64_t out, double deviation,
-         Activation activation = Activation::kNone);
-  Tensor operator()(const Tensor& x) const { return linear(x, weight_.value(), bias_.value(), activation_); }
+         Activation activation = Activation::kNone, bool bias = true);
+  Tensor operator()(const Tensor& x) const {
+    return linear(x, weight_.value(), bias_ ? bias_->value() : Tensor(), activation_);
+  }
 
  private:
   Parameter weight_;
-  Parameter bias_;
+  std::optional<Parameter> bias_;
   Activation activation_;
 };
 
@@ -29,6 +33,16 @@ class LayerNorm {
  private:
   Parameter weight_;
   Parameter bias_;
+};
+
+// Divides the last dimension by its root mean square (Zhang & Sennrich 2019).
+class RmsNorm {
+ public:
+  RmsNorm(const ParameterScope& scope, std::int64_t width);
+  Tensor operator()(const Tensor& x) const;
+
+ private:
+  Parameter weight_;
 };
 
 // i32 [...] → [..., width]; weight [entries, width].

@@ -13,12 +13,21 @@ std::unique_ptr<Model> make_model(const ModelRecipe& recipe, const TaskSpec& tas
     if (!tokens)
       fail(ErrorCode::kUsage, "model.kind: \"gpt\" reads tokens, but data.kind = \"{}\" gives {} {}", task.data_kind,
            name_of(task.dtype), task.shape.to_string());
-    return std::make_unique<Gpt>(GptOptions{.layers = recipe.layers,
-                                            .heads = recipe.heads,
-                                            .width = recipe.width,
-                                            .context = task.shape[0],
-                                            .vocabulary = task.classes,
-                                            .dropout = recipe.dropout});
+    return std::make_unique<Gpt>(
+        GptOptions{.layers = recipe.layers,
+                   .heads = recipe.heads,
+                   .width = recipe.width,
+                   .context = task.shape[0],
+                   .vocabulary = task.classes,
+                   .dropout = recipe.dropout,
+                   .kv_heads = recipe.kv_heads,
+                   .mlp_width = recipe.mlp_width,
+                   .norm = recipe.norm == "rms" ? GptNorm::kRms : GptNorm::kLayer,
+                   .activation = recipe.activation == "swiglu" ? GptActivation::kSwiglu : GptActivation::kGelu,
+                   .positions = recipe.positions == "rotary" ? GptPositions::kRotary : GptPositions::kLearned,
+                   .rope_theta = recipe.rope_theta,
+                   .own_head = recipe.head == "own",
+                   .bias = recipe.bias});
   }
   if (recipe.kind == "mlp") {
     if (tokens)

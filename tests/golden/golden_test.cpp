@@ -168,7 +168,9 @@ TEST_P(GoldenTest, LossesAreThoseOfPyTorch) {
         << "step " << i + 1;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, testing::Values(Golden{"mlp", "fp32", 1e-4}, Golden{"gpt", "fp32", 1e-4}),
+INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
+                         testing::Values(Golden{"mlp", "fp32", 1e-4}, Golden{"gpt", "fp32", 1e-4},
+                                         Golden{"llama", "fp32", 1e-4}),
                          [](const auto& golden) { return golden.param.model + "_" + golden.param.precision; });
 
 }  // namespace

@@ -265,9 +265,13 @@ TEST_F(RecipeTest, MissingAndEmptyFilesAreNamed) {
 }
 
 TEST(RecipeSchemaTest, DefaultsLieInTheirOwnRange) {
+  Recipe recipe;
+  recipe.model.kind = "gpt";  // the kind with defaults that follow from other keys
+  recipe.model.heads = recipe.model.width = 1;
+  complete(recipe);
   for (const RecipeKey& key : recipe_keys()) {
     if (!key.required) {
-      EXPECT_TRUE(accepts(key.domain, key.get(Recipe{}))) << key.full_name();
+      EXPECT_TRUE(accepts(key.domain, key.get(recipe))) << key.full_name();
     }
   }
 }
@@ -295,6 +299,42 @@ TEST(RecipesTest, EveryShippedRecipeLoads) {
     EXPECT_NO_THROW(load_recipe(entry.path().string(), {}));
   }
   EXPECT_GE(recipes, 3);
+}
+
+TEST_F(RecipeTest, DefaultsFollowFromOtherKeys) {
+  const ModelRecipe gpt = load(kGpt).model;
+  EXPECT_EQ(gpt.activation, "gelu");
+  EXPECT_EQ(gpt.kv_heads, 4);
+  EXPECT_EQ(gpt.mlp_width, 512);
+  EXPECT_TRUE(gpt.bias);
+  EXPECT_EQ(load(kMlp).model.activation, "relu");
+  // 8/3 of 128 is 341.3: the next multiple of 64.
+  const ModelRecipe gated = load(kGpt, {"model.activation=swiglu", "model.kv_heads=2"}).model;
+  EXPECT_EQ(gated.mlp_width, 384);
+  EXPECT_EQ(gated.kv_heads, 2);
+  EXPECT_EQ(load(kGpt, {"model.activation=swiglu", "model.mlp_width=100"}).model.mlp_width, 100);
+}
+
+TEST_F(RecipeTest, TakesTrueAndFalse) {
+  EXPECT_FALSE(load(replaced(kGpt, "width = 128", "width = 128\nbias = false")).model.bias);
+  const Recipe recipe = load(kGpt, {"model.bias=false"});
+  EXPECT_FALSE(recipe.model.bias);
+  EXPECT_NE(to_toml(recipe).find("bias = false\n"), std::string::npos);
+  EXPECT_EQ(message(kGpt, {"model.bias=1"}), "command line: model.bias=1: expected true or false, found 1");
+}
+
+TEST_F(RecipeTest, RefusesPartsOfAGptThatDoNotFit) {
+  EXPECT_EQ(message(kGpt, {"model.kv_heads=3"}),
+            "command line: model.kv_heads=3: expected a divisor of model.heads = 4, found 3");
+  EXPECT_EQ(message(kGpt, {"model.activation=relu"}),
+            "command line: model.activation=relu: expected \"gelu\" or \"swiglu\" with model.kind = \"gpt\", found "
+            "\"relu\"");
+  EXPECT_EQ(message(kMlp, {"model.activation=swiglu"}),
+            "command line: model.activation=swiglu: expected \"relu\" or \"gelu\" with model.kind = \"mlp\", found "
+            "\"swiglu\"");
+  EXPECT_EQ(message(kGpt, {"model.positions=rotary", "model.width=12"}),
+            "command line: model.width=12: expected an even multiple of model.heads = 4, whose halves rotary positions "
+            "turn, found 12");
 }
 
 }  // namespace

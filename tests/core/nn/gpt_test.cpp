@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <numeric>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "core/device/cpu_device.h"
 #include "core/graph/backward.h"
@@ -13,6 +15,33 @@ namespace convoy {
 namespace {
 
 constexpr GptOptions kSmall{.layers = 2, .heads = 2, .width = 32, .context = 16, .vocabulary = 50, .dropout = 0.0};
+
+GptOptions small_llama(bool own_head) {
+  GptOptions options = kSmall;
+  options.heads = 4;
+  options.kv_heads = 2;
+  options.mlp_width = 40;
+  options.norm = GptNorm::kRms;
+  options.activation = GptActivation::kSwiglu;
+  options.positions = GptPositions::kRotary;
+  options.own_head = own_head;
+  options.bias = false;
+  return options;
+}
+
+// Rotary positions and gates, but layer norm and biases: GPT-2's names.
+GptOptions small_mixture() {
+  GptOptions options = small_llama(false);
+  options.norm = GptNorm::kLayer;
+  options.bias = true;
+  return options;
+}
+
+struct Variant {
+  std::string name;
+  GptOptions options;
+};
+class GptVariantTest : public testing::TestWithParam<Variant> {};
 
 void bind_all(const Model& model, Device& device) {
   for (const Parameter& parameter : model.parameters()) {
@@ -40,9 +69,50 @@ TEST(GptTest, HasTheParametersOfGpt2) {
   EXPECT_EQ(gpt.parameters().back().name(), "ln_f.bias");
 }
 
-TEST(GptTest, StartsAsAUniformGuess) {
+TEST(GptTest, HasTheParametersOfLlama) {
+  // TinyLlama (Zhang et al. 2024): Llama's form with grouped key heads and a head of its own.
+  const Gpt gpt({.layers = 22,
+                 .heads = 32,
+                 .width = 2048,
+                 .context = 2048,
+                 .vocabulary = 32000,
+                 .kv_heads = 4,
+                 .mlp_width = 5632,
+                 .norm = GptNorm::kRms,
+                 .activation = GptActivation::kSwiglu,
+                 .positions = GptPositions::kRotary,
+                 .own_head = true,
+                 .bias = false});
+  std::int64_t count = 0;
+  std::map<std::string, Shape> shapes;
+  for (const Parameter& parameter : gpt.parameters()) {
+    count += parameter.elements();
+    shapes[parameter.name()] = parameter.shape();
+  }
+  EXPECT_EQ(count, 1'100'048'384);
+  EXPECT_EQ(shapes.size(), 3 + 22 * 9);
+  EXPECT_EQ(shapes.at("embed_tokens.weight"), (Shape{32000, 2048}));
+  EXPECT_EQ(shapes.at("layers.21.self_attn.q_proj.weight"), (Shape{2048, 2048}));
+  EXPECT_EQ(shapes.at("layers.0.self_attn.v_proj.weight"), (Shape{2048, 256}));
+  EXPECT_EQ(shapes.at("layers.3.mlp.gate_proj.weight"), (Shape{2048, 5632}));
+  EXPECT_EQ(shapes.at("layers.3.mlp.down_proj.weight"), (Shape{5632, 2048}));
+  EXPECT_EQ(shapes.at("layers.3.post_attention_layernorm.weight"), (Shape{2048}));
+  EXPECT_EQ(shapes.at("norm.weight"), (Shape{2048}));
+  EXPECT_EQ(shapes.at("lm_head.weight"), (Shape{2048, 32000}));
+}
+
+TEST(GptTest, MixturesKeepGpt2sNames) {
+  const Gpt gpt(small_mixture());
+  std::map<std::string, Shape> shapes;
+  for (const Parameter& parameter : gpt.parameters()) shapes[parameter.name()] = parameter.shape();
+  EXPECT_EQ(shapes.at("h.1.attn.c_attn.weight"), (Shape{32, 64}));
+  EXPECT_EQ(shapes.at("h.1.mlp.c_gate.bias"), (Shape{40}));
+  EXPECT_FALSE(shapes.contains("wpe.weight"));
+}
+
+TEST_P(GptVariantTest, StartsAsAUniformGuess) {
   CpuDevice device;
-  const Gpt gpt(kSmall);
+  const Gpt gpt(GetParam().options);
   bind_all(gpt, device);
   const Recorder recorder(device, {}, Recorder::Tape::kOff);
   // Other targets than inputs: the tied head favours the token it reads.
@@ -54,9 +124,9 @@ TEST(GptTest, StartsAsAUniformGuess) {
   EXPECT_NEAR(loss.sum.item() / loss.count.item(), std::log(50.0), 0.1);
 }
 
-TEST(GptTest, ATokenDoesNotSeeWhatFollows) {
+TEST_P(GptVariantTest, ATokenDoesNotSeeWhatFollows) {
   CpuDevice device;
-  const Gpt gpt(kSmall);
+  const Gpt gpt(GetParam().options);
   bind_all(gpt, device);
   const Recorder recorder(device, {}, Recorder::Tape::kOff);
   const std::vector<float> a = gpt.logits(tokens(device, 1, 16, 3), Mode::kInfer).to_vector<float>();
@@ -83,9 +153,9 @@ TEST(GptTest, DropoutActsInTrainingOnly) {
 }
 
 // Against a step along the gradient: the loss must fall by about its squared norm.
-TEST(GptTest, GradientIsTheSlopeOfTheLoss) {
+TEST_P(GptVariantTest, GradientIsTheSlopeOfTheLoss) {
   CpuDevice device;
-  const Gpt gpt(kSmall);
+  const Gpt gpt(GetParam().options);
   bind_all(gpt, device);
   const Tensor inputs = tokens(device, 2, 16, 3);
   const Tensor targets = tokens(device, 2, 16, 9);
@@ -113,6 +183,31 @@ TEST(GptTest, GradientIsTheSlopeOfTheLoss) {
   const double after = gpt.loss(inputs, targets, Mode::kTrain).sum.item();
   EXPECT_NEAR((before - after) / (step * squares), 1.0, 0.05);
 }
+
+// Only positions tell two orders of the same tokens apart: the last token's guess must depend on the order.
+TEST_P(GptVariantTest, OrderMatters) {
+  CpuDevice device;
+  GptOptions options = GetParam().options;
+  options.layers = 1;  // a second layer would see the order in what the first left out
+  const Gpt gpt(options);
+  bind_all(gpt, device);
+  const Recorder recorder(device, {}, Recorder::Tape::kOff);
+  const auto last = [&](const std::vector<std::int32_t>& ids) {
+    const std::vector<float> logits =
+        gpt.logits(Tensor::of<std::int32_t>(device, {1, 4}, ids), Mode::kInfer).to_vector<float>();
+    return std::vector<float>(logits.end() - 50, logits.end());
+  };
+  const std::vector<float> a = last({1, 2, 3, 4});
+  const std::vector<float> b = last({2, 1, 3, 4});
+  float difference = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) difference = std::max(difference, std::abs(a[i] - b[i]));
+  EXPECT_GT(difference, 1e-6F);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GptVariantTest,
+                         testing::Values(Variant{"Gpt2", kSmall}, Variant{"Llama", small_llama(true)},
+                                         Variant{"LlamaTied", small_llama(false)}, Variant{"Mixture", small_mixture()}),
+                         [](const auto& variant) { return variant.param.name; });
 
 }  // namespace
 }  // namespace convoy
