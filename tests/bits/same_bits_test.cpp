@@ -152,8 +152,12 @@ TEST(SameBitsOfPicturesTest, AugmentedAndReadAhead) {
   EXPECT_NE(train({"mnist-mlp.toml", {}}, 1).loss_bits, reference.loss_bits);
 }
 
-INSTANTIATE_TEST_SUITE_P(Recipes, SameBitsTest, ::testing::Values("mnist-mlp.toml", "gpt-tiny.toml"),
-                         [](const auto& recipe) { return recipe.param.starts_with("mnist") ? "Mlp" : "Gpt"; });
+INSTANTIATE_TEST_SUITE_P(Recipes, SameBitsTest, ::testing::Values("mnist-mlp.toml", "gpt-tiny.toml", "llama-tiny.toml"),
+                         [](const auto& recipe) {
+                           return recipe.param.starts_with("mnist") ? "Mlp"
+                                  : recipe.param.starts_with("gpt") ? "Gpt"
+                                                                    : "Llama";
+                         });
 
 }  // namespace
 }  // namespace convoy
