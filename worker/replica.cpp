@@ -1,14 +1,11 @@
 #include "worker/replica.h"
 
-#include <array>
-#include <cmath>
 #include <utility>
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/graph/backward.h"
 #include "core/graph/recorder.h"
-#include "core/nn/optimizer.h"
 #include "core/ops/batch_norm.h"
 #include "core/ops/update.h"
 
@@ -18,19 +15,19 @@ namespace {
 static_assert(kSquareChunk == distributed::kChunkElements, "norms are summed over the grid that parameters start on");
 
 // Groups of buckets.
-constexpr std::int32_t kDecays = 1;
-constexpr std::int32_t kStatistics = 2;
+constexpr std::int32_t kDecayGroup = 1;
+constexpr std::int32_t kStatisticsGroup = 2;
 
-// Groups with the same optimizer settings are one: without weight decay a single bucket may hold all that is trained.
-distributed::BucketLayout layout_of(const Model& model, const Recipe& recipe) {
+// Groups that the optimizer treats alike are one: a single bucket may then hold all that is trained.
+distributed::BucketLayout layout_of(const Model& model, const Recipe& recipe, const Optimizer& optimizer) {
   std::vector<distributed::ParameterExtent> extents;
   for (const Parameter& parameter : model.parameters()) {
-    const bool decays = recipe.optimizer.weight_decay > 0.0 && parameter.group() == ParameterGroup::kDecay;
+    const bool decays = optimizer.tells_groups_apart() && parameter.group() == ParameterGroup::kDecay;
     const bool is_statistic = parameter.group() == ParameterGroup::kStatistics;
     extents.push_back({.name = parameter.name(),
                        .elements = parameter.elements(),
-                       .group = is_statistic ? kStatistics
-                                : decays     ? kDecays
+                       .group = is_statistic ? kStatisticsGroup
+                                : decays     ? kDecayGroup
                                              : 0,
                        .is_gradient = !is_statistic});
   }
@@ -44,16 +41,15 @@ void hash_tensor(Xxh3Hasher128& hasher, const Tensor& tensor) {
 }  // namespace
 
 Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device)
-    : optimizer_(recipe.optimizer),
+    : optimizer_(make_optimizer(recipe.optimizer)),
       seed_(recipe.train.seed),
       device_(device),
       model_(std::move(model)),
-      layout_(layout_of(*model_, recipe)),
-      moment_names_(moment_names(recipe.optimizer)),
+      layout_(layout_of(*model_, recipe, *optimizer_)),
       statistics_(running_statistics_of(model_->parameters())) {
   const Spec arena{DType::kF32, {layout_.elements()}, &device_};
   parameters_ = Tensor::zeros(arena);
-  for (std::size_t k = 0; k < moment_names_.size(); ++k) moments_.push_back(Tensor::zeros(arena));
+  for (std::size_t k = 0; k < optimizer_->moments().size(); ++k) moments_.push_back(Tensor::zeros(arena));
   for (std::size_t i = 0; i < model_->parameters().size(); ++i) {
     const Parameter& parameter = model_->parameters()[i];
     parameter.bind(arena_view(parameters_, i));
@@ -89,8 +85,8 @@ std::vector<StateTensor> Replica::state() const {
   for (std::size_t k = 0; k < moments_.size(); ++k) {
     for (const std::size_t i : layout_.by_name()) {
       if (is_statistic(i)) continue;
-      state.push_back(
-          {kOptimizerFile, fmt::format("{}.{}", moment_names_[k], parameters[i].name()), arena_view(moments_[k], i)});
+      state.push_back({kOptimizerFile, fmt::format("{}.{}", optimizer_->moments()[k], parameters[i].name()),
+                       arena_view(moments_[k], i)});
     }
   }
   return state;
@@ -129,22 +125,26 @@ std::vector<double> Replica::chunk_squares(float* reduced) {
   return convoy::chunk_squares(borrow(reduced)).to_vector<double>();
 }
 
+ParameterSlice Replica::slice_of(const distributed::Bucket& bucket, const Tensor& gradient) const {
+  ParameterSlice slice{.values = bucket_view(parameters_, bucket),
+                       .gradient = bucket_view(gradient, bucket),
+                       .moments = {},
+                       .parameters = {},
+                       .decays = bucket.group == kDecayGroup};
+  for (const Tensor& moment : moments_) slice.moments.push_back(bucket_view(moment, bucket));
+  for (const std::size_t i : bucket.parameters) {
+    const std::int64_t begin = layout_.offset(i) - bucket.begin;
+    slice.parameters.push_back({.begin = begin, .end = begin + layout_.parameters()[i].elements});
+  }
+  return slice;
+}
+
 void Replica::update(std::int64_t step, float* reduced, const UpdateFactors& factors) {
   const Recorder recorder(device_, {.seed = seed_, .step = step, .shard = 0}, Recorder::Tape::kOff);
-  const std::array<double, 5> values{factors.lr, 1.0 - std::pow(optimizer_.beta1, static_cast<double>(step)),
-                                     1.0 - std::pow(optimizer_.beta2, static_cast<double>(step)),
-                                     factors.gradient_scale, factors.apply ? 1.0 : 0.0};
-  const Tensor factor_tensor = Tensor::of<double>(device_, {5}, values);
   const Tensor gradient = borrow(reduced);
   update_statistics(gradient, factors.apply);
   for (const distributed::Bucket& bucket : layout_.buckets()) {
-    if (bucket.group == kStatistics) continue;
-    const AdamWAttributes attributes{.beta1 = optimizer_.beta1,
-                                     .beta2 = optimizer_.beta2,
-                                     .epsilon = optimizer_.epsilon,
-                                     .weight_decay = bucket.group == kDecays ? optimizer_.weight_decay : 0.0};
-    adamw_update(attributes, bucket_view(parameters_, bucket), bucket_view(moments_[0], bucket),
-                 bucket_view(moments_[1], bucket), bucket_view(gradient, bucket), factor_tensor);
+    if (bucket.group != kStatisticsGroup) optimizer_->update(step, factors, slice_of(bucket, gradient));
   }
 }
 

@@ -15,17 +15,11 @@
 #include "core/graph/step_key.h"
 #include "core/nn/batch_norm.h"
 #include "core/nn/model.h"
+#include "core/nn/optimizer.h"
 #include "distributed/buckets.h"
 #include "distributed/gradient_reducer.h"
 
 namespace convoy::worker {
-
-// What the update needs to know of a step besides the reduced gradient.
-struct UpdateFactors {
-  double lr = 0.0;
-  double gradient_scale = 1.0;  // clip factor / count
-  bool apply = true;            // false: the step changes nothing
-};
 
 // A part of the state: where a checkpoint keeps it, and the memory itself.
 struct StateTensor {
@@ -73,16 +67,16 @@ class Replica {
   void update_statistics(const Tensor& reduced, bool apply);
   Tensor arena_view(const Tensor& arena, std::size_t parameter) const;
   Tensor bucket_view(const Tensor& arena, const distributed::Bucket& bucket) const;
+  ParameterSlice slice_of(const distributed::Bucket& bucket, const Tensor& gradient) const;
   Tensor borrow(float* arena) const;
 
-  OptimizerRecipe optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
   std::uint64_t seed_;
   CpuDevice& device_;
   std::unique_ptr<Model> model_;
   distributed::BucketLayout layout_;
   Tensor parameters_;                      // arenas: f32 [layout_.elements()]
-  std::vector<std::string> moment_names_;  // e.g. "m", "v"
-  std::vector<Tensor> moments_;            // arenas, one a name
+  std::vector<Tensor> moments_;            // arenas, as optimizer_->moments() names them
   std::vector<Tensor> leaves_;             // what has a gradient, in declaration order
   std::vector<std::size_t> leaf_indices_;  // and which parameters those are
   std::vector<RunningStatistics> statistics_;

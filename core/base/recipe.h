@@ -68,16 +68,24 @@ struct DataRecipe {
 };
 
 struct OptimizerRecipe {
-  std::string kind;  // "adamw"
+  std::string kind;  // "adamw" | "sgd" | "lamb"
   double lr = 0.0;
+  // adamw, lamb
   double beta1 = 0.9;
   double beta2 = 0.95;
   double epsilon = 1e-8;
+  // sgd
+  double momentum = 0.9;
+  bool nesterov = false;
+  // all
   double weight_decay = 0.0;
   double clip_norm = 0.0;             // 0: no clipping
-  std::string schedule = "constant";  // "constant" | "linear" | "cosine", after a linear warm-up
+  std::string schedule = "constant";  // "constant" | "linear" | "cosine" | "step", after a linear warm-up
   std::int64_t warmup_steps = 0;
-  double final_lr_fraction = 0.1;  // lr at the last step of a linear or cosine schedule, as a fraction of lr
+  double final_lr_fraction = 0.1;        // lr at the last step of a linear or cosine schedule, as a fraction of lr
+  double gamma = 0.1;                    // a step schedule's factor, after every step_every steps or each milestone
+  std::int64_t step_every = 0;           // steps, from the first; 0: there are milestones
+  std::vector<std::int64_t> milestones;  // steps after which the rate falls, ascending
   bool operator==(const OptimizerRecipe&) const = default;
 };
 

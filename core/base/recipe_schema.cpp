@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <type_traits>
 
 namespace convoy {
@@ -121,16 +122,21 @@ std::vector<RecipeKey> make_keys() {
                         OneOf{{"none", "crop", "crop-flip", "affine"}}),
       data<&D::image_size>("image_size", {"images"}, kOptional, Whole{0, 65535}),
 
-      optimizer<&O::kind>("kind", {}, kRequired, OneOf{{"adamw"}}),
+      optimizer<&O::kind>("kind", {}, kRequired, OneOf{{"adamw", "sgd", "lamb"}}),
       optimizer<&O::lr>("lr", {}, kRequired, kPositive),
-      optimizer<&O::beta1>("beta1", {"adamw"}, kOptional, kBelowOne),
-      optimizer<&O::beta2>("beta2", {"adamw"}, kOptional, kBelowOne),
-      optimizer<&O::epsilon>("epsilon", {"adamw"}, kOptional, kPositive),
+      optimizer<&O::beta1>("beta1", {"adamw", "lamb"}, kOptional, kBelowOne),
+      optimizer<&O::beta2>("beta2", {"adamw", "lamb"}, kOptional, kBelowOne),
+      optimizer<&O::epsilon>("epsilon", {"adamw", "lamb"}, kOptional, kPositive),
+      optimizer<&O::momentum>("momentum", {"sgd"}, kOptional, kBelowOne),
+      optimizer<&O::nesterov>("nesterov", {"sgd"}, kOptional, Flag{}),
       optimizer<&O::weight_decay>("weight_decay", {}, kOptional, kNotNegative),
       optimizer<&O::clip_norm>("clip_norm", {}, kOptional, kNotNegative),
-      optimizer<&O::schedule>("schedule", {}, kOptional, OneOf{{"constant", "linear", "cosine"}}),
+      optimizer<&O::schedule>("schedule", {}, kOptional, OneOf{{"constant", "linear", "cosine", "step"}}),
       optimizer<&O::warmup_steps>("warmup_steps", {}, kOptional, Whole{0}),
       optimizer<&O::final_lr_fraction>("final_lr_fraction", {}, kOptional, kFraction),
+      optimizer<&O::gamma>("gamma", {}, kOptional, Real{.high = 1, .low_allowed = false}),
+      optimizer<&O::step_every>("step_every", {}, kOptional, Whole{0}),
+      optimizer<&O::milestones>("milestones", {}, kOptional, WholeList{{1}, true}),
 
       train<&T::steps>("steps", kRequired, Whole{1}),
       train<&T::global_batch>("global_batch", kRequired, Whole{1, 1'000'000}),
@@ -225,7 +231,7 @@ struct Accepts {
   }
   bool operator()(const WholeList& list) const {
     const auto* numbers = std::get_if<std::vector<std::int64_t>>(&value);
-    return numbers && !numbers->empty() &&
+    return numbers && (list.empty_allowed || !numbers->empty()) &&
            std::all_of(numbers->begin(), numbers->end(), [&](std::int64_t n) { return inside(list.each, n); });
   }
   bool operator()(const Real& range) const {
@@ -234,6 +240,19 @@ struct Accepts {
            (range.high_allowed ? *number <= range.high : *number < range.high);
   }
 };
+
+std::optional<BrokenRule> find_broken_schedule(const OptimizerRecipe& optimizer) {
+  if (std::adjacent_find(optimizer.milestones.begin(), optimizer.milestones.end(), std::greater_equal<>()) !=
+      optimizer.milestones.end())
+    return BrokenRule{"optimizer", "milestones", "expected steps in ascending order"};
+  if (optimizer.schedule == "step" && (optimizer.step_every > 0) == !optimizer.milestones.empty())
+    return BrokenRule{"optimizer", "schedule", "expected either optimizer.step_every or optimizer.milestones with it"};
+  if (optimizer.schedule != "step" && optimizer.step_every > 0)
+    return BrokenRule{"optimizer", "step_every", "expected only with optimizer.schedule = \"step\""};
+  if (optimizer.schedule != "step" && !optimizer.milestones.empty())
+    return BrokenRule{"optimizer", "milestones", "expected only with optimizer.schedule = \"step\""};
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -348,6 +367,10 @@ std::optional<BrokenRule> find_broken_rule(const Recipe& recipe) {
     return BrokenRule{"train", "global_batch",
                       fmt::format("expected a multiple of train.logical_shards = {}", train.logical_shards)};
   }
+  if (optimizer.nesterov && optimizer.momentum == 0.0) {
+    return BrokenRule{"optimizer", "nesterov", "expected optimizer.momentum > 0 with it"};
+  }
+  if (const auto broken = find_broken_schedule(optimizer)) return broken;
   if (fault.suspect_s <= fault.heartbeat_s) {
     return BrokenRule{"fault", "suspect",
                       fmt::format("expected more than fault.heartbeat = {} seconds", fault.heartbeat_s)};

@@ -24,10 +24,12 @@ struct Whole {
   std::int64_t low = 0;
   std::int64_t high = 1'000'000'000'000;
 };
-struct WholeList {  // not empty
+struct WholeList {
   Whole each;
+  bool empty_allowed = false;
 };
-struct Real {  // always finite
+struct Flag {};  // true or false
+struct Real {    // always finite
   double low = 0;
   double high = std::numeric_limits<double>::infinity();
   bool low_allowed = true;  // `high` itself is allowed with `high_allowed`

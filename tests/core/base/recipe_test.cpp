@@ -143,6 +143,11 @@ TEST_F(RecipeTest, TomlRoundTripsExactly) {
   EXPECT_EQ(to_toml(load(to_toml(gpt))), to_toml(gpt));
   const Recipe mlp = load(kMlp);
   EXPECT_EQ(load(to_toml(mlp)), mlp);
+  const Recipe sgd = load(kMlp, {"optimizer.kind=sgd", "optimizer.nesterov=true", "optimizer.schedule=step",
+                                 "optimizer.milestones=[10, 15]"});
+  EXPECT_TRUE(sgd.optimizer.nesterov);
+  EXPECT_EQ(sgd.optimizer.milestones, (std::vector<std::int64_t>{10, 15}));
+  EXPECT_EQ(load(to_toml(sgd)), sgd);
 }
 
 TEST_F(RecipeTest, TomlHoldsOnlyKeysOfTheChosenKinds) {
@@ -214,7 +219,8 @@ TEST_F(RecipeTest, MissingKeysNameTheirSection) {
   EXPECT_EQ(message(replaced(kGpt, "steps = 600\n", "")),
             "x.toml:16: train.steps: missing from section [train]; expected an integer >= 1");
   EXPECT_EQ(message(replaced(kGpt, "[optimizer]\nkind = \"adamw\"\nlr = 1e-3\n", "")),
-            "x.toml: optimizer.kind: missing from section [optimizer]; expected \"adamw\"");
+            "x.toml: optimizer.kind: missing from section [optimizer]; expected one of \"adamw\", \"sgd\", "
+            "\"lamb\"");
 }
 
 TEST_F(RecipeTest, AKeyMayBeRequiredOfSomeKindsOnly) {
@@ -239,6 +245,28 @@ TEST_F(RecipeTest, KeysThatDoNotFitTogetherAreRefused) {
             "x.toml: fault.suspect: expected more than fault.heartbeat = 9 seconds, found 5.0 (the default)");
   EXPECT_EQ(message(replaced(replaced(kGpt, "\"text\"", "\"mnist\""), "context = 64\n", "")),
             "x.toml:8: data.kind: expected \"text\" or \"tokens\", which model.kind = \"gpt\" reads, found \"mnist\"");
+}
+
+TEST_F(RecipeTest, OptimizerKeysThatDoNotFitTogetherAreRefused) {
+  EXPECT_EQ(message(kGpt, {"optimizer.momentum=0.9"}),
+            "command line: optimizer.momentum=0.9: belongs to optimizer.kind = \"sgd\", but this recipe has "
+            "optimizer.kind = \"adamw\"");
+  EXPECT_EQ(message(kGpt, {"optimizer.kind=sgd", "optimizer.nesterov=1"}),
+            "command line: optimizer.nesterov=1: expected true or false, found 1");
+  EXPECT_EQ(message(kGpt, {"optimizer.kind=sgd", "optimizer.nesterov=true", "optimizer.momentum=0"}),
+            "command line: optimizer.nesterov=true: expected optimizer.momentum > 0 with it, found true");
+  EXPECT_EQ(message(kGpt, {"optimizer.schedule=step"}),
+            "command line: optimizer.schedule=step: expected either optimizer.step_every or optimizer.milestones with "
+            "it, found \"step\"");
+  EXPECT_EQ(message(kGpt, {"optimizer.schedule=step", "optimizer.step_every=5", "optimizer.milestones=[3]"}),
+            "command line: optimizer.schedule=step: expected either optimizer.step_every or optimizer.milestones with "
+            "it, found \"step\"");
+  EXPECT_EQ(message(kGpt, {"optimizer.schedule=step", "optimizer.milestones=[3, 3]"}),
+            "command line: optimizer.milestones=[3, 3]: expected steps in ascending order, found [3, 3]");
+  EXPECT_EQ(message(kGpt, {"optimizer.step_every=5"}),
+            "command line: optimizer.step_every=5: expected only with optimizer.schedule = \"step\", found 5");
+  EXPECT_EQ(message(kGpt, {"optimizer.milestones=[5]"}),
+            "command line: optimizer.milestones=[5]: expected only with optimizer.schedule = \"step\", found [5]");
 }
 
 TEST_F(RecipeTest, BadSyntaxIsNamedWithLineAndColumn) {

@@ -15,7 +15,7 @@ OptimizerRecipe recipe(const char* schedule) {
 }
 
 TEST(ScheduleTest, WarmUpRisesLinearlyToTheFullRate) {
-  for (const char* schedule : {"constant", "linear", "cosine"}) {
+  for (const char* schedule : {"constant", "linear", "cosine", "step"}) {
     EXPECT_DOUBLE_EQ(learning_rate(recipe(schedule), 1, 100), 0.1);
     EXPECT_DOUBLE_EQ(learning_rate(recipe(schedule), 5, 100), 0.5);
     EXPECT_DOUBLE_EQ(learning_rate(recipe(schedule), 10, 100), 1.0);
@@ -37,6 +37,35 @@ TEST(ScheduleTest, WithoutWarmUpTheFirstStepHasAlmostTheFullRate) {
   OptimizerRecipe plain = recipe("constant");
   plain.warmup_steps = 0;
   EXPECT_DOUBLE_EQ(learning_rate(plain, 1, 100), 1.0);
+}
+
+TEST(ScheduleTest, StepsFallAfterEveryStepEvery) {
+  OptimizerRecipe steps = recipe("step");
+  steps.step_every = 30;
+  steps.gamma = 0.5;
+  EXPECT_DOUBLE_EQ(learning_rate(steps, 5, 100), 0.5) << "warm-up";
+  EXPECT_DOUBLE_EQ(learning_rate(steps, 30, 100), 1.0) << "the last of the first thirty";
+  EXPECT_DOUBLE_EQ(learning_rate(steps, 31, 100), 0.5);
+  EXPECT_DOUBLE_EQ(learning_rate(steps, 60, 100), 0.5);
+  EXPECT_DOUBLE_EQ(learning_rate(steps, 100, 100), 0.125);
+}
+
+TEST(ScheduleTest, StepsFallAfterEachMilestone) {
+  OptimizerRecipe steps = recipe("step");
+  steps.milestones = {20, 21, 90};
+  steps.gamma = 0.1;
+  EXPECT_DOUBLE_EQ(learning_rate(steps, 20, 100), 1.0);
+  EXPECT_DOUBLE_EQ(learning_rate(steps, 21, 100), 0.1);
+  EXPECT_NEAR(learning_rate(steps, 22, 100), 0.01, 1e-15);
+  EXPECT_NEAR(learning_rate(steps, 90, 100), 0.01, 1e-15);
+  EXPECT_NEAR(learning_rate(steps, 91, 100), 0.001, 1e-15);
+}
+
+TEST(ScheduleTest, AMilestoneInTheWarmUpTakesEffectAtItsEnd) {
+  OptimizerRecipe steps = recipe("step");
+  steps.milestones = {4};
+  EXPECT_DOUBLE_EQ(learning_rate(steps, 10, 100), 1.0);
+  EXPECT_DOUBLE_EQ(learning_rate(steps, 11, 100), 0.1);
 }
 
 }  // namespace
