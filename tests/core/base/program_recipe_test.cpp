@@ -70,6 +70,16 @@ TEST_F(ProgramRecipeTest, StartsFromTheProgramsValues) {
   EXPECT_EQ(recipe.train.steps, 7);
 }
 
+TEST_F(ProgramRecipeTest, KeepsTrueAndFalse) {
+  ProgramRecipe program = kProgram;
+  program.text.insert(program.text.find("width"), "tied = true\n");
+  EXPECT_TRUE(load_recipe("", {}, program).flag("model.tied"));
+  const std::vector<std::string> overrides{"model.tied=false"};
+  const Recipe recipe = load_recipe("", overrides, program);
+  EXPECT_FALSE(recipe.flag("model.tied"));
+  EXPECT_NE(to_toml(recipe).find("tied = false\n"), std::string::npos);
+}
+
 TEST_F(ProgramRecipeTest, FileAndCommandLineReplaceValues) {
   const std::string file = write("[model]\nwidth = 48\n[data]\npath = \"mine\"\n[train]\nsteps = 9\n");
   const std::vector<std::string> overrides{"data.noise=1", "data.label=ring", "model.blocks=[1]"};
