@@ -1,46 +1,17 @@
-#include <algorithm>
-#include <cmath>
 #include <ostream>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/philox.h"
-#include "core/graph/recorder.h"
 #include "worker/checkpoint.h"
 #include "worker/commands.h"
+#include "worker/continuation.h"
 #include "worker/replica.h"
 
 namespace convoy::worker {
 namespace {
 
 constexpr std::int64_t kByteTokens = 256;
-
-// The logits of the token that follows `tokens`.
-std::vector<float> next_logits(const Replica& replica, std::span<const std::int32_t> tokens) {
-  const Recorder recorder(replica.device(), {}, Recorder::Tape::kOff);
-  const auto length = static_cast<std::int64_t>(tokens.size());
-  const Tensor inputs = Tensor::of<std::int32_t>(replica.device(), {1, length}, tokens);
-  const std::vector<float> logits = replica.model().logits(inputs, Mode::kInfer).to_vector<float>();
-  return {logits.end() - kByteTokens, logits.end()};
-}
-
-// Draws from softmax(logits / temperature); `uniform` in [0, 1).
-std::int32_t sample(const std::vector<float>& logits, double temperature, double uniform) {
-  const auto likeliest = std::max_element(logits.begin(), logits.end());
-  if (temperature == 0.0) return static_cast<std::int32_t>(likeliest - logits.begin());
-  std::vector<double> weights;
-  double total = 0.0;
-  for (const float logit : logits) {
-    weights.push_back(std::exp((logit - *likeliest) / temperature));
-    total += weights.back();
-  }
-  double left = uniform * total;
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    left -= weights[i];
-    if (left < 0.0) return static_cast<std::int32_t>(i);
-  }
-  return static_cast<std::int32_t>(likeliest - logits.begin());
-}
 
 }  // namespace
 
@@ -60,14 +31,12 @@ void generate(const GenerateCommand& command, std::ostream& out) {
   std::vector<std::int32_t> tokens;
   for (const char c : start) tokens.push_back(static_cast<unsigned char>(c));
   out << command.prompt << std::flush;
-  const auto context = static_cast<std::size_t>(recipe.data.context);
-  for (std::int64_t i = 0; i < command.tokens; ++i) {
-    const std::span<const std::int32_t> window = std::span(tokens).last(std::min(tokens.size(), context));
-    const PhiloxKey key = mix(command.seed, i);
-    const float uniform = uniform_float(philox({}, key)[0]);
-    tokens.push_back(sample(next_logits(replica, window), command.temperature, uniform));
-    out << static_cast<char>(tokens.back()) << std::flush;
-  }
+  continue_tokens(replica.model(), device, std::move(tokens),
+                  {.context = recipe.data.context,
+                   .tokens = command.tokens,
+                   .temperature = command.temperature,
+                   .seed = command.seed},
+                  [&](std::int32_t token) { out << static_cast<char>(token) << std::flush; });
   out << "\n";
 }
 
