@@ -247,6 +247,41 @@ void write(const Recorded& from, wire::Envelope& envelope) {
 }
 Recorded read(const wire::Recorded& from) { return {.step = from.step(), .final = from.final()}; }
 
+void write(const HistogramReport& from, wire::Envelope& envelope) {
+  wire::HistogramReport& to = *envelope.mutable_histogram_report();
+  to.set_step(from.step);
+  to.set_tag(from.tag);
+  to.set_min(from.min);
+  to.set_max(from.max);
+  to.set_count(from.count);
+  to.set_sum(from.sum);
+  to.set_sum_squares(from.sum_squares);
+  to.mutable_limits()->Add(from.limits.begin(), from.limits.end());
+  to.mutable_counts()->Add(from.counts.begin(), from.counts.end());
+}
+HistogramReport read(const wire::HistogramReport& from) {
+  if (from.limits_size() != from.counts_size())
+    fail(ErrorCode::kDataLoss, "histogram {} of {} limits and {} counts, expected as many", from.tag(),
+         from.limits_size(), from.counts_size());
+  return {.step = from.step(),
+          .tag = from.tag(),
+          .min = from.min(),
+          .max = from.max(),
+          .count = from.count(),
+          .sum = from.sum(),
+          .sum_squares = from.sum_squares(),
+          .limits = {from.limits().begin(), from.limits().end()},
+          .counts = {from.counts().begin(), from.counts().end()}};
+}
+
+void write(const TextReport& from, wire::Envelope& envelope) {
+  wire::TextReport& to = *envelope.mutable_text_report();
+  to.set_step(from.step);
+  to.set_tag(from.tag);
+  to.set_text(from.text);
+}
+TextReport read(const wire::TextReport& from) { return {.step = from.step(), .tag = from.tag(), .text = from.text()}; }
+
 Body read_body(const wire::Envelope& envelope) {
   switch (envelope.body_case()) {
     case wire::Envelope::kRegister:
@@ -281,6 +316,10 @@ Body read_body(const wire::Envelope& envelope) {
       return read(envelope.notice());
     case wire::Envelope::kRecorded:
       return read(envelope.recorded());
+    case wire::Envelope::kHistogramReport:
+      return read(envelope.histogram_report());
+    case wire::Envelope::kTextReport:
+      return read(envelope.text_report());
     case wire::Envelope::BODY_NOT_SET:
       break;
   }

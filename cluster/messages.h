@@ -98,6 +98,26 @@ struct EvalReport {
   std::optional<double> accuracy;
   bool operator==(const EvalReport&) const = default;
 };
+// Rank 0 → scheduler: how the values of a tensor are distributed after `step`; for TensorBoard.
+struct HistogramReport {
+  std::int64_t step = 0;
+  std::string tag;  // "weights/h.0.attn.weight"
+  double min = 0.0;
+  double max = 0.0;
+  double count = 0.0;  // of values
+  double sum = 0.0;
+  double sum_squares = 0.0;
+  std::vector<double> limits;  // ascending; bucket i lies below limits[i]
+  std::vector<double> counts;  // one a limit
+  bool operator==(const HistogramReport&) const = default;
+};
+// Rank 0 → scheduler: a text (Markdown) about the state after `step`; for TensorBoard.
+struct TextReport {
+  std::int64_t step = 0;
+  std::string tag;  // "recipe"
+  std::string text;
+  bool operator==(const TextReport&) const = default;
+};
 // Anyone → scheduler: becomes a line of events.jsonl.
 struct EventReport {
   std::string kind;
@@ -171,8 +191,9 @@ struct Recorded {
   bool operator==(const Recorded&) const = default;
 };
 
-using Body = std::variant<Register, RegisterAgent, Refuse, Epoch, Heartbeat, StepReport, EvalReport, EventReport,
-                          FinalReport, Leave, WorkerEnded, StopRequest, Stop, Progress, Notice, Recorded>;
+using Body =
+    std::variant<Register, RegisterAgent, Refuse, Epoch, Heartbeat, StepReport, EvalReport, EventReport, FinalReport,
+                 Leave, WorkerEnded, StopRequest, Stop, Progress, Notice, Recorded, HistogramReport, TextReport>;
 
 struct Message {
   Ballot ballot;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "scheduler/board.h"
 #include "scheduler/journal.h"
 #include "scheduler/records.h"
 #include "scheduler/speed.h"
@@ -41,6 +42,7 @@ struct Scheduler::Impl {
         hub(options.listen, options.token, self),
         journal(options.run_directory + "/journal", self),
         records(options.run_directory, 0),
+        board(options.run_directory, 0, wall_clock_s()),
         membership(journal.term(), options.world, options.limits, steady_now()) {}
 
   int run() {
@@ -53,7 +55,9 @@ struct Scheduler::Impl {
       acknowledge();
       probe();
       show_progress(false);
+      record([&] { board.flush_if_due(steady_now()); });
     }
+    record([&] { board.flush(); });
     // Once more, now that every worker's Leave has told how much memory it took.
     if (final_report) record([&] { records.final(*final_report, peak_rss_bytes); });
     if (hub.dropped() > 0) logger.warning("{} malformed messages were dropped", hub.dropped());
@@ -83,7 +87,8 @@ struct Scheduler::Impl {
           } else if constexpr (std::is_same_v<Kind, Leave>) {
             peak_rss_bytes = std::max(peak_rss_bytes.value_or(0), body.peak_rss_bytes);
           } else if constexpr (std::is_same_v<Kind, StepReport> || std::is_same_v<Kind, EvalReport> ||
-                               std::is_same_v<Kind, FinalReport>) {
+                               std::is_same_v<Kind, FinalReport> || std::is_same_v<Kind, HistogramReport> ||
+                               std::is_same_v<Kind, TextReport>) {
             if (membership.may_report(message)) take_report(message, body);
           }
         },
@@ -95,6 +100,7 @@ struct Scheduler::Impl {
     record([&] { added = records.step(report, message.ballot); });
     reporter = message.sender;
     if (!added) return;
+    record([&] { board.add(report, wall_clock_s()); });
     speed.add(report, steady_now());
     progress_is_new = true;
   }
@@ -104,11 +110,21 @@ struct Scheduler::Impl {
         fmt::format("held-out loss {:.4f}{}", report.loss,
                     report.accuracy ? fmt::format(", accuracy {:.2f} %", 100 * *report.accuracy) : "");
     record_event(message, "eval", report.step, result);
+    record([&] { board.add(report, wall_clock_s()); });
     notify(fmt::format("step {}: {}", report.step, result));
+  }
+
+  void take_report(const Message&, const HistogramReport& report) {
+    record([&] { board.add(report, wall_clock_s()); });
+  }
+
+  void take_report(const Message&, const TextReport& report) {
+    record([&] { board.add(report, wall_clock_s()); });
   }
 
   void take_report(const Message& message, const FinalReport& report) {
     record([&] {
+      board.flush();
       records.final(report, std::nullopt);
       final_report = report;
     });
@@ -208,6 +224,7 @@ struct Scheduler::Impl {
   Hub hub;
   Journal journal;
   Records records;
+  Board board;
   Membership membership;
   Speed speed;
 

@@ -65,6 +65,16 @@ std::vector<Body> every_body() {
                .seconds_left = 60.5},
       Notice{.text = "step 100: held-out loss 2.1"},
       Recorded{.step = 20, .final = true},
+      HistogramReport{.step = 30,
+                      .tag = "weights/h.0",
+                      .min = -1.5,
+                      .max = 2.5,
+                      .count = 3.0,
+                      .sum = 0.5,
+                      .sum_squares = 8.25,
+                      .limits = {-1.0, 3.0},
+                      .counts = {1.0, 2.0}},
+      TextReport{.step = 30, .tag = "samples", .text = "zero \xff"},
   };
 }
 

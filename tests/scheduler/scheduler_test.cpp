@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "scheduler/journal.h"
+#include "tests/scheduler/event_reader.h"
 #include "tests/scheduler/scratch.h"
 
 namespace convoy::scheduler {
@@ -182,6 +183,26 @@ TEST(SchedulerTest, SeesARunFromRegistrationToItsFiles) {
   EXPECT_EQ(scheduler.progress.back().step, 3);
   EXPECT_EQ(scheduler.progress.back().steps, 3);
   EXPECT_EQ(scheduler.notices.size(), 1U);
+}
+
+TEST(SchedulerTest, ShowsWhatRankZeroReportsWhileTheRunGoesOn) {
+  const Scratch scratch;
+  Served scheduler(scratch.path(), 1);
+  Player worker(scheduler, 0);
+  worker.enter();
+  worker.next<Epoch>();
+  worker.send(TextReport{.step = 0, .tag = "recipe", .text = "    seed = 1"});
+  worker.send(report(1));
+  worker.send(HistogramReport{.step = 1, .tag = "weights/w", .count = 1.0, .limits = {2.0}, .counts = {1.0}});
+  worker.send(EvalReport{.step = 1, .loss = 2.125, .accuracy = 0.5});
+  const std::string file = event_files(scratch).at(0);
+  const auto deadline = Clock::now() + 10s;
+  while (events_of(file).size() < 5 && Clock::now() < deadline) std::this_thread::sleep_for(50ms);
+  std::vector<std::string> tags;
+  for (const tensorboard::Event& event : events_of(file)) {
+    if (event.has_summary()) tags.push_back(event.summary().value(0).tag());
+  }
+  EXPECT_EQ(tags, (std::vector<std::string>{"recipe", "train/loss", "weights/w", "eval/loss"}));
 }
 
 TEST(SchedulerTest, StopsTheOthersWhenAWorkerIsKilled) {
