@@ -102,6 +102,9 @@ void Trainer::announce() {
                   command_.place.world, engine_->name());
   logger_.info("{}", detail);
   reporter_->send(cluster::EventReport{.kind = "training_started", .step = 0, .detail = detail});
+  board_.emplace(recipe_, *dataset_, replica_, batches_,
+                 [this](cluster::Body body) { reporter_->send(std::move(body)); });
+  board_->recipe(0);
 }
 
 void Trainer::run() {
@@ -115,6 +118,7 @@ void Trainer::run() {
     training_s_ += result.step_ms / 1e3;
     if (step == 1) start_to_first_step_s_ = duration<double>(Clock::now() - command_.started).count();
     report_step(step, result);
+    if (board_) board_->after_step(step, reducer_.reduced_data(), result.count);
     const bool last = step == recipe_.train.steps;
     if (!last && recipe_.train.eval_every > 0 && step % recipe_.train.eval_every == 0) run_evaluation(step);
   }
@@ -141,6 +145,7 @@ Trainer::StepResult Trainer::run_step(std::int64_t step) {
   reporter_->set_position(step, cluster::Phase::kUpdating);
   StepResult result;
   result.loss = total.loss / total.count;
+  result.count = total.count;
   result.lr = learning_rate(recipe_.optimizer, step, recipe_.train.steps);
   result.grad_norm =
       std::sqrt(squared_norm(replica_.layout(), replica_.chunk_squares(reducer_.reduced_data()))) / total.count;
@@ -188,8 +193,9 @@ void Trainer::report_step(std::int64_t step, const StepResult& result) {
 std::optional<Evaluation> Trainer::run_evaluation(std::int64_t step) {
   reporter_->set_position(step, cluster::Phase::kEvaluating);
   const std::optional<Evaluation> evaluation = evaluate(replica_, batches_, *communicator_);
-  if (evaluation && leads())
-    reporter_->send(cluster::EvalReport{.step = step, .loss = evaluation->loss, .accuracy = evaluation->accuracy});
+  if (!evaluation || !leads()) return evaluation;
+  reporter_->send(cluster::EvalReport{.step = step, .loss = evaluation->loss, .accuracy = evaluation->accuracy});
+  if (board_) board_->after_evaluation(step);
   return evaluation;
 }
 

@@ -15,6 +15,7 @@
 #include "distributed/engine.h"
 #include "distributed/gradient_reducer.h"
 #include "worker/batches.h"
+#include "worker/board_feed.h"
 #include "worker/commands.h"
 #include "worker/evaluation.h"
 #include "worker/replica.h"
@@ -45,6 +46,7 @@ class Trainer {
     double step_ms = 0.0;
     double compute_ms = 0.0;
     double comm_ms = 0.0;
+    double count = 0.0;  // targets
   };
 
   void join();
@@ -72,6 +74,7 @@ class Trainer {
   std::mutex communicator_mutex_;  // abort comes from the reporter's thread
   std::unique_ptr<distributed::Communicator> communicator_;
   Ballot ballot_;
+  std::optional<BoardFeed> board_;      // of rank 0
   std::unique_ptr<Reporter> reporter_;  // last: its thread uses what stands above
 
   std::int64_t step_ = 0;    // under way

@@ -100,6 +100,8 @@ struct TrainRecipe {
   std::int64_t threads = 1;           // per worker
   std::int64_t eval_every = 0;        // steps; 0: at the end only
   std::string on_nonfinite = "stop";  // "stop" | "skip"
+  std::int64_t histogram_every = 0;   // steps between TensorBoard's histograms; 0: none
+  std::int64_t sample_tokens = 64;    // that a language model writes at each evaluation, for TensorBoard
   bool operator==(const TrainRecipe&) const = default;
 };
 

@@ -148,6 +148,8 @@ std::vector<RecipeKey> make_keys() {
       train<&T::threads>("threads", kOptional, Whole{1, 1024}),
       train<&T::eval_every>("eval_every", kOptional, Whole{0}),
       train<&T::on_nonfinite>("on_nonfinite", kOptional, OneOf{{"stop", "skip"}}),
+      train<&T::histogram_every>("histogram_every", kOptional, Whole{0}),
+      train<&T::sample_tokens>("sample_tokens", kOptional, Whole{0, 10'000}),
 
       sync<&S::mode>("mode", OneOf{{"allreduce"}}),
       sync<&S::engine>("engine", OneOf{{"auto", "local"}}),
