@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "core/data/cifar.h"
 #include "core/data/images.h"
 #include "core/data/mnist.h"
@@ -49,6 +51,20 @@ void Dataset::read(Split split, std::span<const SampleId> samples, const Batch& 
     input += input_bytes;
     target += target_elements;
   }
+}
+
+std::string Dataset::digest() const {
+  Xxh3Hasher128 hasher;
+  std::vector<std::byte> input(batched(input_spec(), 1, nullptr).bytes());
+  std::vector<std::int32_t> target(static_cast<std::size_t>(target_spec().shape.elements()));
+  for (const Split split : {Split::kTrain, Split::kEval}) {
+    for (std::int64_t i = 0; i < size(split); ++i) {
+      read_sample(split, {.number = i, .epoch = 0}, input.data(), target.data());
+      hasher.update(input);
+      hasher.update(std::as_bytes(std::span(target)));
+    }
+  }
+  return hasher.hex();
 }
 
 Batch make_batch(const Dataset& dataset, std::int64_t samples, Device& device) {

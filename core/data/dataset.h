@@ -44,17 +44,18 @@ class Dataset {
   virtual SampleSpec input_spec() const = 0;
   virtual SampleSpec target_spec() const = 0;  // i32: classes in [0, classes()), or -1: not counted in the loss
   virtual std::int64_t classes() const = 0;
-  virtual std::int64_t tokens_per_sample() const = 0;  // 0 when the samples are not text
+  virtual std::int64_t tokens_per_sample() const { return 0; }  // 0 when the samples are not text
   // XXH3-128 (32 hex digits) of all samples, by which workers on different machines can tell that they read the same.
-  // Reads everything once.
-  virtual std::string digest() const = 0;
+  // Reads everything once (as of data epoch 0, where that matters).
+  virtual std::string digest() const;
 
   // Reads samples[i] of `split` into row i of both tensors of `into`; padding: inputs 0, targets -1. Throws
   // Error(kInvalidArgument) for other numbers outside [0, size(split)) and for tensors that do not fit.
   void read(Split split, std::span<const SampleId> samples, const Batch& into) const;
 
  private:
-  // One sample into memory for exactly one sample; split and number are checked.
+  // One sample into memory for exactly one sample: row-major, of the specs' dtypes. Split and number are checked. From
+  // several threads at once.
   virtual void read_sample(Split split, SampleId sample, void* input, std::int32_t* target) const = 0;
 };
 
