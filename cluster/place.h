@@ -30,6 +30,7 @@ inline constexpr char kLocalWorldVariable[] = "CONVOY_LOCAL_WORLD_SIZE";
 inline constexpr char kSchedulerVariable[] = "CONVOY_SCHEDULER";
 inline constexpr char kSchedulerKeyVariable[] = "CONVOY_SCHEDULER_KEY";
 inline constexpr char kTokenVariable[] = "CONVOY_TOKEN";
+inline constexpr char kRunVariable[] = "CONVOY_RUN";            // the run directory
 inline constexpr char kLifelineVariable[] = "CONVOY_LIFELINE";  // descriptor: end of file means the launcher is gone
 inline constexpr char kAddressDescriptorVariable[] = "CONVOY_ADDRESS_FD";  // where a scheduler writes its address
 

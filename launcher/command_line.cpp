@@ -26,6 +26,8 @@ constexpr char kHelp[] =
       trains with one worker
   convoy launch -n N [--run DIR] -- train RECIPE [key=value ...]
       trains with N workers on this machine
+  convoy launch -n N [--run DIR] -- PROGRAM [ARGUMENT ...]
+      the same for a program built on Convoy's library
   convoy generate DIR|CHECKPOINT --prompt TEXT [--tokens N] [--temperature T] [--seed S]
       continues a text with what was trained
   convoy scheduler --run DIR --workers N --steps K [--listen ADDRESS]
@@ -69,6 +71,14 @@ std::optional<std::string> one_run(const std::vector<std::string>& runs) {
   return runs.empty() ? std::nullopt : std::optional(runs.front());
 }
 
+void check_overrides(const std::string& who, const std::vector<std::string>& overrides) {
+  for (const std::string& override : overrides) {
+    if (override.find('=') == std::string::npos || override.front() == '=') {
+      fail(ErrorCode::kUsage, "{}: '{}' is not key=value (as in train.steps=50)", who, override);
+    }
+  }
+}
+
 CommandLine parse_train(const std::vector<std::string>& words) {
   TrainLine line;
   std::vector<std::string> runs;
@@ -77,11 +87,7 @@ CommandLine parse_train(const std::vector<std::string>& words) {
   app.add_option("key=value", line.overrides, "values that replace the recipe's, like train.steps=50");
   add_run_option(app, runs);
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
-  for (const std::string& override : line.overrides) {
-    if (override.find('=') == std::string::npos || override.front() == '=') {
-      fail(ErrorCode::kUsage, "convoy train: '{}' is not key=value (as in train.steps=50)", override);
-    }
-  }
+  check_overrides("convoy train", line.overrides);
   line.run = one_run(runs);
   return line;
 }
@@ -90,8 +96,10 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
   const auto separator = std::find(words.begin(), words.end(), "--");
   LaunchLine line;
   std::vector<std::string> runs;
-  CLI::App app("Trains with several workers on this machine. Options, then: -- train RECIPE [key=value ...]",
-               "convoy launch");
+  CLI::App app(
+      "Trains with several workers on this machine. Options, then: -- train RECIPE [key=value ...], or -- PROGRAM "
+      "[ARGUMENT ...]",
+      "convoy launch");
   app.add_option("-n", line.workers, "how many workers")->required();
   add_run_option(app, runs);
   const std::vector<std::string> own(words.begin(), separator);
@@ -102,11 +110,13 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
   if (auto help = parse(app, own)) return PrintLine{*std::move(help)};
   if (line.workers < 1) fail(ErrorCode::kUsage, "convoy launch: -n {} must be at least 1", line.workers);
   if (separator == words.end() || separator + 1 == words.end()) {
-    fail(ErrorCode::kUsage, "convoy launch: expected '-- train RECIPE' after the options");
+    fail(ErrorCode::kUsage, "convoy launch: expected '-- train RECIPE' or '-- PROGRAM' after the options");
   }
   const std::string& command = *(separator + 1);
+  line.run = one_run(runs);
   if (command != "train") {
-    fail(ErrorCode::kUsage, "convoy launch: cannot launch '{}': expected 'train' after '--'", command);
+    line.program = ProgramLine{.program = command, .arguments = {separator + 2, words.end()}};
+    return line;
   }
   CommandLine train = parse_train({separator + 2, words.end()});
   if (std::holds_alternative<PrintLine>(train)) return train;
@@ -161,6 +171,25 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   if (command == "scheduler") return parse_scheduler(words);
   if (command == "generate") return parse_generate(words);
   refuse_command(command);
+}
+
+std::variant<TrainLine, PrintLine> parse_program_line(const std::string& name, const std::vector<std::string>& words,
+                                                      bool has_recipe) {
+  TrainLine line;
+  std::vector<std::string> runs;
+  CLI::App app("Trains a model of its own, with one worker; with several: convoy launch -n N -- " + name, name);
+  app.add_option("RECIPE key=value", line.overrides,
+                 "a recipe (a TOML file), and values that replace the recipe's, like train.steps=50");
+  add_run_option(app, runs);
+  if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  if (!line.overrides.empty() && line.overrides.front().find('=') == std::string::npos) {
+    line.recipe = line.overrides.front();
+    line.overrides.erase(line.overrides.begin());
+  }
+  if (line.recipe.empty() && !has_recipe) fail(ErrorCode::kUsage, "{}: RECIPE is required (see {} --help)", name, name);
+  check_overrides(name, line.overrides);
+  line.run = one_run(runs);
+  return line;
 }
 
 std::vector<std::string> to_arguments(const SchedulerLine& line) {

@@ -9,17 +9,26 @@
 
 namespace convoy::launcher {
 
-// convoy train RECIPE [key=value …] [--run DIR]
+// convoy train RECIPE [key=value …] [--run DIR], or a program built on the library with the same words
 struct TrainLine {
-  std::string recipe;
+  std::string recipe;  // empty: what the program brings
   std::vector<std::string> overrides;
   std::optional<std::string> run;
 };
 
+// A program built on the library, as the user named it, with its own arguments.
+struct ProgramLine {
+  std::string program;
+  std::vector<std::string> arguments;
+};
+
 // convoy launch -n N [--run DIR] -- train RECIPE [key=value …]
+// convoy launch -n N [--run DIR] -- PROGRAM [ARGUMENT …]
 struct LaunchLine {
   int workers = 1;
-  TrainLine train;  // with the run directory from either place
+  std::optional<std::string> run;      // as far as launch itself was told
+  std::optional<ProgramLine> program;  // else:
+  TrainLine train;                     // with the run directory from either place
 };
 
 // convoy scheduler --run DIR --workers N --steps K …: started by `convoy launch`, or by hand.
@@ -50,6 +59,11 @@ using CommandLine = std::variant<TrainLine, LaunchLine, SchedulerLine, GenerateL
 
 // `arguments` without the program's name. Throws Error(kUsage) with one line.
 CommandLine parse_command_line(const std::vector<std::string>& arguments);
+
+// The arguments of a program built on the library, called `name`. A program that brings no recipe of its own needs a
+// RECIPE. Throws Error(kUsage) with one line.
+std::variant<TrainLine, PrintLine> parse_program_line(const std::string& name, const std::vector<std::string>& words,
+                                                      bool has_recipe);
 
 // The arguments that make `convoy` parse to the same scheduler line.
 std::vector<std::string> to_arguments(const SchedulerLine& line);

@@ -1,10 +1,8 @@
-// The program: reads the command line, puts the rooms together, and turns errors into one line and an exit code.
+// The program: reads the command line and puts the rooms together.
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
-#include <ctime>
-#include <exception>
 #include <iostream>
 #include <string>
 #include <variant>
@@ -13,15 +11,16 @@
 #include "cluster/place.h"
 #include "core/base/error.h"
 #include "core/base/log.h"
-#include "core/base/recipe.h"
 #include "core/base/signals.h"
 #include "distributed/local/segment.h"
 #include "launcher/command_line.h"
 #include "launcher/output.h"
-#include "launcher/run_directory.h"
+#include "launcher/preparation.h"
 #include "launcher/scheduler_file.h"
 #include "launcher/supervisor.h"
 #include "library/environment.h"
+#include "library/outcome.h"
+#include "library/prepared_run.h"
 #include "library/run_signals.h"
 #include "library/run_worker.h"
 #include "library/scheduler_setup.h"
@@ -53,6 +52,44 @@ int run(const TrainLine& line, Output& output, Clock::time_point started) {
   return library::run_worker(line, {}, output, started);
 }
 
+// What `convoy launch` starts, once it is known that it can be.
+struct Launched {
+  std::string name;   // for the user
+  int exit_code = 0;  // not 0: it cannot, and the user knows why
+  SchedulerLine scheduler{};
+  std::string worker_program;
+  std::vector<std::string> worker_arguments;
+};
+
+Launched prepare(const TrainLine& line, int workers) {
+  Launched result{.name = line.recipe, .worker_program = kProgram, .worker_arguments = {"train", line.recipe}};
+  result.scheduler = library::prepare_run(line, {}, workers);
+  result.worker_arguments.insert(result.worker_arguments.end(), line.overrides.begin(), line.overrides.end());
+  return result;
+}
+
+Launched prepare(const LaunchLine& line, const std::vector<std::string>& environment, Output& output) {
+  if (!line.program) return prepare(line.train, line.workers);
+  const std::string program = launcher::find_program(line.program->program, library::environment("PATH").value_or(""));
+  const launcher::Preparation preparation = launcher::prepare_program({.program = program,
+                                                                       .arguments = line.program->arguments,
+                                                                       .environment = environment,
+                                                                       .workers = line.workers,
+                                                                       .run_directory = line.run},
+                                                                      output);
+  Launched result{.name = line.program->program,
+                  .exit_code = preparation.exit_code,
+                  .worker_program = program,
+                  .worker_arguments = line.program->arguments};
+  if (result.exit_code == 0) {
+    const launcher::CommandLine answer = launcher::parse_command_line(preparation.scheduler_arguments);
+    if (!std::holds_alternative<SchedulerLine>(answer))
+      fail(ErrorCode::kUsage, "{}: answered what no program of this Convoy's library does", program);
+    result.scheduler = std::get<SchedulerLine>(answer);
+  }
+  return result;
+}
+
 int run(const LaunchLine& line, Output& output, Clock::time_point) {
   library::ignore_broken_pipes();
   library::RunSignals signals(false);
@@ -60,23 +97,18 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
     fail(ErrorCode::kUsage, "-n {}: expected at most {} workers on one machine", line.workers,
          distributed::kMaxLocalRanks);
   }
-  const Recipe recipe = load_recipe(line.train.recipe, line.train.overrides);
-  if (line.workers > recipe.train.logical_shards) {
-    fail(ErrorCode::kUsage, "-n {}: expected at most one worker a logical shard, of which there are {} ({})",
-         line.workers, recipe.train.logical_shards, recipe.where("train.logical_shards"));
-  }
-  worker::preflight(recipe, {});
-  const std::string run_directory = launcher::make_run_directory(line.train.run, line.train.recipe, std::time(nullptr));
-  output.line(Stream::kOutput, fmt::format("convoy: {} with {} {}; records in {}", line.train.recipe, line.workers,
-                                           line.workers == 1 ? "worker" : "workers", run_directory));
   launcher::LaunchOptions options;
+  for (char** entry = environ; *entry != nullptr; ++entry) options.environment.emplace_back(*entry);
+  const Launched launched = prepare(line, options.environment, output);
+  if (launched.exit_code != 0) return launched.exit_code;
+  output.line(Stream::kOutput, fmt::format("convoy: {} with {} {}; records in {}", launched.name, line.workers,
+                                           line.workers == 1 ? "worker" : "workers", launched.scheduler.run));
   options.program = kProgram;
   options.workers = line.workers;
-  options.scheduler_arguments = launcher::to_arguments(library::scheduler_line(recipe, run_directory, line.workers));
-  options.worker_arguments = {"train", line.train.recipe, "--run=" + run_directory};
-  options.worker_arguments.insert(options.worker_arguments.end(), line.train.overrides.begin(),
-                                  line.train.overrides.end());
-  for (char** entry = environ; *entry != nullptr; ++entry) options.environment.emplace_back(*entry);
+  options.scheduler_arguments = launcher::to_arguments(launched.scheduler);
+  options.worker_program = launched.worker_program;
+  options.worker_arguments = launched.worker_arguments;
+  options.run_directory = launched.scheduler.run;
   signals.take();  // still blocked here, so that none is missed before the launcher collects them
   return launcher::launch(options, output);
 }
@@ -94,7 +126,7 @@ int run(const SchedulerLine& line, Output& output, Clock::time_point) {
   library::ignore_broken_pipes();
   library::watch_launcher();
   SignalReceiver signals({SIGINT, SIGTERM, SIGHUP});
-  const auto address_pipe = library::inherited_descriptor(cluster::kAddressDescriptorVariable);
+  const auto address_pipe = library::inherited_number(cluster::kAddressDescriptorVariable);
   const auto token = library::environment(cluster::kTokenVariable);
   if (address_pipe && !token) {
     fail(ErrorCode::kUsage, "{} is set but {} is not: `convoy launch` sets both", cluster::kAddressDescriptorVariable,
@@ -131,26 +163,16 @@ int run(const GenerateLine& line, Output&, Clock::time_point) {
   return 0;
 }
 
-int run_program(const std::vector<std::string>& arguments, Output& output, Clock::time_point started) {
-  try {
-    return std::visit([&](const auto& line) { return run(line, output, started); },
-                      launcher::parse_command_line(arguments));
-  } catch (const Error& error) {
-    output.line(Stream::kErrors, fmt::format("convoy: {}", error.what()));
-    return error.code() == ErrorCode::kUsage ? 2 : 1;
-  } catch (const std::exception& error) {
-    output.line(Stream::kErrors, fmt::format("convoy: internal error: {}", error.what()));
-    return 1;
-  }
-}
-
 }  // namespace
 }  // namespace convoy
 
 int main(int argc, char** argv) {
   const auto started = std::chrono::steady_clock::now();
   convoy::launcher::Output output(STDOUT_FILENO, STDERR_FILENO);
-  const int code = convoy::run_program({argv + 1, argv + argc}, output, started);
+  const int code = convoy::library::report_errors(output, [&] {
+    return std::visit([&](const auto& line) { return convoy::run(line, output, started); },
+                      convoy::launcher::parse_command_line({argv + 1, argv + argc}));
+  });
   output.drain(std::chrono::seconds(1));
   return code;
 }

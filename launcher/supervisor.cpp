@@ -17,6 +17,7 @@
 #include "core/base/error.h"
 #include "core/base/signals.h"
 #include "core/base/uuid.h"
+#include "launcher/child_environment.h"
 #include "launcher/forwarded_process.h"
 #include "launcher/lifeline.h"
 #include "launcher/progress.h"
@@ -25,21 +26,6 @@ namespace convoy::launcher {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// What a launcher tells its children; an outer launcher's values are not theirs.
-constexpr std::array kOwnVariables = {
-    cluster::kRankVariable,       cluster::kWorldVariable,     cluster::kLocalRankVariable,
-    cluster::kLocalWorldVariable, cluster::kSchedulerVariable, cluster::kSchedulerKeyVariable,
-    cluster::kTokenVariable,      cluster::kLifelineVariable,  cluster::kAddressDescriptorVariable};
-
-std::vector<std::string> without_own_variables(const std::vector<std::string>& environment) {
-  std::vector<std::string> result;
-  std::copy_if(environment.begin(), environment.end(), std::back_inserter(result), [](const std::string& entry) {
-    const std::string_view name = std::string_view(entry).substr(0, entry.find('='));
-    return std::find(kOwnVariables.begin(), kOwnVariables.end(), name) == kOwnVariables.end();
-  });
-  return result;
-}
 
 std::string this_host() {
   std::array<char, 256> name{};
@@ -63,7 +49,7 @@ class Supervisor {
       : options_(options),
         output_(output),
         signals_({SIGINT, SIGTERM, SIGHUP}),
-        environment_(without_own_variables(options.environment)),
+        environment_(child_environment(options.environment)),
         token_(cluster::make_token()),
         progress_(output) {}
 
@@ -145,7 +131,7 @@ class Supervisor {
     link_->send({}, cluster::RegisterAgent{.host = this_host(), .pid = getpid()});
     workers_.reserve(static_cast<std::size_t>(options_.workers));
     for (int rank = 0; rank < options_.workers; ++rank) {
-      SpawnOptions spawn{.program = options_.program,
+      SpawnOptions spawn{.program = options_.worker_program.empty() ? options_.program : options_.worker_program,
                          .arguments = options_.worker_arguments,
                          .environment = environment_,
                          .inherited = {lifeline_.inherited()}};
@@ -156,6 +142,7 @@ class Supervisor {
       set_variable(spawn, cluster::kSchedulerVariable, credentials.address);
       set_variable(spawn, cluster::kSchedulerKeyVariable, credentials.public_key);
       set_variable(spawn, cluster::kTokenVariable, token_);
+      if (!options_.run_directory.empty()) set_variable(spawn, cluster::kRunVariable, options_.run_directory);
       set_variable(spawn, cluster::kLifelineVariable, std::to_string(lifeline_.inherited()));
       ForwardedProcess child(spawn, [this, label = std::to_string(rank)](Stream stream, std::string_view line) {
         show_line(label, stream, line);

@@ -21,11 +21,13 @@ struct LaunchLimits {
 };
 
 struct LaunchOptions {
-  std::string program;  // the executable of scheduler and workers
+  std::string program;         // the executable of the scheduler
+  std::string worker_program;  // of the workers; empty: the same
   int workers = 1;
   std::vector<std::string> scheduler_arguments;  // {"scheduler", "--run", …}
   std::vector<std::string> worker_arguments;     // {"train", "gpt.toml", "--run", …}
   std::vector<std::string> environment;          // "NAME=value": what children inherit beside what they are told
+  std::string run_directory;                     // told to workers; empty: they know
   LaunchLimits limits;
 };
 

@@ -14,19 +14,19 @@ std::optional<std::string> environment(const std::string& name) {
   return value ? std::optional<std::string>(value) : std::nullopt;
 }
 
-std::optional<int> inherited_descriptor(const char* variable) {
+std::optional<int> inherited_number(const char* variable) {
   const auto text = environment(variable);
   if (!text) return std::nullopt;
-  int fd = -1;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), fd);
-  if (error != std::errc() || end != text->data() + text->size() || fd < 0) {
-    fail(ErrorCode::kUsage, "{}='{}' is not the number of a descriptor", variable, *text);
+  int number = -1;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+  if (error != std::errc() || end != text->data() + text->size() || number < 0) {
+    fail(ErrorCode::kUsage, "{}='{}' is not a number that a launcher gives", variable, *text);
   }
-  return fd;
+  return number;
 }
 
 void watch_launcher() {
-  if (const auto fd = inherited_descriptor(cluster::kLifelineVariable)) launcher::watch_lifeline(*fd);
+  if (const auto fd = inherited_number(cluster::kLifelineVariable)) launcher::watch_lifeline(*fd);
 }
 
 }  // namespace convoy::library

@@ -9,8 +9,9 @@ namespace convoy::library {
 // A cluster::Environment.
 std::optional<std::string> environment(const std::string& name);
 
-// The number of a descriptor that `convoy launch` left in `variable`. Throws Error(kUsage) for what is none.
-std::optional<int> inherited_descriptor(const char* variable);
+// The number, for instance of a descriptor, that `convoy launch` left in `variable`. Throws Error(kUsage) for what is
+// none.
+std::optional<int> inherited_number(const char* variable);
 
 // Ends this process when the launcher that started it, if one did, is gone.
 void watch_launcher();

@@ -1,18 +1,17 @@
 #include "library/run_worker.h"
 
-#include <ctime>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "cluster/place.h"
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/base/recipe.h"
-#include "launcher/run_directory.h"
 #include "library/environment.h"
 #include "library/inner_scheduler.h"
+#include "library/prepared_run.h"
 #include "library/run_signals.h"
-#include "library/scheduler_setup.h"
 #include "worker/commands.h"
 
 namespace convoy::library {
@@ -25,7 +24,8 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
   watch_launcher();
   RunSignals signals(environment(cluster::kLifelineVariable).has_value());
   cluster::Place place = cluster::find_place(environment);
-  const Recipe recipe = load_recipe(line.recipe, line.overrides);
+  const Recipe recipe = recipe_of(line, workload);
+  const std::optional<std::string> told_directory = run_directory_of(line);
   Logger logger;
   logger.redirect_terminal([&output](std::string_view text) { output.line(Stream::kErrors, text); });
   std::function<void()> on_second_signal;
@@ -41,17 +41,17 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
     return worker::train(command, logger);
   };
   if (place.scheduler) {
-    if (!line.run) fail(ErrorCode::kUsage, "convoy train: a worker of {} needs --run DIR", place.detected_by);
-    return train(*line.run);
+    if (!told_directory) fail(ErrorCode::kUsage, "a worker of {} needs --run DIR", place.detected_by);
+    return train(*told_directory);
   }
 
-  worker::preflight(recipe, workload);
-  const std::string run_directory = launcher::make_run_directory(line.run, line.recipe, std::time(nullptr));
-  output.line(Stream::kOutput, fmt::format("convoy: {} with 1 worker; records in {}", line.recipe, run_directory));
-  InnerScheduler scheduler(scheduler_line(recipe, run_directory, 1), output);
+  const launcher::SchedulerLine prepared = prepare_run(line, workload, 1);
+  const std::string name = name_of(line, workload);
+  output.line(Stream::kOutput, fmt::format("convoy: {} with 1 worker; records in {}", name, prepared.run));
+  InnerScheduler scheduler(prepared, output);
   place.scheduler = scheduler.credentials();
   on_second_signal = [] { end_at_once("stopped in the middle of a step"); };
-  const int worker_code = train(run_directory);
+  const int worker_code = train(prepared.run);
   const int scheduler_code = scheduler.join();
   if (!scheduler.reason().empty()) output.line(Stream::kErrors, "convoy: " + scheduler.reason());
   return worker_code != 0 ? worker_code : scheduler_code;

@@ -44,6 +44,26 @@ TEST(CommandLineTest, LaunchTakesTheNumberOfWorkersAndATrainLine) {
   EXPECT_EQ(parsed<LaunchLine>({"launch", "-n2", "--", "train", "gpt.toml", "--run=x"}).train.run, "x");
 }
 
+TEST(CommandLineTest, LaunchTakesAnyOtherProgramWithItsArguments) {
+  const auto line = parsed<LaunchLine>({"launch", "-n", "2", "--run", "out", "--", "./mine", "--flag", "a=1"});
+  ASSERT_TRUE(line.program.has_value());
+  EXPECT_EQ(line.program->program, "./mine");
+  EXPECT_EQ(line.program->arguments, (Words{"--flag", "a=1"}));
+  EXPECT_EQ(line.run, "out");
+  EXPECT_FALSE(parsed<LaunchLine>({"launch", "-n", "2", "--", "train", "r.toml"}).program.has_value());
+}
+
+TEST(CommandLineTest, AProgramTakesWhatTrainTakesAndMayBringTheRecipe) {
+  const auto line = std::get<TrainLine>(parse_program_line("mine", {"r.toml", "a.b=1", "--run", "out"}, true));
+  EXPECT_EQ(line.recipe, "r.toml");
+  EXPECT_EQ(line.overrides, Words{"a.b=1"});
+  EXPECT_EQ(line.run, "out");
+  EXPECT_EQ(std::get<TrainLine>(parse_program_line("mine", {"a.b=1"}, true)).recipe, "");
+  EXPECT_TRUE(std::holds_alternative<PrintLine>(parse_program_line("mine", {"--help"}, true)));
+  EXPECT_THROW(parse_program_line("mine", {"a.b=1"}, false), Error);
+  EXPECT_THROW(parse_program_line("mine", {"r.toml", "steps"}, true), Error);
+}
+
 TEST(CommandLineTest, RunDirectoryGivenTwiceMustBeTheSame) {
   EXPECT_EQ(parsed<LaunchLine>({"launch", "-n", "2", "--run", "a", "--", "train", "r.toml", "--run", "a"}).train.run,
             "a");
@@ -55,7 +75,6 @@ TEST(CommandLineTest, RunDirectoryGivenTwiceMustBeTheSame) {
 TEST(CommandLineTest, LaunchRefusesWhatItCannotLaunch) {
   EXPECT_NE(refusal({"launch", "-n", "0", "--", "train", "r.toml"}).find("-n 0 must be at least 1"), std::string::npos);
   EXPECT_NE(refusal({"launch", "-n", "two", "--", "train", "r.toml"}).find("two"), std::string::npos);
-  EXPECT_NE(refusal({"launch", "-n", "2", "--", "python3", "x.py"}).find("'python3'"), std::string::npos);
   EXPECT_NE(refusal({"launch", "-n", "2", "train", "r.toml"}).find("'--' is missing"), std::string::npos);
   EXPECT_NE(refusal({"launch", "-n", "2"}).find("-- train RECIPE"), std::string::npos);
   EXPECT_NE(refusal({"launch", "-n", "2", "--"}).find("-- train RECIPE"), std::string::npos);

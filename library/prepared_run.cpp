@@ -1,0 +1,58 @@
+#include "library/prepared_run.h"
+
+#include <unistd.h>
+
+#include <ctime>
+
+#include "cluster/place.h"
+#include "core/base/error.h"
+#include "launcher/preparation.h"
+#include "launcher/run_directory.h"
+#include "library/environment.h"
+#include "library/run_signals.h"
+#include "library/scheduler_setup.h"
+#include "worker/commands.h"
+
+namespace convoy::library {
+
+Recipe recipe_of(const launcher::TrainLine& line, const worker::Workload& workload) {
+  return load_recipe(line.recipe, line.overrides, workload.program);
+}
+
+std::string name_of(const launcher::TrainLine& line, const worker::Workload& workload) {
+  return line.recipe.empty() ? workload.program.name : line.recipe;
+}
+
+std::optional<std::string> run_directory_of(const launcher::TrainLine& line) {
+  const std::optional<std::string> told = environment(cluster::kRunVariable);
+  if (told && line.run && *told != *line.run)
+    fail(ErrorCode::kUsage, "--run is given twice and different: {}, {}", *told, *line.run);
+  return told ? told : line.run;
+}
+
+launcher::SchedulerLine prepare_run(const launcher::TrainLine& line, const worker::Workload& workload, int workers) {
+  const Recipe recipe = recipe_of(line, workload);
+  if (workers > recipe.train.logical_shards) {
+    fail(ErrorCode::kUsage, "-n {}: expected at most one worker a logical shard, of which there are {} ({})", workers,
+         recipe.train.logical_shards, recipe.where("train.logical_shards"));
+  }
+  worker::preflight(recipe, workload);
+  const std::string run_directory =
+      launcher::make_run_directory(run_directory_of(line), name_of(line, workload), std::time(nullptr));
+  return scheduler_line(recipe, run_directory, workers);
+}
+
+bool asked_to_prepare() { return environment(launcher::kPrepareDescriptorVariable).has_value(); }
+
+int answer_launcher(const launcher::TrainLine& line, const worker::Workload& workload) {
+  ignore_broken_pipes();
+  watch_launcher();
+  const int pipe = *inherited_number(launcher::kPrepareDescriptorVariable);
+  const int workers = inherited_number(launcher::kPrepareWorkersVariable).value_or(1);
+  const std::string answer = launcher::encode_words(launcher::to_arguments(prepare_run(line, workload, workers)));
+  if (write(pipe, answer.data(), answer.size()) != static_cast<ssize_t>(answer.size()))
+    fail(ErrorCode::kUnavailable, "cannot answer the launcher: {}", errno_text(errno));
+  return 0;
+}
+
+}  // namespace convoy::library

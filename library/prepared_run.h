@@ -1,0 +1,32 @@
+// What happens once, before the processes of a run are started: whatever can be said to be wrong is said, the run gets
+// its directory, and it is known which scheduler it needs. `convoy launch -- train` does this itself; for a program
+// built on the library it asks the program, which answers through a pipe.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/base/recipe.h"
+#include "launcher/command_line.h"
+#include "launcher/output.h"
+#include "worker/workload.h"
+
+namespace convoy::library {
+
+// The recipe of a command line, on top of what the program brings.
+Recipe recipe_of(const launcher::TrainLine& line, const worker::Workload& workload);
+// What the user knows the run by: the recipe's path, or the program's name.
+std::string name_of(const launcher::TrainLine& line, const worker::Workload& workload);
+// Where the run leaves its files, as far as the user or a launcher said. Throws Error(kUsage) where both did and
+// differ.
+std::optional<std::string> run_directory_of(const launcher::TrainLine& line);
+
+// Reads the recipe, opens the data, builds the model and makes the run's directory. Throws Error(kUsage).
+launcher::SchedulerLine prepare_run(const launcher::TrainLine& line, const worker::Workload& workload, int workers);
+
+// Whether `convoy launch` started this process to have a run prepared, not to work in it.
+bool asked_to_prepare();
+// Does so. Returns the exit code.
+int answer_launcher(const launcher::TrainLine& line, const worker::Workload& workload);
+
+}  // namespace convoy::library
