@@ -1,0 +1,167 @@
+// examples/custom_model, built out of tree against an installed Convoy, keeps the promises that Convoy's own recipes
+// do.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/support/launched_run.h"
+
+namespace convoy {
+namespace {
+
+namespace fs = std::filesystem;
+using testing_support::LaunchedRun;
+using Words = std::vector<std::string>;
+
+struct Outcome {
+  std::vector<std::string> loss_bits;
+  std::vector<double> losses;
+  nlohmann::json final_report;
+};
+
+// Convoy in a prefix that was moved since, and the example built beside it.
+class CustomModelTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    place_ = std::make_unique<LaunchedRun>("library");
+    const std::string installed = place_->folder() / "installed";
+    ASSERT_EQ(run({CMAKE_PROGRAM, "--install", CONVOY_BUILD_DIR, "--prefix", installed}), 0) << said();
+    fs::rename(installed, prefix());
+    fs::copy(fs::path(CONVOY_SOURCE_DIR) / "examples" / "custom_model", place_->folder() / "source");
+    const auto begun = std::chrono::steady_clock::now();
+    ASSERT_EQ(run({CMAKE_PROGRAM, "-S", "source", "-B", "build", "-DCMAKE_PREFIX_PATH=" + prefix().string(),
+                   "-DCMAKE_CXX_COMPILER=" COMPILER, "-DCMAKE_CXX_COMPILER_LAUNCHER=" COMPILER_LAUNCHER,
+                   "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror " CONSUMER_FLAGS}),
+              0)
+        << said();
+    ASSERT_EQ(run({CMAKE_PROGRAM, "--build", "build"}), 0) << said();
+    built_ = true;
+    RecordProperty("build_s",
+                   std::to_string(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count()));
+  }
+  static void TearDownTestSuite() { place_.reset(); }
+  void SetUp() override { ASSERT_TRUE(built_); }
+
+  static fs::path prefix() { return place_->folder() / "moved"; }
+  static std::string example() { return place_->folder() / "build" / "custom_model"; }
+  static std::string convoy() { return prefix() / "bin" / "convoy"; }
+
+  static int run(const Words& command) {
+    for (const char* stream : {"stdout", "stderr"}) fs::remove(place_->folder() / stream);
+    place_->start(command);
+    const auto exit = place_->wait_exit(std::chrono::seconds(300));
+    return exit && exit->signal == 0 ? exit->exit_code : -1;
+  }
+  static std::string said() { return place_->output() + place_->errors(); }
+
+  // Trains with `workers` under `convoy launch`, or alone (0), and reads what the run left.
+  static Outcome train(int workers, const std::string& name, const Words& overrides = {}) {
+    Words command{example()};
+    if (workers > 0) command = {convoy(), "launch", "-n", std::to_string(workers), "--run", name, "--", example()};
+    command.insert(command.end(), overrides.begin(), overrides.end());
+    if (workers == 0) command.insert(command.end(), {"--run", name});
+    EXPECT_EQ(run(command), 0) << said();
+    Outcome outcome;
+    std::ifstream metrics(place_->folder() / name / "metrics.jsonl");
+    for (std::string text; std::getline(metrics, text);) {
+      const auto line = nlohmann::json::parse(text);
+      outcome.loss_bits.push_back(line.at("loss_bits"));
+      outcome.losses.push_back(line.at("loss"));
+    }
+    std::ifstream final_report(place_->folder() / name / "final.json");
+    if (final_report) outcome.final_report = nlohmann::json::parse(final_report);
+    return outcome;
+  }
+
+  // What the program says when it refuses to run; nothing may be left of it.
+  static std::string refusal(const Words& command) {
+    EXPECT_EQ(run(command), 2) << said();
+    EXPECT_EQ(place_->output(), "");
+    EXPECT_FALSE(fs::exists(place_->folder() / "runs"));
+    EXPECT_EQ(place_->left_behind(std::chrono::seconds(1)), "");
+    return place_->errors();
+  }
+
+  static inline std::unique_ptr<LaunchedRun> place_;
+  static inline bool built_ = false;
+};
+
+TEST_F(CustomModelTest, AnyNumberOfWorkersGivesTheSameBits) {
+  const std::string steps = "train.steps=100";
+  const Outcome alone = train(0, "alone", {steps});
+  ASSERT_EQ(alone.loss_bits.size(), 100U);
+  for (const int workers : {2, 3}) {
+    const Outcome launched = train(workers, "workers-" + std::to_string(workers), {steps});
+    EXPECT_EQ(launched.loss_bits, alone.loss_bits) << workers;
+    for (const char* key : {"parameters_hash", "state_hash", "eval_loss"})
+      EXPECT_EQ(launched.final_report.at(key), alone.final_report.at(key)) << workers << " workers, " << key;
+    EXPECT_EQ(launched.final_report.at("world"), workers);
+  }
+  EXPECT_LT(alone.losses.back(), 0.5 * alone.losses.front()) << "it learns";
+  EXPECT_GT(alone.final_report.at("eval_accuracy").get<double>(), 0.8);
+}
+
+TEST_F(CustomModelTest, ItsRecipeIsWrittenWholeAndStartsTheSameRunAgain) {
+  const Outcome first = train(1, "first", {"train.steps=5", "model.width=8"});
+  const std::string recipe = place_->folder() / "first" / "recipe.toml";
+  std::ifstream file(recipe);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_TRUE(text.starts_with("[model]\nkind = \"custom\"\nwidth = 8\nblocks = 3\nsmoothing = 0.05\n")) << text;
+  const Outcome again = train(2, "again", {recipe});
+  EXPECT_EQ(again.loss_bits, first.loss_bits);
+  EXPECT_EQ(again.final_report.at("state_hash"), first.final_report.at("state_hash"));
+}
+
+TEST_F(CustomModelTest, TheTrainingStepIsTheProgramsOwn) {
+  const Outcome smoothed = train(0, "smoothed", {"train.steps=2"});
+  const Outcome plain = train(0, "plain", {"train.steps=2", "model.smoothing=0"});
+  EXPECT_NE(smoothed.loss_bits, plain.loss_bits);
+}
+
+TEST_F(CustomModelTest, WrongUsageReadsTheSameAloneAndLaunched) {
+  const std::vector<std::pair<Words, std::string>> cases{
+      {{"model.widht=8"}, "command line: model.widht=8: unknown key; did you mean model.width?"},
+      {{"train.step=8"}, "command line: train.step=8: unknown key; did you mean train.steps?"},
+      {{"data.arms=1"}, "command line: data.arms=1: expected at least 2, found 1"},
+      {{"none.toml"}, "none.toml: cannot read the recipe: No such file or directory"}};
+  for (const auto& [words, message] : cases) {
+    Words alone{example()};
+    Words launched{convoy(), "launch", "-n", "2", "--", example()};
+    for (Words* command : {&alone, &launched}) {
+      command->insert(command->end(), words.begin(), words.end());
+      EXPECT_EQ(refusal(*command), "convoy: " + message + "\n");
+    }
+  }
+  EXPECT_EQ(refusal({convoy(), "launch", "-n", "9", "--", example()}),
+            "convoy: -n 9: expected at most one worker a logical shard, of which there are 8 (train.logical_shards)\n");
+}
+
+TEST_F(CustomModelTest, LaunchRefusesWhatIsNoProgramOfTheLibrary) {
+  EXPECT_EQ(refusal({convoy(), "launch", "-n", "2", "--", "/bin/true"}),
+            "convoy: /bin/true: ended without having prepared a run: expected a program built on Convoy's library\n");
+  EXPECT_EQ(refusal({convoy(), "launch", "-n", "2", "--", "./none"}),
+            "convoy: convoy launch: ./none: expected a program that can be run: No such file or directory\n");
+}
+
+TEST_F(CustomModelTest, ItsModelIsNotConvoysToUse) {
+  train(0, "trained", {"train.steps=1"});
+  EXPECT_EQ(run({convoy(), "train", "trained/recipe.toml"}), 2);
+  EXPECT_EQ(place_->errors(),
+            "convoy: trained/recipe.toml:7: [data] is of kind \"custom\", a program's own: run this recipe with that "
+            "program\n");
+}
+
+TEST_F(CustomModelTest, TheInstalledProgramKnowsItsVersion) {
+  EXPECT_EQ(run({convoy(), "--version"}), 0);
+  EXPECT_TRUE(place_->output().starts_with("convoy 0.")) << place_->output();
+  EXPECT_TRUE(fs::exists(prefix() / "share" / "convoy" / "recipes" / "gpt-tiny.toml"));
+}
+
+}  // namespace
+}  // namespace convoy
