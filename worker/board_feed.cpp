@@ -40,7 +40,8 @@ void BoardFeed::after_step(std::int64_t step, const float* reduced, double count
   if (recipe_.train.histogram_every == 0 || step % recipe_.train.histogram_every != 0) return;
   const distributed::BucketLayout& layout = replica_.layout();
   for (std::size_t i = 0; i < layout.parameters().size(); ++i) {
-    const auto& [name, elements, group] = layout.parameters()[i];
+    const auto& [name, elements, group, is_gradient] = layout.parameters()[i];
+    if (!is_gradient) continue;  // running statistics are not trained
     const auto size = static_cast<std::size_t>(elements);
     histogram(step, "weights/" + name, {replica_.parameter(i).data<float>(), size}, 1.0);
     histogram(step, "gradients/" + name, {reduced + layout.offset(i), size}, 1.0 / count);

@@ -28,8 +28,7 @@ struct WholeList {
   Whole each;
   bool empty_allowed = false;
 };
-struct Flag {};  // true or false
-struct Real {    // always finite
+struct Real {  // always finite
   double low = 0;
   double high = std::numeric_limits<double>::infinity();
   bool low_allowed = true;  // `high` itself is allowed with `high_allowed`

@@ -19,14 +19,14 @@ class Cumsum final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_floating(name(), in);
+    check_wide(name(), in);
     return {in[0]};
   }
   Tensors vjp(const VjpArgs& args) const override {
     return {cumsum(args.gradients[0], axis_, {attributes_.exclusive, !attributes_.reverse})};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
       const Shape& shape = args.inputs[0].shape();
       std::int64_t inner = 1;
       for (int i = axis_ + 1; i < shape.rank(); ++i) inner *= shape[i];

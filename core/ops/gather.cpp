@@ -76,7 +76,7 @@ class ScatterAdd final : public Op {
     check_indices(name(), args.inputs[0], extent_);
     const Places places(args.inputs[0].shape(), axis_, extent_);
     const std::int32_t* index = args.inputs[0].data<std::int32_t>();
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
       const T* values = args.inputs[1].data<T>();
       T* sums = args.outputs[0].data<T>();
       std::fill_n(sums, args.outputs[0].elements(), T{0});
@@ -112,7 +112,7 @@ class Gather final : public Op {
     check_indices(name(), args.inputs[1], extent);
     const Places places(args.inputs[1].shape(), axis_, extent);
     const std::int32_t* index = args.inputs[1].data<std::int32_t>();
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
       const T* x = args.inputs[0].data<T>();
       T* y = args.outputs[0].data<T>();
       for_each_place(args, places, index, [&](std::int64_t from, std::int64_t to) { y[to] = x[from]; });

@@ -123,14 +123,14 @@ class RmsNormBackward final : public Op {
   Traits traits() const override { return {.differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 4);
-    check_floating(name(), in);
+    check_wide(name(), in);
     const Shape& shape = in[0].shape;
     if (!is_gain_of(in[1], shape) || in[2].shape != without_last(shape) || in[3].shape != shape)
       refuse(name(), in, "x [..., C], gamma [C], rrms [...], dy [..., C]");
     return {in[0], in[1]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) { run_rows<T>(args); });
+    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) { run_rows<T>(args); });
   }
 
  private:
@@ -164,7 +164,7 @@ class RmsNorm final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("epsilon", epsilon_); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_floating(name(), in);
+    check_wide(name(), in);
     if (!is_gain_of(in[1], in[0].shape)) refuse(name(), in, "x [..., C], gamma [C]");
     return {in[0], {in[0].dtype, without_last(in[0].shape), in[0].device}};
   }
@@ -174,7 +174,7 @@ class RmsNorm final : public Op {
     return convoy::apply(shared_op<RmsNormBackward>(), inputs);
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
       const std::int64_t width = args.inputs[0].shape()[-1];
       parallel_for(threads_of(args), rows_of(args.inputs[0].shape()), row_grain(width),
                    [&](std::int64_t begin, std::int64_t end) {

@@ -97,7 +97,7 @@ class Rotary final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_floating(name(), in);
+    check_wide(name(), in);
     if (in[0].shape.rank() != 4 || in[0].shape[3] < 2 || in[0].shape[3] % 2 != 0 || !(theta_ > 0))
       refuse(name(), in, "x [B, T, H, D] with D even, theta > 0");
     return {in[0]};
@@ -106,7 +106,7 @@ class Rotary final : public Op {
     return {apply_one(std::make_shared<Rotary>(theta_, !back_), {args.gradients[0]})};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
       const Tensor x = args.inputs[0].layout().strides[3] == 1 ? args.inputs[0] : contiguous(args.inputs[0]);
       const Shape& shape = x.shape();
       const Shape& strides = x.layout().strides;

@@ -16,7 +16,7 @@ namespace HWY_NAMESPACE {
 // 1 / (1 + e^-x).
 template <typename T, class V = hn::Vec<Lanes<T>>>
 HWY_INLINE V sigmoid_of(V x) {
-  const V one = hn::Set(Lanes<T>(), T{1});
+  const V one = hn::Set(Lanes<T>(), Compute<T>{1});
   return hn::Div(one, hn::Add(one, exp_of<T>(hn::Neg(x))));
 }
 

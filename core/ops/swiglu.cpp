@@ -81,12 +81,12 @@ class SwigluBackward final : public Op {
   Traits traits() const override { return {.elementwise = true, .differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 3);
-    check_floating(name(), in);
+    check_wide(name(), in);
     if (in[1] != in[0] || in[2] != in[0]) refuse(name(), in, "gate, up and dy of one shape");
     return {in[0], in[0]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
       parallel_for(threads_of(args), args.outputs[0].elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
         run(args.inputs[0].data<T>() + begin, args.inputs[1].data<T>() + begin, args.inputs[2].data<T>() + begin,
             args.outputs[0].data<T>() + begin, args.outputs[1].data<T>() + begin, end - begin);
@@ -101,7 +101,7 @@ class Swiglu final : public Op {
   Traits traits() const override { return {.elementwise = true, .gradient_reads_outputs = 0}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_floating(name(), in);
+    check_wide(name(), in);
     if (in[1] != in[0]) refuse(name(), in, "gate and up of one shape");
     return {in[0]};
   }
@@ -110,7 +110,7 @@ class Swiglu final : public Op {
     return convoy::apply(shared_op<SwigluBackward>(), inputs);
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
       parallel_for(threads_of(args), args.outputs[0].elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
         run(args.inputs[0].data<T>() + begin, args.inputs[1].data<T>() + begin, args.outputs[0].data<T>() + begin,
             end - begin);

@@ -23,7 +23,7 @@ class TopKOp final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("k", k_); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_floating(name(), in);
+    check_wide(name(), in);
     if (in[0].shape.rank() < 1 || k_ < 0 || k_ > in[0].shape[-1])
       refuse(name(), in, fmt::format("at least k = {} elements along the axis, k >= 0", k_));
     Spec values = in[0];
@@ -37,7 +37,7 @@ class TopKOp final : public Op {
   void run_cpu(KernelArgs& args) const override {
     const std::int64_t width = args.inputs[0].shape()[-1];
     if (k_ == 0) return;
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
       const T* x = args.inputs[0].data<T>();
       T* values = args.outputs[0].data<T>();
       std::int32_t* indices = args.outputs[1].data<std::int32_t>();

@@ -187,7 +187,7 @@ class Lamb final : public Op {
   void run_cpu(KernelArgs& args) const override {
     const double* factors = args.inputs[4].data<double>();
     if (factors[4] == 0.0) return;
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+    with_wide(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       LambStep<T> step{};
       step.parameter = args.outputs[0].template data<T>();

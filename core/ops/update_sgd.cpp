@@ -110,7 +110,7 @@ class Sgd final : public Op {
   void run_cpu(KernelArgs& args) const override {
     const double* factors = args.inputs.back().data<double>();
     if (factors[2] == 0.0) return;
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
+    with_wide(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       SgdStep<T> whole{};
       whole.gradient_scale = static_cast<T>(factors[1]);
