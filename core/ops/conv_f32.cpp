@@ -1,4 +1,4 @@
-// The f32 kernels: oneDNN's direct convolutions over pieces of the batch.
+// The f32 kernels: oneDNN's direct convolutions over pieces of the batch, or matrix products (conv_taps.h).
 //
 // The size of a piece follows from the shapes, and threads share out whole pieces: no bit can depend on how oneDNN
 // would divide the work itself (its weight gradients do: each thread sums some of the images).
@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/ops/conv_kernels.h"
 #include "core/ops/conv_primitive.h"
+#include "core/ops/conv_taps.h"
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
 
@@ -172,6 +173,10 @@ void turn_weights(const ConvProblem& p, const float* from, float* to, int thread
 }
 
 void backward_data(CpuDevice& device, const ConvProblem& p, const float* weight, const float* dy, float* dx) {
+  if (goes_by_taps(p)) {
+    conv2d_backward_data_by_taps(device, p, weight, dy, dx);
+    return;
+  }
   if (is_convolution_of_dy(p)) {
     const Storage other(device, static_cast<std::size_t>(p.weights()) * sizeof(float));
     auto* const weights = static_cast<float*>(other.data());
@@ -214,6 +219,10 @@ void backward_weights(CpuDevice& device, const ConvProblem& p, const float* x, c
 void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const float* x, const float* weight,
                    const float* bias, float* y) {
   if (problem.n == 0) return;
+  if (goes_by_taps(problem)) {
+    conv2d_by_taps(device, problem, x, weight, bias, y);
+    return;
+  }
   guarded(problem, [&] { forward(device, problem, x, weight, bias, y); });
 }
 
@@ -227,6 +236,10 @@ void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& proble
                                     float* dw) {
   if (problem.n == 0) {
     std::fill_n(dw, problem.weights(), 0.0F);
+    return;
+  }
+  if (sums_by_taps(problem)) {
+    conv2d_backward_weights_by_taps(device, problem, x, dy, dw);
     return;
   }
   guarded(problem, [&] { backward_weights(device, problem, x, dy, dw); });

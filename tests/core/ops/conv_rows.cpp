@@ -29,6 +29,13 @@ std::vector<Problem> large_problems() {
   return {
       {"a stage of a residual network", {6, 14, 14, 32}, {32, 32, 3, 3}, {6, 14, 14, 32}, {.padding = {1, 1}}},
       {"a stage's first", {4, 15, 15, 32}, {48, 32, 3, 3}, {4, 8, 8, 48}, {.stride = {2, 2}, .padding = {1, 1}}},
+      {"few pixels of many channels", {5, 4, 4, 128}, {130, 128, 3, 3}, {5, 4, 4, 130}, {.padding = {1, 1}}},
+      {"down to few pixels", {3, 7, 7, 128}, {128, 128, 3, 3}, {3, 4, 4, 128}, {.stride = {2, 2}, .padding = {1, 1}}},
+      {"few pixels, dilated",
+       {2, 5, 4, 128},
+       {128, 128, 3, 2},
+       {2, 3, 4, 128},
+       {.padding = {1, 1}, .dilation = {2, 2}}},
       {"a stem", {3, 33, 33, 3}, {16, 3, 7, 7}, {3, 17, 17, 16}, {.stride = {2, 2}, .padding = {3, 3}}},
   };
 }

@@ -1,0 +1,21 @@
+// Convolutions as matrix products, one for each tap of the kernel: for images of few pixels and many channels, where
+// oneDNN's convolutions find no long rows to work on and much of the padded kernel meets zeros, which are left out
+// here.
+#pragma once
+
+#include "core/ops/conv_kernels.h"
+
+namespace convoy {
+
+// Whether the passes below are the canonical ones for this problem: the first two, and the last.
+bool goes_by_taps(const ConvProblem& problem);
+bool sums_by_taps(const ConvProblem& problem);
+
+void conv2d_by_taps(CpuDevice& device, const ConvProblem& problem, const float* x, const float* weight,
+                    const float* bias, float* y);
+void conv2d_backward_data_by_taps(CpuDevice& device, const ConvProblem& problem, const float* weight, const float* dy,
+                                  float* dx);
+void conv2d_backward_weights_by_taps(CpuDevice& device, const ConvProblem& problem, const float* x, const float* dy,
+                                     float* dw);
+
+}  // namespace convoy
