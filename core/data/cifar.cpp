@@ -138,8 +138,11 @@ class CifarDataset final : public Dataset {
     }
     const PictureView picture{pixels.data(), kSide, kSide, kChannels};
     auto* out = static_cast<float*>(input);
-    const Augment augment = split == Split::kTrain ? augment_ : Augment::kNone;
-    write_augmented(picture, augment, kReach, SampleDraws(seed_, sample), normalization_, out);
+    if (split == Split::kTrain && augment_ != Augment::kNone) {
+      write_augmented(picture, augment_, kReach, SampleDraws(seed_, sample), normalization_, out);
+    } else {
+      normalization_.apply(picture, out);
+    }
     *target = record[variant_.label_bytes - 1];
   }
 

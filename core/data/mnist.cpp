@@ -103,9 +103,13 @@ class MnistDataset final : public Dataset {
   void read_sample(Split split, SampleId sample, void* input, std::int32_t* target) const override {
     const std::int64_t picture = split == Split::kTrain ? sample.number : train_ + sample.number;
     const std::uint8_t* pixels = pictures_.pixels.data() + picture * kPixels;
-    const Augment augment = split == Split::kTrain ? augment_ : Augment::kNone;
-    write_augmented({pixels, kSide, kSide, 1}, augment, kReach, SampleDraws(seed_, sample), normalization_,
-                    static_cast<float*>(input));
+    const PictureView view{pixels, kSide, kSide, 1};
+    auto* out = static_cast<float*>(input);
+    if (split == Split::kTrain && augment_ != Augment::kNone) {
+      write_augmented(view, augment_, kReach, SampleDraws(seed_, sample), normalization_, out);
+    } else {
+      normalization_.apply(view, out);
+    }
     *target = pictures_.labels[static_cast<std::size_t>(picture)];
   }
 

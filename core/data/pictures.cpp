@@ -13,7 +13,13 @@ Normalization::Normalization(std::span<const double> means, std::span<const doub
 
 void Normalization::apply(const PictureView& picture, float* out) const {
   const std::uint8_t* pixel = picture.pixels;
-  for (std::int64_t i = 0; i < picture.height * picture.width; ++i) {
+  const std::uint8_t* end = pixel + picture.height * picture.width * picture.channels;
+  if (picture.channels == 1) {
+    const float* table = table_[0].data();
+    while (pixel != end) *out++ = table[*pixel++];
+    return;
+  }
+  while (pixel != end) {
     for (std::int64_t c = 0; c < picture.channels; ++c) *out++ = of(*pixel++, c);
   }
 }
