@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 #include "core/ops/attention_blocks.h"
@@ -39,6 +40,44 @@ HWY_INLINE V exp_of_negative(V x) {
   const V low = hn::Set(d, sizeof(T) == 4 ? static_cast<T>(-87.0) : static_cast<T>(-708.0));
   return hn::IfThenZeroElse(hn::Lt(x, low), scaled);
 }
+
+// Fetches blocks of rows that will be needed next, a few cache lines at a time, while products are computed: rows lie
+// pages apart, where the processor does not look ahead by itself.
+class Ahead {
+ public:
+  template <typename S>
+  void add(const HeadMatrix<S>& matrix, std::int64_t begin, std::int64_t rows, std::int64_t depth) {
+    if (matrix.depth_stride != 1 || count_ == kBlocks) return;
+    const auto bytes = static_cast<std::int64_t>(sizeof(S));
+    blocks_[count_++] = {reinterpret_cast<const std::byte*>(matrix.data + begin * matrix.time_stride),
+                         matrix.time_stride * bytes, rows, depth * bytes};
+  }
+
+  // Call between tiles.
+  HWY_INLINE void step() {
+    for (int row = 0; row < kRowsAStep && next_ < count_; ++row) {
+      const Block& block = blocks_[next_];
+      const std::byte* first = block.data + row_ * block.stride;
+      for (std::int64_t at = 0; at < block.bytes; at += kLine) hwy::Prefetch(first + at);
+      if (++row_ == block.rows) {
+        row_ = 0;
+        ++next_;
+      }
+    }
+  }
+
+ private:
+  static constexpr int kBlocks = 6;
+  static constexpr int kRowsAStep = 3;
+  static constexpr std::int64_t kLine = 64;
+  struct Block {
+    const std::byte* data;
+    std::int64_t stride, rows, bytes;
+  };
+  Block blocks_[kBlocks];
+  int count_ = 0, next_ = 0;
+  std::int64_t row_ = 0;
+};
 
 // Rows [begin, begin + rows) of a matrix, times `factor`, into rows of `width` = padded_depth; zeros right of the
 // matrix, and below it up to kBlock rows.

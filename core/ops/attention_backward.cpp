@@ -25,13 +25,15 @@ using namespace attention_blocks;
 
 // scores[i, j] = left[i, :] · right[:, j], where query i sees key j.
 template <typename T>
-void score(const T* left, const T* panels, const BlockPair& pair, std::int64_t depth, T* scores) {
+void score(const T* left, const T* panels, const BlockPair& pair, std::int64_t depth, T* scores, Ahead& ahead) {
   for (std::int64_t j = 0; j < pair.keys; j += kPanel<T>) {
     const Rows<const T> panel{panels + j * depth, kPanel<T>};
     const std::int64_t first = pair.first_query_of(j) / kTileRows * kTileRows;
-    for (std::int64_t i = first; i < pair.queries; i += kTileRows)
+    for (std::int64_t i = first; i < pair.queries; i += kTileRows) {
       multiply<T>({left + i * depth, depth, 1}, panel, depth, {scores + i * kScoreRow + j, kScoreRow}, pair.queries - i,
                   pair.keys_seen_before(i + kTileRows) - j, false);
+      ahead.step();
+    }
   }
 }
 
@@ -67,13 +69,14 @@ void gather(const T* weights, const T* keys, const BlockPair& pair, std::int64_t
 
 // sums[j, :] += Σ_i weights[i, j] · values[i, :].
 template <typename T>
-void scatter(const T* weights, const T* values, const BlockPair& pair, std::int64_t width, T* sums) {
+void scatter(const T* weights, const T* values, const BlockPair& pair, std::int64_t width, T* sums, Ahead& ahead) {
   for (std::int64_t column = 0; column < width; column += kPanel<T>) {
     for (std::int64_t j = 0; j < pair.keys; j += kTileRows) {
       const std::int64_t first = pair.first_query_of(j);
       if (first >= pair.queries) break;
       multiply<T>({weights + first * kScoreRow + j, 1, kScoreRow}, {values + first * width + column, width},
                   pair.queries - first, {sums + j * width + column, width}, pair.keys - j, width - column, true);
+      ahead.step();
     }
   }
 }
@@ -114,7 +117,6 @@ class Backward {
   }
 
   void run() {
-    find_deltas();
     for (std::int64_t index = 0; index < blocks_of(shape_.time); ++index) {
       load_keys(index);
       for (std::int64_t head = 0; head < shape_.group; ++head) {
@@ -137,14 +139,30 @@ class Backward {
     pack_rows(from, block * kBlock, rows_of_block(block), shape_.depth, static_cast<T>(factor), to, width_);
   }
 
-  void find_deltas() {
-    for (std::int64_t head = 0; head < shape_.group; ++head) {
-      for (std::int64_t i = 0; i < blocks_of(shape_.time); ++i) {
-        pack(heads_.out[head], i, 1, other_);
-        pack(heads_.dout[head], i, 1, dout_);
-        for (std::int64_t row = 0; row < rows_of_block(i); ++row)
-          deltas_of(head, i)[row] = dot(other_ + row * width_, dout_ + row * width_, width_);
-      }
+  // Of the queries whose dout is packed.
+  void find_deltas(std::int64_t head, std::int64_t block) const {
+    pack(heads_.out[head], block, 1, other_);
+    for (std::int64_t row = 0; row < rows_of_block(block); ++row)
+      deltas_of(head, block)[row] = dot(other_ + row * width_, dout_ + row * width_, width_);
+  }
+
+  // What comes after the queries of a block: the next block of the head, else of the next head, else the next keys.
+  void look_ahead(std::int64_t head, std::int64_t index, Ahead& ahead) const {
+    const auto add = [&](const auto& matrix, std::int64_t block) {
+      ahead.add(matrix, block * kBlock, rows_of_block(block), shape_.depth);
+    };
+    ahead.add(heads_.dq[head], index * kBlock, rows_of_block(index), shape_.depth);
+    if (++index == blocks_of(shape_.time)) {
+      index = shape_.causal ? block_.index : 0;
+      ++head;
+    }
+    if (head < shape_.group) {
+      add(heads_.q[head], index);
+      add(heads_.dout[head], index);
+      if (block_.index == 0) add(heads_.out[head], index);
+    } else if (block_.index + 1 < blocks_of(shape_.time)) {
+      add(heads_.k, block_.index + 1);
+      add(heads_.v, block_.index + 1);
     }
   }
 
@@ -165,15 +183,18 @@ class Backward {
     const std::int64_t begin = index * kBlock;
     pack(heads_.q[head], index, shape_.scale, queries_);
     pack(heads_.dout[head], index, 1, dout_);
-    score(queries_, block_.key_panels, pair, width_, scores_);
-    score(dout_, block_.value_panels, pair, width_, gradients_);
+    if (block_.index == 0) find_deltas(head, index);
+    Ahead ahead;
+    look_ahead(head, index, ahead);
+    score(queries_, block_.key_panels, pair, width_, scores_, ahead);
+    score(dout_, block_.value_panels, pair, width_, gradients_, ahead);
     const T* const log_sums = heads_.log_sums + head * shape_.time + begin;
     const T* const deltas = deltas_of(head, index);
     for (std::int64_t i = 0; i < pair.queries; ++i)
       score_gradients(scores_ + i * kScoreRow, gradients_ + i * kScoreRow, pair.keys_seen_before(i + 1), log_sums[i],
                       deltas[i]);
-    scatter(scores_, dout_, pair, width_, block_.dv);
-    scatter(gradients_, queries_, pair, width_, block_.dk);
+    scatter(scores_, dout_, pair, width_, block_.dv, ahead);
+    scatter(gradients_, queries_, pair, width_, block_.dk, ahead);
     gather(gradients_, block_.keys, pair, width_, other_);
     const auto scale = static_cast<T>(shape_.scale);
     for (std::int64_t i = 0; i < pair.queries; ++i) {

@@ -45,13 +45,15 @@ struct QueryBlock {
 
 // scores[j, i] = keys[j, :] · queries[:, i], where a query sees a key.
 template <typename T>
-void score(const T* keys, const T* queries, const BlockPair& pair, std::int64_t depth, T* scores) {
+void score(const T* keys, const T* queries, const BlockPair& pair, std::int64_t depth, T* scores, Ahead& ahead) {
   for (std::int64_t i = 0; i < pair.queries; i += kPanel<T>) {
     const Rows<const T> panel{queries + i * depth, kPanel<T>};
     const std::int64_t seen = pair.keys_seen_before(i + kPanel<T>);
-    for (std::int64_t j = 0; j < seen; j += kTileRows)
+    for (std::int64_t j = 0; j < seen; j += kTileRows) {
       multiply<T>({keys + j * depth, depth, 1}, panel, depth, {scores + j * kScoreRow + i, kScoreRow}, pair.keys - j,
                   pair.queries - i, false);
+      ahead.step();
+    }
   }
 }
 
@@ -128,11 +130,14 @@ void softmax_step(T* scores, const BlockPair& pair, std::int64_t width, bool fir
 
 // out[i, :] (+)= Σ_j weights[j, i] · values[j, :].
 template <typename T>
-void gather(const T* weights, const T* values, const BlockPair& pair, std::int64_t width, bool add, T* out) {
+void gather(const T* weights, const T* values, const BlockPair& pair, std::int64_t width, bool add, T* out,
+            Ahead& ahead) {
   for (std::int64_t column = 0; column < width; column += kPanel<T>) {
-    for (std::int64_t i = 0; i < pair.queries; i += kTileRows)
+    for (std::int64_t i = 0; i < pair.queries; i += kTileRows) {
       multiply<T>({weights + i, 1, kScoreRow}, {values + column, width}, pair.keys_seen_before(i + kTileRows),
                   {out + i * width + column, width}, pair.queries - i, width - column, add);
+      ahead.step();
+    }
   }
 }
 
@@ -179,12 +184,19 @@ void forward(const AttentionForward<S>& heads, const AttentionShape& shape, std:
     const std::int64_t rows = std::min(kBlock, shape.time - begin);
     pack_rows(heads.k, begin, rows, shape.depth, T{1}, keys, width);
     pack_rows(heads.v, begin, rows, shape.depth, T{1}, values, width);
+    Ahead ahead;
+    if (key_block + 1 < key_blocks) {
+      const std::int64_t next = begin + kBlock;
+      const std::int64_t next_rows = std::min(kBlock, shape.time - next);
+      ahead.add(heads.k, next, next_rows, shape.depth);
+      ahead.add(heads.v, next, next_rows, shape.depth);
+    }
     for (std::int64_t b = 0; b < count; ++b) {
       if (key_block >= key_blocks_of(shape, blocks[b].index)) continue;
       const BlockPair pair(shape, blocks[b].index, key_block);
-      score(keys, blocks[b].panels, pair, width, scores);
+      score(keys, blocks[b].panels, pair, width, scores, ahead);
       softmax_step(scores, pair, width, key_block == 0, blocks[b]);
-      gather(scores, values, pair, width, key_block > 0, blocks[b].out);
+      gather(scores, values, pair, width, key_block > 0, blocks[b].out, ahead);
     }
   }
   for (std::int64_t b = 0; b < count; ++b) finish(heads, shape, blocks[b]);
