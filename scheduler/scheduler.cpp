@@ -42,7 +42,7 @@ struct Scheduler::Impl {
         hub(options.listen, options.token, self),
         journal(options.run_directory + "/journal", self),
         records(options.run_directory, 0),
-        board(options.run_directory, 0, wall_clock_s()),
+        board(options.run_directory, records.recorded_step(), wall_clock_s()),
         membership(journal.term(), options.world, options.limits, steady_now()) {}
 
   int run() {
