@@ -9,11 +9,12 @@
 
 namespace convoy::launcher {
 
-// convoy train RECIPE [key=value …] [--run DIR]
+// convoy train RECIPE [key=value …] [--run DIR] [--place auto|alone|openmpi|pmi|slurm]
 struct TrainLine {
   std::string recipe;
   std::vector<std::string> overrides;
   std::optional<std::string> run;
+  std::string place = "auto";  // whose variables tell the worker its rank
 };
 
 // convoy launch -n N [--run DIR] -- train RECIPE [key=value …]

@@ -24,7 +24,7 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
   ignore_broken_pipes();
   watch_launcher();
   RunSignals signals(environment(cluster::kLifelineVariable).has_value());
-  cluster::Place place = cluster::find_place(environment);
+  cluster::Place place = cluster::find_place(environment, line.place);
   const Recipe recipe = load_recipe(line.recipe, line.overrides);
   Logger logger;
   logger.redirect_terminal([&output](std::string_view text) { output.line(Stream::kErrors, text); });
@@ -41,7 +41,8 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
     return worker::train(command, logger);
   };
   if (place.scheduler) {
-    if (!line.run) fail(ErrorCode::kUsage, "convoy train: a worker of {} needs --run DIR", place.detected_by);
+    if (!line.run)
+      fail(ErrorCode::kUsage, "convoy train: a worker of {} needs --run DIR", cluster::launcher_name(place.launcher));
     return train(*line.run);
   }
 

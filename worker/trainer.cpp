@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 
+#include "cluster/address.h"
 #include "core/base/durable_file.h"
 #include "core/nn/schedule.h"
 #include "worker/checkpoint.h"
@@ -18,12 +19,6 @@ using std::chrono::duration;
 
 double milliseconds_between(std::chrono::steady_clock::time_point from, std::chrono::steady_clock::time_point to) {
   return duration<double, std::milli>(to - from).count();
-}
-
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof(name) - 1);
-  return name;
 }
 
 std::int64_t peak_rss_bytes() {
@@ -67,7 +62,7 @@ void Trainer::join() {
                                          command_.take_signals(), logger_);
   const Reporter::Membership membership =
       reporter_->join({.rank = command_.place.rank,
-                       .host = host_name(),
+                       .host = cluster::host_name(),
                        .pid = static_cast<std::int32_t>(getpid()),
                        .local_socket = engine_->local_socket(),
                        .fingerprint = fingerprint_of(recipe_, *dataset_, replica_, command_.environment)});
