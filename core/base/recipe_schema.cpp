@@ -124,7 +124,7 @@ std::vector<RecipeKey> make_keys() {
       train<&T::on_nonfinite>("on_nonfinite", kOptional, OneOf{{"stop", "skip"}}),
 
       sync<&S::mode>("mode", OneOf{{"allreduce"}}),
-      sync<&S::engine>("engine", OneOf{{"auto", "local"}}),
+      sync<&S::engine>("engine", OneOf{{"auto", "local", "mpi"}}),
       sync<&S::order>("order", OneOf{{"fixed"}}),
       sync<&S::bucket_mib>("bucket_mib", Real{.high = 65536, .low_allowed = false}),
 
