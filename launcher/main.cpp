@@ -21,6 +21,7 @@
 #include "launcher/run_directory.h"
 #include "launcher/scheduler_file.h"
 #include "launcher/supervisor.h"
+#include "library/engine_choice.h"
 #include "library/environment.h"
 #include "library/run_signals.h"
 #include "library/run_worker.h"
@@ -65,6 +66,10 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
     fail(ErrorCode::kUsage, "-n {}: expected at most one worker a logical shard, of which there are {} ({})",
          line.workers, recipe.train.logical_shards, recipe.where("train.logical_shards"));
   }
+  cluster::Place worker_place;  // as they will find it
+  worker_place.launcher = cluster::Launcher::kConvoy;
+  worker_place.detected_by = cluster::launcher_name(worker_place.launcher);
+  library::uses_mpi(recipe, worker_place);
   worker::preflight(recipe, {});
   const std::string run_directory = launcher::make_run_directory(line.train.run, line.train.recipe, std::time(nullptr));
   output.line(Stream::kOutput, fmt::format("convoy: {} with {} {}; records in {}", line.train.recipe, line.workers,
@@ -112,7 +117,9 @@ int run(const SchedulerLine& line, Output& output, Clock::time_point) {
     hand_over(scheduler.credentials(), *address_pipe);
     return scheduler.run();
   }
-  const launcher::SchedulerFile file(line.run, scheduler.credentials());
+  const auto& [address, public_key, secret] = scheduler.credentials();
+  const launcher::SchedulerFile file(
+      line.run, {.addresses = {address}, .public_key = public_key, .token = secret, .incarnation = ""});
   output.line(Stream::kOutput,
               fmt::format("convoy: scheduler of {} {} at {}; address, key and token are in {}", line.workers,
                           line.workers == 1 ? "worker" : "workers", scheduler.credentials().address, file.path()));

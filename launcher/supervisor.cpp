@@ -18,6 +18,7 @@
 #include "core/base/error.h"
 #include "core/base/signals.h"
 #include "core/base/uuid.h"
+#include "launcher/child_environment.h"
 #include "launcher/forwarded_process.h"
 #include "launcher/lifeline.h"
 #include "launcher/progress.h"
@@ -26,21 +27,6 @@ namespace convoy::launcher {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// What a launcher tells its children; an outer launcher's values are not theirs.
-constexpr std::array kOwnVariables = {
-    cluster::kRankVariable,       cluster::kWorldVariable,     cluster::kLocalRankVariable,
-    cluster::kLocalWorldVariable, cluster::kSchedulerVariable, cluster::kSchedulerKeyVariable,
-    cluster::kTokenVariable,      cluster::kLifelineVariable,  cluster::kAddressDescriptorVariable};
-
-std::vector<std::string> without_own_variables(const std::vector<std::string>& environment) {
-  std::vector<std::string> result;
-  std::copy_if(environment.begin(), environment.end(), std::back_inserter(result), [](const std::string& entry) {
-    const std::string_view name = std::string_view(entry).substr(0, entry.find('='));
-    return std::find(kOwnVariables.begin(), kOwnVariables.end(), name) == kOwnVariables.end();
-  });
-  return result;
-}
 
 // How the first worker that failed did so.
 enum class Failure { kNone, kExited, kKilled };
@@ -58,7 +44,7 @@ class Supervisor {
       : options_(options),
         output_(output),
         signals_({SIGINT, SIGTERM, SIGHUP}),
-        environment_(without_own_variables(options.environment)),
+        environment_(child_environment(options.environment)),
         token_(cluster::make_token()),
         progress_(output) {}
 

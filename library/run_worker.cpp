@@ -2,6 +2,7 @@
 
 #include <ctime>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "cluster/place.h"
@@ -9,8 +10,10 @@
 #include "core/base/log.h"
 #include "core/base/recipe.h"
 #include "launcher/run_directory.h"
+#include "library/engine_choice.h"
 #include "library/environment.h"
 #include "library/inner_scheduler.h"
+#include "library/run_rank.h"
 #include "library/run_signals.h"
 #include "library/scheduler_setup.h"
 #include "worker/commands.h"
@@ -23,38 +26,54 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
                std::chrono::steady_clock::time_point started) {
   ignore_broken_pipes();
   watch_launcher();
-  RunSignals signals(environment(cluster::kLifelineVariable).has_value());
-  cluster::Place place = cluster::find_place(environment, line.place);
-  const Recipe recipe = load_recipe(line.recipe, line.overrides);
+  const cluster::Place place = cluster::find_place(environment, line.place);
+  RunSignals signals(place.rank != 0 || environment(cluster::kLifelineVariable).has_value());
   Logger logger;
   logger.redirect_terminal([&output](std::string_view text) { output.line(Stream::kErrors, text); });
   std::function<void()> on_second_signal;
-  const auto train = [&](const std::string& run_directory) {
+  const auto train = [&](const Recipe& recipe, const std::string& run_directory, const cluster::Place& known,
+                         distributed::MpiSession* mpi) {
     const worker::TrainCommand command{.recipe = recipe,
                                        .workload = workload,
                                        .run_directory = run_directory,
-                                       .place = place,
+                                       .place = known,
                                        .environment = environment,
                                        .take_signals = [&]() -> SignalReceiver& { return signals.take(); },
                                        .started = started,
-                                       .on_second_signal = on_second_signal};
+                                       .on_second_signal = on_second_signal,
+                                       .mpi = mpi};
     return worker::train(command, logger);
   };
+  if (place.world > 1 && !place.scheduler) {
+    return run_rank({.line = line,
+                     .workload = workload,
+                     .output = output,
+                     .place = place,
+                     .environment = environment,
+                     .train = train});
+  }
+
+  const Recipe recipe = load_recipe(line.recipe, line.overrides);
+  const bool uses = uses_mpi(recipe, place);
   if (place.scheduler) {
-    if (!line.run)
+    if (!line.run) {
       fail(ErrorCode::kUsage, "convoy train: a worker of {} needs --run DIR", cluster::launcher_name(place.launcher));
-    return train(*line.run);
+    }
+    return train(recipe, *line.run, place, nullptr);
   }
 
   worker::preflight(recipe, workload);
+  const std::unique_ptr<distributed::MpiSession> mpi = uses ? start_mpi(place, environment) : nullptr;
   const std::string run_directory = launcher::make_run_directory(line.run, line.recipe, std::time(nullptr));
   output.line(Stream::kOutput, fmt::format("convoy: {} with 1 worker; records in {}", line.recipe, run_directory));
   InnerScheduler scheduler(scheduler_line(recipe, run_directory, 1), output);
-  place.scheduler = scheduler.credentials();
+  cluster::Place known = place;
+  known.scheduler = scheduler.credentials();
   on_second_signal = [] { end_at_once("stopped in the middle of a step"); };
-  const int worker_code = train(run_directory);
+  const int worker_code = train(recipe, run_directory, known, mpi.get());
   const int scheduler_code = scheduler.join();
   if (!scheduler.reason().empty()) output.line(Stream::kErrors, "convoy: " + scheduler.reason());
+  if (mpi) mpi->finish(std::chrono::seconds(10));
   return worker_code != 0 ? worker_code : scheduler_code;
 }
 

@@ -44,10 +44,11 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
       batches_(*dataset_, recipe_.train, device_),
       reducer_(replica_.layout(), static_cast<std::int32_t>(recipe_.train.logical_shards), command.place.rank,
                command.place.world),
-      engine_(distributed::make_engine({.kind = recipe_.sync.engine,
+      engine_(distributed::make_engine({.kind = command.mpi != nullptr ? "mpi" : recipe_.sync.engine,
                                         .world = command.place.world,
                                         .self = uuid_,
-                                        .arena_bytes = reducer_.arena_bytes()})) {
+                                        .arena_bytes = reducer_.arena_bytes(),
+                                        .mpi = command.mpi})) {
   reducer_.use_arena(engine_->arena());
 }
 
