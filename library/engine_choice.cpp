@@ -1,5 +1,7 @@
 #include "library/engine_choice.h"
 
+#include <dlfcn.h>
+
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -12,12 +14,20 @@ namespace {
 
 using cluster::Launcher;
 
-// Beside the program, where an installation has it, and where the system looks for libraries.
+namespace fs = std::filesystem;
+
+// Beside the program, beside the library it is linked with, where an installation has it, and where the system looks
+// for libraries.
 std::vector<std::string> module_paths() {
   std::error_code error;
-  const std::filesystem::path folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
   const std::string name = distributed::kMpiModuleName;
-  return {folder / name, folder / "../lib/convoy" / name, folder / "../lib" / name, name};
+  const fs::path program = fs::read_symlink("/proc/self/exe", error).parent_path();
+  std::vector<std::string> paths = {program / name, program / "../lib" / name};
+  Dl_info self;
+  if (dladdr(reinterpret_cast<const void*>(&uses_mpi), &self) != 0 && self.dli_fname != nullptr)
+    paths.push_back(fs::absolute(self.dli_fname, error).parent_path() / name);
+  paths.push_back(name);
+  return paths;
 }
 
 }  // namespace
