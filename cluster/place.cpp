@@ -4,21 +4,40 @@
 #include <charconv>
 #include <initializer_list>
 
+#include "cluster/place_detectors.h"
 #include "core/base/error.h"
 
 namespace convoy::cluster {
 
-namespace {
+std::string_view launcher_name(Launcher launcher) {
+  switch (launcher) {
+    case Launcher::kConvoy:
+      return "convoy launch";
+    case Launcher::kOpenMpi:
+      return "Open MPI";
+    case Launcher::kPmi:
+      return "PMI";
+    case Launcher::kSlurm:
+      return "Slurm";
+    case Launcher::kNone:
+      break;
+  }
+  return "alone";
+}
 
-// The variable's value, which must be there because `because` is.
-std::string required(const Environment& environment, const char* name, const std::string& because) {
+std::string required(const Environment& environment, const std::string& name, const std::string& because,
+                     Launcher launcher) {
   auto value = environment(name);
-  if (!value) fail(ErrorCode::kUsage, "{} is set but {} is not: `convoy launch` sets both", because, name);
+  if (!value) {
+    if (launcher == Launcher::kConvoy)
+      fail(ErrorCode::kUsage, "{} is set but {} is not: `convoy launch` sets both", because, name);
+    fail(ErrorCode::kUsage, "{} is set but {} is not: {} sets both (--place alone ignores them)", because, name,
+         launcher_name(launcher));
+  }
   return *value;
 }
 
-std::int32_t required_number(const Environment& environment, const char* name, const std::string& because) {
-  const std::string text = required(environment, name, because);
+std::int32_t number_of(const std::string& name, const std::string& text) {
   std::int32_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) {
@@ -27,17 +46,35 @@ std::int32_t required_number(const Environment& environment, const char* name, c
   return number;
 }
 
-void check_rank(const char* rank_name, std::int32_t rank, const char* world_name, std::int32_t world) {
-  if (world < 1) fail(ErrorCode::kUsage, "{}={} must be at least 1", world_name, world);
-  if (rank < 0 || rank >= world) {
-    fail(ErrorCode::kUsage, "{}={} must be at least 0 and below {}={}", rank_name, rank, world_name, world);
+std::int32_t required_number(const Environment& environment, const std::string& name, const std::string& because,
+                             Launcher launcher) {
+  return number_of(name, required(environment, name, because, launcher));
+}
+
+void check_rank(const NamedRank& named) {
+  if (named.world < 1) fail(ErrorCode::kUsage, "{}={} must be at least 1", named.world_name, named.world);
+  if (named.rank < 0 || named.rank >= named.world) {
+    fail(ErrorCode::kUsage, "{}={} must be at least 0 and below {}={}", named.rank_name, named.rank, named.world_name,
+         named.world);
   }
 }
 
+void check_local_world(const char* local_name, const char* world_name, const Place& place) {
+  if (place.local_world > place.world) {
+    fail(ErrorCode::kUsage, "{}={} must not be above {}={}", local_name, place.local_world, world_name, place.world);
+  }
+}
+
+std::string evidence(Launcher launcher, const char* rank_name, const char* world_name, const Place& place) {
+  return fmt::format("{}: {}={}, {}={}", launcher_name(launcher), rank_name, place.rank, world_name, place.world);
+}
+
+namespace {
+
 Credentials scheduler_credentials(const Environment& environment, const std::string& because) {
-  Credentials credentials{.address = required(environment, kSchedulerVariable, because),
-                          .public_key = required(environment, kSchedulerKeyVariable, because),
-                          .token = required(environment, kTokenVariable, because)};
+  const auto value = [&](const char* name) { return required(environment, name, because, Launcher::kConvoy); };
+  Credentials credentials{
+      .address = value(kSchedulerVariable), .public_key = value(kSchedulerKeyVariable), .token = value(kTokenVariable)};
   if (!credentials.address.starts_with("tcp://")) {
     fail(ErrorCode::kUsage, "{}='{}' must be an address like tcp://10.0.0.1:4321", kSchedulerVariable,
          credentials.address);
@@ -54,9 +91,6 @@ Credentials scheduler_credentials(const Environment& environment, const std::str
   return credentials;
 }
 
-// A detector answers for one launcher: nothing when its variables are absent, an Error when they make no sense.
-using Detector = std::optional<Place> (*)(const Environment&);
-
 std::optional<Place> from_convoy_launch(const Environment& environment) {
   std::string present;
   for (const char* name : {kRankVariable, kWorldVariable, kLocalRankVariable, kLocalWorldVariable, kSchedulerVariable,
@@ -66,37 +100,51 @@ std::optional<Place> from_convoy_launch(const Environment& environment) {
   if (present.empty()) return std::nullopt;
 
   Place place;
-  place.rank = required_number(environment, kRankVariable, present);
-  place.world = required_number(environment, kWorldVariable, present);
-  place.local_rank = required_number(environment, kLocalRankVariable, present);
-  place.local_world = required_number(environment, kLocalWorldVariable, present);
-  check_rank(kRankVariable, place.rank, kWorldVariable, place.world);
-  check_rank(kLocalRankVariable, place.local_rank, kLocalWorldVariable, place.local_world);
-  if (place.local_world > place.world) {
-    fail(ErrorCode::kUsage, "{}={} must not be above {}={}", kLocalWorldVariable, place.local_world, kWorldVariable,
-         place.world);
-  }
+  place.launcher = Launcher::kConvoy;
+  const auto number = [&](const char* name) { return required_number(environment, name, present, place.launcher); };
+  place.rank = number(kRankVariable);
+  place.world = number(kWorldVariable);
+  place.local_rank = number(kLocalRankVariable);
+  place.local_world = number(kLocalWorldVariable);
+  check_rank({kRankVariable, place.rank, kWorldVariable, place.world});
+  check_rank({kLocalRankVariable, place.local_rank, kLocalWorldVariable, place.local_world});
+  check_local_world(kLocalWorldVariable, kWorldVariable, place);
   place.scheduler = scheduler_credentials(environment, present);
-  place.detected_by = "convoy launch";
+  place.detected_by = evidence(place.launcher, kRankVariable, kWorldVariable, place);
   return place;
 }
 
 std::optional<Place> alone(const Environment&) {
   Place place;
-  place.detected_by = "alone";
+  place.detected_by = "alone: no launcher's variables";
   return place;
 }
 
+using Detector = std::optional<Place> (*)(const Environment&);
+struct NamedDetector {
+  std::string_view choice;  // of --place
+  Detector detect;
+};
 // The first that answers wins.
-constexpr Detector kDetectors[] = {from_convoy_launch, alone};
+constexpr NamedDetector kDetectors[] = {{"", from_convoy_launch},
+                                        {"openmpi", place_from_open_mpi},
+                                        {"pmi", place_from_pmi},
+                                        {"slurm", place_from_slurm},
+                                        {"alone", alone}};
 
 }  // namespace
 
-Place find_place(const Environment& environment) {
-  for (const Detector detect : kDetectors) {
-    if (auto place = detect(environment)) return *place;
+Place find_place(const Environment& environment, std::string_view choice) {
+  if (std::ranges::find(kPlaceChoices, choice) == std::end(kPlaceChoices))
+    fail(ErrorCode::kUsage, "--place {}: expected one of {}", choice, fmt::join(kPlaceChoices, ", "));
+  for (const NamedDetector& detector : kDetectors) {
+    if (choice != "auto" && !detector.choice.empty() && detector.choice != choice) continue;
+    auto place = detector.detect(environment);
+    if (!place) continue;
+    if (choice == "alone" && place->launcher == Launcher::kNone) place->detected_by = "alone: --place alone";
+    return *place;
   }
-  fail(ErrorCode::kInternal, "no way to find this process's place in a run");
+  fail(ErrorCode::kUsage, "--place {}: none of the variables that it would set is there", choice);
 }
 
 }  // namespace convoy::cluster

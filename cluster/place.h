@@ -1,10 +1,15 @@
-// Where this process stands in a run: found from the environment that its launcher left, in a fixed order.
+// Where this process stands in a run: found from the environment that its launcher left, in a fixed order: Convoy's own
+// variables, Open MPI's, PMI's (MPICH's hydra, srun --mpi=pmi2), those of a Slurm step, or none.
+//
+// Each launcher has a detector in a file of its own (cluster/place_*.cpp). Variables of an outer launcher stay set in
+// its children, so the order matters: whoever is nearest to this process comes first.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "cluster/link.h"
 
@@ -13,13 +18,25 @@ namespace convoy::cluster {
 // Reads one environment variable. main() passes the real one; nothing else looks at the environment.
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 
+enum class Launcher : std::uint8_t { kNone, kConvoy, kOpenMpi, kPmi, kSlurm };
+std::string_view launcher_name(Launcher launcher);  // "convoy launch", "Open MPI", …
+
 struct Place {
   std::int32_t rank = 0;
   std::int32_t world = 1;
+  // Among the workers of this host. 0 of 1 where the launcher does not tell: then nothing is known to share the host.
   std::int32_t local_rank = 0;
   std::int32_t local_world = 1;
-  std::optional<Credentials> scheduler;  // absent: this process brings the scheduler along
-  std::string detected_by;               // "convoy launch", "alone": logged at the start
+  std::optional<Credentials> scheduler;  // absent: the workers bring the scheduler along
+  Launcher launcher = Launcher::kNone;
+  std::string detected_by;  // "Open MPI: OMPI_COMM_WORLD_RANK=1, OMPI_COMM_WORLD_SIZE=4": logged at the start
+  // What the launcher calls this run, the same on all ranks and after a requeue ("4711.0"); empty where it says
+  // nothing.
+  std::string job;
+  // The same for this one start of it; empty with `job`.
+  std::string incarnation;
+
+  bool spans_hosts() const { return local_world < world; }
 };
 
 // Names of the variables `convoy launch` sets for its workers.
@@ -34,7 +51,11 @@ inline constexpr char kRunVariable[] = "CONVOY_RUN";            // the run direc
 inline constexpr char kLifelineVariable[] = "CONVOY_LIFELINE";  // descriptor: end of file means the launcher is gone
 inline constexpr char kAddressDescriptorVariable[] = "CONVOY_ADDRESS_FD";  // where a scheduler writes its address
 
-// Throws Error(kUsage) when variables contradict each other, naming them.
-Place find_place(const Environment& environment);
+// What `--place` may say: "auto" tries all in order, the others only one (Convoy's own variables win all the same).
+inline constexpr std::string_view kPlaceChoices[] = {"auto", "alone", "openmpi", "pmi", "slurm"};
+
+// Throws Error(kUsage) when variables contradict each other, naming them, or when there are none of the launcher that
+// `choice` names.
+Place find_place(const Environment& environment, std::string_view choice = "auto");
 
 }  // namespace convoy::cluster

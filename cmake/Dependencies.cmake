@@ -22,3 +22,12 @@ pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
 if(CONVOY_TESTS)
   find_package(GTest REQUIRED)
 endif()
+# MPI is optional: without it there is no module for the engine "mpi". Where several are installed, Open MPI's is taken
+# unless MPI_CXX_COMPILER names another.
+find_program(MPI_CXX_COMPILER NAMES mpicxx.openmpi mpicxx mpic++)
+find_program(MPIEXEC_EXECUTABLE NAMES mpirun.openmpi mpirun mpiexec)
+set(MPI_CXX_SKIP_MPICXX ON)
+find_package(MPI QUIET COMPONENTS CXX)
+if(NOT MPI_CXX_FOUND)
+  message(STATUS "MPI was not found (Debian: libopenmpi-dev): the engine \"mpi\" is not built")
+endif()

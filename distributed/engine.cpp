@@ -2,6 +2,7 @@
 
 #include "core/base/error.h"
 #include "distributed/local/local_communicator.h"
+#include "distributed/mpi/mpi_engine.h"
 #include "distributed/solo.h"
 
 namespace convoy::distributed {
@@ -58,6 +59,11 @@ class LocalEngine final : public Engine {
 }  // namespace
 
 std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
+  if (options.kind == "mpi") {
+    if (options.mpi == nullptr)
+      fail(ErrorCode::kUsage, "sync.engine = \"mpi\" needs workers that MPI started: mpirun -np N convoy train RECIPE");
+    return make_mpi_engine(*options.mpi, options.arena_bytes);
+  }
   if (options.kind != "auto" && options.kind != "local")
     fail(ErrorCode::kUsage, "sync.engine: there is no engine \"{}\"", options.kind);
   if (options.world == 1) return std::make_unique<SoloEngine>(options.arena_bytes);

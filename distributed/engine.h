@@ -30,7 +30,7 @@ class Engine {
  public:
   virtual ~Engine() = default;
 
-  virtual std::string name() const = 0;  // "local", "solo"
+  virtual std::string name() const = 0;  // "local", "mpi", "solo"
   // Memory peers can read without a copy, zeroed, of the size asked for; lives as long as the engine.
   virtual std::span<std::byte> arena() = 0;
   // Where peers of the same host meet this worker; empty where nobody does.
@@ -39,11 +39,14 @@ class Engine {
   virtual std::unique_ptr<Communicator> connect(const EpochView& epoch) = 0;
 };
 
+class MpiSession;
+
 struct EngineOptions {
-  std::string kind;  // sync.engine of the recipe
+  std::string kind;  // "local" or "mpi"; "auto" is "local"
   std::int32_t world = 1;
   Uuid self;
   std::size_t arena_bytes = 0;
+  MpiSession* mpi = nullptr;  // what "mpi" needs; outlives the engine
 };
 std::unique_ptr<Engine> make_engine(const EngineOptions& options);
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <string_view>
 
+#include "cluster/place.h"
 #include "core/base/error.h"
 #include "core/base/recipe_suggest.h"
 
@@ -86,6 +87,10 @@ CommandLine parse_train(const std::vector<std::string>& words) {
   app.add_option("RECIPE", line.recipe, "the recipe, a TOML file")->required();
   app.add_option("key=value", line.overrides, "values that replace the recipe's, like train.steps=50");
   add_run_option(app, runs);
+  app.add_option("--place", line.place, "whose variables tell the worker its rank, if not the first found")
+      ->check(
+          CLI::IsMember(std::vector<std::string>(std::begin(cluster::kPlaceChoices), std::end(cluster::kPlaceChoices))))
+      ->capture_default_str();
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
   check_overrides("convoy train", line.overrides);
   line.run = one_run(runs);
@@ -121,6 +126,9 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
   CommandLine train = parse_train({separator + 2, words.end()});
   if (std::holds_alternative<PrintLine>(train)) return train;
   line.train = std::get<TrainLine>(std::move(train));
+  if (line.train.place != TrainLine().place) {
+    fail(ErrorCode::kUsage, "convoy launch: --place {}: it tells its workers their places itself", line.train.place);
+  }
   if (line.train.run) runs.push_back(*line.train.run);
   line.train.run = one_run(runs);
   return line;

@@ -9,11 +9,13 @@
 
 namespace convoy::launcher {
 
-// convoy train RECIPE [key=value …] [--run DIR], or a program built on the library with the same words
+// convoy train RECIPE [key=value …] [--run DIR] [--place auto|alone|openmpi|pmi|slurm], or a program built on the
+// library with the same words
 struct TrainLine {
   std::string recipe;  // empty: what the program brings
   std::vector<std::string> overrides;
   std::optional<std::string> run;
+  std::string place = "auto";  // whose variables tell the worker its rank
 };
 
 // A program built on the library, as the user named it, with its own arguments.

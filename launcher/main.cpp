@@ -63,7 +63,7 @@ struct Launched {
 
 Launched prepare(const TrainLine& line, int workers) {
   Launched result{.name = line.recipe, .worker_program = kProgram, .worker_arguments = {"train", line.recipe}};
-  result.scheduler = library::prepare_run(line, {}, workers);
+  result.scheduler = library::prepare_run(line, {}, workers, library::launched_place());
   result.worker_arguments.insert(result.worker_arguments.end(), line.overrides.begin(), line.overrides.end());
   return result;
 }
@@ -144,7 +144,9 @@ int run(const SchedulerLine& line, Output& output, Clock::time_point) {
     hand_over(scheduler.credentials(), *address_pipe);
     return scheduler.run();
   }
-  const launcher::SchedulerFile file(line.run, scheduler.credentials());
+  const auto& [address, public_key, secret] = scheduler.credentials();
+  const launcher::SchedulerFile file(
+      line.run, {.addresses = {address}, .public_key = public_key, .token = secret, .incarnation = ""});
   output.line(Stream::kOutput,
               fmt::format("convoy: scheduler of {} {} at {}; address, key and token are in {}", line.workers,
                           line.workers == 1 ? "worker" : "workers", scheduler.credentials().address, file.path()));

@@ -25,6 +25,8 @@ class Output {
 
   void line(Stream stream, std::string_view text);
   bool draws_progress() const { return terminal_; }
+  // Lines only, from now on: what looks like a terminal is a pipe that mpirun reads. Before the first progress line.
+  void draw_nothing() { terminal_ = false; }
   // Draws `text` as the progress line in place of the last one; empty: none. Only where draws_progress().
   void set_progress(std::string_view text);
   int width() const;  // columns of the terminal, 80 where unknown
@@ -46,7 +48,7 @@ class Output {
 
   const int output_;
   const int errors_;
-  const bool terminal_;
+  bool terminal_;
   mutable std::mutex mutex_;
   std::deque<Chunk> chunks_;
   std::size_t queued_bytes_ = 0;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <variant>
 
+#include "cluster/address.h"
 #include "cluster/link.h"
 #include "cluster/messages.h"
 #include "cluster/place.h"
@@ -26,12 +27,6 @@ namespace convoy::launcher {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-std::string this_host() {
-  std::array<char, 256> name{};
-  gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
 
 // How the first worker that failed did so.
 enum class Failure { kNone, kExited, kKilled };
@@ -128,7 +123,7 @@ class Supervisor {
 
   void start_workers(const cluster::Credentials& credentials) {
     link_ = std::make_unique<cluster::Link>(credentials, Uuid::random());
-    link_->send({}, cluster::RegisterAgent{.host = this_host(), .pid = getpid()});
+    link_->send({}, cluster::RegisterAgent{.host = cluster::host_name(), .pid = getpid()});
     workers_.reserve(static_cast<std::size_t>(options_.workers));
     for (int rank = 0; rank < options_.workers; ++rank) {
       SpawnOptions spawn{.program = options_.worker_program.empty() ? options_.program : options_.worker_program,

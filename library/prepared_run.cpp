@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "launcher/preparation.h"
 #include "launcher/run_directory.h"
+#include "library/engine_choice.h"
 #include "library/environment.h"
 #include "library/run_signals.h"
 #include "library/scheduler_setup.h"
@@ -30,12 +31,21 @@ std::optional<std::string> run_directory_of(const launcher::TrainLine& line) {
   return told ? told : line.run;
 }
 
-launcher::SchedulerLine prepare_run(const launcher::TrainLine& line, const worker::Workload& workload, int workers) {
+cluster::Place launched_place() {
+  cluster::Place place;
+  place.launcher = cluster::Launcher::kConvoy;
+  place.detected_by = cluster::launcher_name(place.launcher);
+  return place;
+}
+
+launcher::SchedulerLine prepare_run(const launcher::TrainLine& line, const worker::Workload& workload, int workers,
+                                    const cluster::Place& place) {
   const Recipe recipe = recipe_of(line, workload);
   if (workers > recipe.train.logical_shards) {
     fail(ErrorCode::kUsage, "-n {}: expected at most one worker a logical shard, of which there are {} ({})", workers,
          recipe.train.logical_shards, recipe.where("train.logical_shards"));
   }
+  uses_mpi(recipe, place);  // refuses what cannot be
   worker::preflight(recipe, workload);
   const std::string run_directory =
       launcher::make_run_directory(run_directory_of(line), name_of(line, workload), std::time(nullptr));
@@ -49,7 +59,8 @@ int answer_launcher(const launcher::TrainLine& line, const worker::Workload& wor
   watch_launcher();
   const int pipe = *inherited_number(launcher::kPrepareDescriptorVariable);
   const int workers = inherited_number(launcher::kPrepareWorkersVariable).value_or(1);
-  const std::string answer = launcher::encode_words(launcher::to_arguments(prepare_run(line, workload, workers)));
+  const std::string answer =
+      launcher::encode_words(launcher::to_arguments(prepare_run(line, workload, workers, launched_place())));
   if (write(pipe, answer.data(), answer.size()) != static_cast<ssize_t>(answer.size()))
     fail(ErrorCode::kUnavailable, "cannot answer the launcher: {}", errno_text(errno));
   return 0;

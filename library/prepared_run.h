@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "cluster/place.h"
 #include "core/base/recipe.h"
 #include "launcher/command_line.h"
 #include "launcher/output.h"
@@ -21,8 +22,12 @@ std::string name_of(const launcher::TrainLine& line, const worker::Workload& wor
 // differ.
 std::optional<std::string> run_directory_of(const launcher::TrainLine& line);
 
-// Reads the recipe, opens the data, builds the model and makes the run's directory. Throws Error(kUsage).
-launcher::SchedulerLine prepare_run(const launcher::TrainLine& line, const worker::Workload& workload, int workers);
+// Reads the recipe, opens the data, builds the model and makes the run's directory; `place` as a worker will find it.
+// Throws Error(kUsage).
+launcher::SchedulerLine prepare_run(const launcher::TrainLine& line, const worker::Workload& workload, int workers,
+                                    const cluster::Place& place);
+// The place of a worker that `convoy launch` starts, as far as it is the same for all.
+cluster::Place launched_place();
 
 // Whether `convoy launch` started this process to have a run prepared, not to work in it.
 bool asked_to_prepare();

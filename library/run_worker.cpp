@@ -1,6 +1,7 @@
 #include "library/run_worker.h"
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -8,9 +9,11 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/base/recipe.h"
+#include "library/engine_choice.h"
 #include "library/environment.h"
 #include "library/inner_scheduler.h"
 #include "library/prepared_run.h"
+#include "library/run_rank.h"
 #include "library/run_signals.h"
 #include "worker/commands.h"
 
@@ -22,38 +25,54 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
                std::chrono::steady_clock::time_point started) {
   ignore_broken_pipes();
   watch_launcher();
-  RunSignals signals(environment(cluster::kLifelineVariable).has_value());
-  cluster::Place place = cluster::find_place(environment);
-  const Recipe recipe = recipe_of(line, workload);
-  const std::optional<std::string> told_directory = run_directory_of(line);
+  const cluster::Place place = cluster::find_place(environment, line.place);
+  RunSignals signals(place.rank != 0 || environment(cluster::kLifelineVariable).has_value());
   Logger logger;
   logger.redirect_terminal([&output](std::string_view text) { output.line(Stream::kErrors, text); });
   std::function<void()> on_second_signal;
-  const auto train = [&](const std::string& run_directory) {
+  const auto train = [&](const Recipe& recipe, const std::string& run_directory, const cluster::Place& known,
+                         distributed::MpiSession* mpi) {
     const worker::TrainCommand command{.recipe = recipe,
                                        .workload = workload,
                                        .run_directory = run_directory,
-                                       .place = place,
+                                       .place = known,
                                        .environment = environment,
                                        .take_signals = [&]() -> SignalReceiver& { return signals.take(); },
                                        .started = started,
-                                       .on_second_signal = on_second_signal};
+                                       .on_second_signal = on_second_signal,
+                                       .mpi = mpi};
     return worker::train(command, logger);
   };
-  if (place.scheduler) {
-    if (!told_directory) fail(ErrorCode::kUsage, "a worker of {} needs --run DIR", place.detected_by);
-    return train(*told_directory);
+  if (place.world > 1 && !place.scheduler) {
+    return run_rank({.line = line,
+                     .workload = workload,
+                     .output = output,
+                     .place = place,
+                     .environment = environment,
+                     .train = train});
   }
 
-  const launcher::SchedulerLine prepared = prepare_run(line, workload, 1);
+  const Recipe recipe = recipe_of(line, workload);
+  const bool uses = uses_mpi(recipe, place);
+  if (place.scheduler) {
+    const std::optional<std::string> told_directory = run_directory_of(line);
+    if (!told_directory)
+      fail(ErrorCode::kUsage, "a worker of {} needs --run DIR", cluster::launcher_name(place.launcher));
+    return train(recipe, *told_directory, place, nullptr);
+  }
+
+  const launcher::SchedulerLine prepared = prepare_run(line, workload, 1, place);
+  const std::unique_ptr<distributed::MpiSession> mpi = uses ? start_mpi(place, environment) : nullptr;
   const std::string name = name_of(line, workload);
   output.line(Stream::kOutput, fmt::format("convoy: {} with 1 worker; records in {}", name, prepared.run));
   InnerScheduler scheduler(prepared, output);
-  place.scheduler = scheduler.credentials();
+  cluster::Place known = place;
+  known.scheduler = scheduler.credentials();
   on_second_signal = [] { end_at_once("stopped in the middle of a step"); };
-  const int worker_code = train(prepared.run);
+  const int worker_code = train(recipe, prepared.run, known, mpi.get());
   const int scheduler_code = scheduler.join();
   if (!scheduler.reason().empty()) output.line(Stream::kErrors, "convoy: " + scheduler.reason());
+  if (mpi) mpi->finish(std::chrono::seconds(10));
   return worker_code != 0 ? worker_code : scheduler_code;
 }
 

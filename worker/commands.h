@@ -12,6 +12,7 @@
 #include "core/base/log.h"
 #include "core/base/recipe.h"
 #include "core/base/signals.h"
+#include "distributed/mpi/session.h"
 #include "worker/workload.h"
 
 namespace convoy::worker {
@@ -26,6 +27,7 @@ struct TrainCommand {
   std::function<SignalReceiver&()> take_signals;
   std::chrono::steady_clock::time_point started;  // of the process
   std::function<void()> on_second_signal;         // the user asked again; any thread, may be empty
+  distributed::MpiSession* mpi = nullptr;         // the engine is "mpi", and this is what it needs
 };
 
 // Trains as one worker of the run. Returns the process's exit code; throws Error when this worker itself failed (the

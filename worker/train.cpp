@@ -1,5 +1,6 @@
 #include <filesystem>
 
+#include "cluster/address.h"
 #include "core/base/error.h"
 #include "worker/commands.h"
 #include "worker/placement.h"
@@ -42,11 +43,11 @@ int train(const TrainCommand& command, Logger& logger) {
   const std::string logs = command.run_directory + "/logs";
   make_folder(logs);
   logger.add_file(logs + "/worker-" + uuid.to_string() + ".log");
-  bind_to_cores(command.place.local_rank, command.place.local_world, command.recipe.train.threads, logger);
+  bind_to_cores(command.place, command.recipe.train.threads, logger);
   logger
       .mute_terminal();  // the terminal has the progress line and what goes wrong, said once by main(); the log has all
-  logger.info("worker {}: rank {} of {} ({})", uuid.to_string(), command.place.rank, command.place.world,
-              command.place.detected_by);
+  logger.info("worker {}: rank {} of {} on host {} ({})", uuid.to_string(), command.place.rank, command.place.world,
+              cluster::host_name(), command.place.detected_by);
   Trainer trainer(command, uuid, logger);
   try {
     trainer.run();

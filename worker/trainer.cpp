@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 
+#include "cluster/address.h"
 #include "core/base/durable_file.h"
 #include "core/nn/schedule.h"
 #include "worker/checkpoint.h"
@@ -18,12 +19,6 @@ using std::chrono::duration;
 
 double milliseconds_between(std::chrono::steady_clock::time_point from, std::chrono::steady_clock::time_point to) {
   return duration<double, std::milli>(to - from).count();
-}
-
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof(name) - 1);
-  return name;
 }
 
 std::int64_t peak_rss_bytes() {
@@ -49,10 +44,11 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
       batches_(*dataset_, recipe_.train, device_),
       reducer_(replica_.layout(), static_cast<std::int32_t>(recipe_.train.logical_shards), command.place.rank,
                command.place.world),
-      engine_(distributed::make_engine({.kind = recipe_.sync.engine,
+      engine_(distributed::make_engine({.kind = command.mpi != nullptr ? "mpi" : recipe_.sync.engine,
                                         .world = command.place.world,
                                         .self = uuid_,
-                                        .arena_bytes = reducer_.arena_bytes()})) {
+                                        .arena_bytes = reducer_.arena_bytes(),
+                                        .mpi = command.mpi})) {
   reducer_.use_arena(engine_->arena());
 }
 
@@ -67,7 +63,7 @@ void Trainer::join() {
                                          command_.take_signals(), logger_);
   const Reporter::Membership membership =
       reporter_->join({.rank = command_.place.rank,
-                       .host = host_name(),
+                       .host = cluster::host_name(),
                        .pid = static_cast<std::int32_t>(getpid()),
                        .local_socket = engine_->local_socket(),
                        .fingerprint = fingerprint_of(recipe_, *dataset_, replica_, command_.environment)});

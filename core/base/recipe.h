@@ -107,7 +107,7 @@ struct TrainRecipe {
 
 struct SyncRecipe {
   std::string mode = "allreduce";
-  std::string engine = "auto";  // "auto" | "local"
+  std::string engine = "auto";  // "auto" | "local" | "mpi"
   std::string order = "fixed";
   double bucket_mib = 4.0;
   bool operator==(const SyncRecipe&) const = default;

@@ -55,16 +55,23 @@ Outcome outcome_of(const std::filesystem::path& run) {
   return outcome;
 }
 
+enum class Launcher { kConvoy, kMpirun };
+
 // workers = 0: `convoy train` without a launcher.
-Outcome train(const Job& job, int workers) {
+Outcome train(const Job& job, int workers, Launcher launcher = Launcher::kConvoy) {
   LaunchedRun run("bits");
   testing_support::write_text(run.folder() / "text.txt", 40'000);
   testing_support::write_digits(run.folder() / "digits", 600);
   const std::string data = job.recipe.starts_with("mnist") ? "digits" : "text.txt";
   std::vector<std::string> command = {CONVOY_PROGRAM};
-  if (workers > 0) command.insert(command.end(), {"launch", "-n", std::to_string(workers), "--run", "run", "--"});
+  if (launcher == Launcher::kMpirun) {
+    command.insert(command.begin(), {"/usr/bin/env", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+                                     CONVOY_MPIRUN, "--oversubscribe", "-np", std::to_string(workers)});
+  } else if (workers > 0) {
+    command.insert(command.end(), {"launch", "-n", std::to_string(workers), "--run", "run", "--"});
+  }
   command.insert(command.end(), {"train", fmt::format("{}/recipes/{}", CONVOY_SOURCE_DIR, job.recipe)});
-  if (workers == 0) command.insert(command.end(), {"--run", "run"});
+  if (workers == 0 || launcher == Launcher::kMpirun) command.insert(command.end(), {"--run", "run"});
   command.insert(command.end(),
                  {fmt::format("train.steps={}", kSteps), fmt::format("data.path={}", data), "train.eval_every=10"});
   command.insert(command.end(), job.overrides.begin(), job.overrides.end());
@@ -75,8 +82,8 @@ Outcome train(const Job& job, int workers) {
   return outcome_of(run.folder() / "run");
 }
 
-Outcome expect_same_bits(const Job& job, const Outcome& reference, int workers) {
-  Outcome outcome = train(job, workers);
+Outcome expect_same_bits(const Job& job, const Outcome& reference, int workers, Launcher launcher = Launcher::kConvoy) {
+  Outcome outcome = train(job, workers, launcher);
   EXPECT_EQ(outcome.loss_bits, reference.loss_bits);
   EXPECT_EQ(outcome.parameters_hash, reference.parameters_hash);
   EXPECT_EQ(outcome.state_hash, reference.state_hash);
@@ -115,6 +122,18 @@ TEST_P(SameBitsTest, WithWeightDecayAndDropout) {
   for (const int workers : {2, 3}) {
     SCOPED_TRACE(fmt::format("{} workers", workers));
     expect_same_bits(job, reference, workers);
+  }
+}
+
+TEST_P(SameBitsTest, UnderMpirunWithEveryEngine) {
+  if (std::string(CONVOY_MPIRUN).empty()) GTEST_SKIP() << "there is no MPI here";
+  const std::string buckets = "sync.bucket_mib=0.05";
+  const Outcome reference = train({GetParam(), {buckets}}, 0);
+  for (const int workers : {2, 3}) {
+    for (const std::string engine : {"sync.engine=local", "sync.engine=mpi"}) {
+      SCOPED_TRACE(fmt::format("{} workers, {}", workers, engine));
+      expect_same_bits({GetParam(), {buckets, engine}}, reference, workers, Launcher::kMpirun);
+    }
   }
 }
 

@@ -33,7 +33,8 @@ TEST(PlaceTest, IsAloneWithoutALauncher) {
   EXPECT_EQ(place.rank, 0);
   EXPECT_EQ(place.world, 1);
   EXPECT_FALSE(place.scheduler);
-  EXPECT_EQ(place.detected_by, "alone");
+  EXPECT_EQ(place.launcher, Launcher::kNone);
+  EXPECT_EQ(place.detected_by, "alone: no launcher's variables");
 }
 
 TEST(PlaceTest, ComesFromConvoyLaunch) {
@@ -46,7 +47,8 @@ TEST(PlaceTest, ComesFromConvoyLaunch) {
   EXPECT_EQ(place.scheduler->address, "tcp://10.0.0.1:4321");
   EXPECT_EQ(place.scheduler->public_key, std::string(40, 'k'));
   EXPECT_EQ(place.scheduler->token, std::string(64, 'a'));
-  EXPECT_EQ(place.detected_by, "convoy launch");
+  EXPECT_EQ(place.launcher, Launcher::kConvoy);
+  EXPECT_EQ(place.detected_by, "convoy launch: CONVOY_RANK=2, CONVOY_WORLD_SIZE=4");
 }
 
 TEST(PlaceTest, NeedsEveryVariableOnceOneIsThere) {

@@ -206,7 +206,7 @@ TEST_F(RecipeTest, FeaturesThatAreNotBuiltAreNotAccepted) {
   EXPECT_EQ(message(kGpt, {"train.precision=bf16"}),
             "command line: train.precision=bf16: expected \"fp32\", found \"bf16\"");
   EXPECT_EQ(message(kGpt, {"sync.engine=nccl"}),
-            "command line: sync.engine=nccl: expected one of \"auto\", \"local\", found \"nccl\"");
+            "command line: sync.engine=nccl: expected one of \"auto\", \"local\", \"mpi\", found \"nccl\"");
 }
 
 TEST_F(RecipeTest, KeysOfAnotherKindAreRefused) {

@@ -1,0 +1,46 @@
+// How the workers of an mpirun or srun find the scheduler that rank 0 starts: its whereabouts travel through MPI where
+// the run uses it, otherwise in a file in the run directory, which all hosts must see.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "cluster/link.h"
+#include "cluster/place.h"
+#include "distributed/mpi/session.h"
+#include "launcher/scheduler_file.h"
+
+namespace convoy::library {
+
+// runs/RECIPE-JOB unless the user named one. Throws Error(kUsage) where there is no job all ranks know.
+std::string common_run_directory(const std::optional<std::string>& given, const std::string& recipe,
+                                 const cluster::Place& place);
+
+// Rank 0's side of a meeting through a file; the file stands while this lives.
+class MeetingFile {
+ public:
+  // Removes what an earlier start left. Throws Error(kUnavailable).
+  MeetingFile(const std::string& run_directory, const launcher::Whereabouts& whereabouts);
+
+ private:
+  launcher::SchedulerFile file_;
+};
+
+// Rank 0, when there will be no run: tells the others, who wait, for a moment. Nothing is left behind.
+void call_off_meeting(const std::string& run_directory, const cluster::Place& place, int exit_code) noexcept;
+
+// What another rank learns.
+struct Word {
+  std::optional<cluster::Credentials> scheduler;  // else the meeting is off:
+  int exit_code = 1;                              // and rank 0 has said why
+};
+// Waits for rank 0's word. Throws Error(kPeerLost) when none comes, naming what was tried.
+Word wait_for_word(const std::string& run_directory, const cluster::Place& place, std::chrono::milliseconds timeout);
+
+// The same through MPI: collective. Rank 0 passes what to tell; nothing if the meeting is off.
+void tell_through_mpi(distributed::MpiSession& session, const std::optional<launcher::Whereabouts>& whereabouts,
+                      int exit_code);
+Word hear_through_mpi(distributed::MpiSession& session);
+
+}  // namespace convoy::library

@@ -1,0 +1,168 @@
+#include "library/run_rank.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "cluster/address.h"
+#include "core/base/error.h"
+#include "core/base/unique_fd.h"
+#include "launcher/run_directory.h"
+#include "library/engine_choice.h"
+#include "library/meeting.h"
+#include "library/prepared_run.h"
+#include "library/scheduler_process.h"
+#include "library/scheduler_setup.h"
+#include "worker/commands.h"
+
+extern char** environ;
+
+namespace convoy::library {
+namespace {
+
+using cluster::Launcher;
+using launcher::Stream;
+
+constexpr std::chrono::seconds kMeeting{60};          // for rank 0 to have started the scheduler
+constexpr std::chrono::seconds kMpirun{2};            // mpirun has ended all ranks by then if rank 0 failed
+constexpr std::chrono::milliseconds kFinish{10'000};  // for all ranks to leave MPI
+
+int exit_code_of(const Error& error) { return error.code() == ErrorCode::kUsage ? 2 : 1; }
+
+Recipe checked_recipe(const RankRun& run) {
+  Recipe recipe = recipe_of(run.line, run.workload);
+  if (run.place.world > recipe.train.logical_shards) {
+    fail(ErrorCode::kUsage, "{} workers ({}): expected at most one a logical shard, of which there are {} ({})",
+         run.place.world, run.place.detected_by, recipe.train.logical_shards, recipe.where("train.logical_shards"));
+  }
+  return recipe;
+}
+
+// Where the other ranks find the scheduler: on this host's loopback, or at any address other hosts may know this one
+// by.
+launcher::Whereabouts whereabouts_of(const cluster::Credentials& scheduler, const cluster::Place& place) {
+  launcher::Whereabouts result{
+      .addresses = {}, .public_key = scheduler.public_key, .token = scheduler.token, .incarnation = place.incarnation};
+  if (place.spans_hosts()) {
+    const auto port = cluster::split_address(scheduler.address).port;
+    for (const std::string& address : cluster::own_addresses())
+      result.addresses.push_back(fmt::format("tcp://{}:{}", address, port));
+  }
+  // On other hosts nobody answers there, or somebody who does not know the run's token.
+  result.addresses.push_back(scheduler.address);
+  return result;
+}
+
+// mpirun gives its ranks pseudo-terminals of its own, whatever it writes to itself.
+bool launcher_has_terminal() {
+  const std::string its_output = fmt::format("/proc/{}/fd/1", getppid());
+  const UniqueFd output(open(its_output.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+  return output && isatty(output.get()) == 1;
+}
+
+class RankZero {
+ public:
+  explicit RankZero(const RankRun& run) : run_(run) {}
+
+  int go() {
+    try {
+      prepare();
+    } catch (const Error& error) {
+      call_off(exit_code_of(error));
+      throw;
+    }
+    if (mpi_) {
+      tell_through_mpi(*mpi_, whereabouts_, 0);
+    } else {
+      file_.emplace(run_directory_, *whereabouts_);
+    }
+    cluster::Place place = run_.place;
+    place.scheduler = scheduler_->credentials();
+    const int worker_code = run_.train(recipe_, run_directory_, place, mpi_.get());
+    const int scheduler_code = scheduler_->join();
+    if (!scheduler_->reason().empty()) run_.output.line(Stream::kErrors, "convoy: " + scheduler_->reason());
+    if (mpi_) mpi_->finish(kFinish);
+    return worker_code != 0 ? worker_code : scheduler_code;
+  }
+
+ private:
+  void prepare() {
+    run_directory_ = common_run_directory(run_.line.run, name_of(run_.line, run_.workload), run_.place);
+    recipe_ = checked_recipe(run_);
+    const bool mpi = uses_mpi(recipe_, run_.place);
+    worker::preflight(recipe_, run_.workload);
+    if (mpi) mpi_ = start_mpi(run_.place, run_.environment);
+    launcher::make_run_directory(run_directory_, name_of(run_.line, run_.workload), std::time(nullptr));
+    run_.output.line(Stream::kOutput,
+                     fmt::format("convoy: {} with {} workers ({}); records in {}", name_of(run_.line, run_.workload),
+                                 run_.place.world, run_.place.detected_by, run_directory_));
+    launcher::SchedulerLine line = scheduler_line(recipe_, run_directory_, run_.place.world);
+    if (run_.place.spans_hosts()) line.listen = "tcp://0.0.0.0:0";
+    std::vector<std::string> environment;
+    for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+    scheduler_ = std::make_unique<SchedulerProcess>(line, environment, run_.output);
+    whereabouts_ = whereabouts_of(scheduler_->credentials(), run_.place);
+  }
+
+  // mpirun ends the other ranks itself as soon as this one has ended.
+  void call_off(int exit_code) {
+    if (run_.place.launcher == Launcher::kOpenMpi || run_directory_.empty()) return;
+    call_off_meeting(run_directory_, run_.place, exit_code);
+  }
+
+  const RankRun& run_;
+  Recipe recipe_;
+  std::string run_directory_;
+  std::unique_ptr<distributed::MpiSession> mpi_;
+  std::unique_ptr<SchedulerProcess> scheduler_;
+  std::optional<launcher::Whereabouts> whereabouts_;
+  std::optional<MeetingFile> file_;
+};
+
+// An error of this rank's own is said by this rank, one that rank 0 has too is not said again.
+[[noreturn]] void fail_beside_rank_0(const RankRun& run, const Error& error) {
+  const std::string title = fmt::format("rank {} on {}", run.place.rank, cluster::host_name());
+  throw Error(error.code(), fmt::format("{}: {}", title, error.what()));
+}
+
+int run_other(const RankRun& run) {
+  std::optional<Recipe> recipe;
+  std::optional<Error> failure;
+  std::string run_directory;
+  std::unique_ptr<distributed::MpiSession> mpi;
+  try {
+    run_directory = common_run_directory(run.line.run, name_of(run.line, run.workload), run.place);
+    recipe = checked_recipe(run);
+    if (uses_mpi(*recipe, run.place)) mpi = start_mpi(run.place, run.environment);
+  } catch (const Error& error) {
+    failure = error;
+  }
+  if (failure && run.place.launcher == Launcher::kOpenMpi) {
+    std::this_thread::sleep_for(kMpirun);
+    fail_beside_rank_0(run, *failure);
+  }
+  if (run_directory.empty()) return exit_code_of(*failure);  // of the command line, which is the same on all ranks
+  const Word word = mpi ? hear_through_mpi(*mpi) : wait_for_word(run_directory, run.place, kMeeting);
+  if (!word.scheduler) return word.exit_code;
+  if (failure) fail_beside_rank_0(run, *failure);
+  cluster::Place place = run.place;
+  place.scheduler = word.scheduler;
+  const int code = run.train(*recipe, run_directory, place, mpi.get());
+  if (mpi) mpi->finish(kFinish);
+  return code;
+}
+
+}  // namespace
+
+int run_rank(const RankRun& run) {
+  if (!launcher_has_terminal()) run.output.draw_nothing();
+  return run.place.rank == 0 ? RankZero(run).go() : run_other(run);
+}
+
+}  // namespace convoy::library

@@ -1,0 +1,60 @@
+#include "tests/distributed/engine_ranks.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "distributed/mpi/mpi_engine.h"
+#include "tests/distributed/process_ranks.h"
+
+namespace convoy::distributed::testing {
+namespace {
+
+std::optional<std::string> variable(const std::string& name) {
+  const char* const value = std::getenv(name.c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+std::unique_ptr<MpiSession>& session() {
+  static std::unique_ptr<MpiSession> only;
+  return only;
+}
+
+class MpiEnd : public ::testing::Environment {
+  void TearDown() override {
+    if (session()) session()->finish(std::chrono::seconds(10));
+    session().reset();
+  }
+};
+const ::testing::Environment* const kMpiEnd = ::testing::AddGlobalTestEnvironment(new MpiEnd);
+
+}  // namespace
+
+MpiSession& mpi_session() {
+  if (!session()) session() = std::make_unique<MpiSession>(MpiSessionOptions{{CONVOY_MPI_MODULE}, variable});
+  return *session();
+}
+
+std::vector<EngineRanks> engines_to_test() {
+  if (const auto size = variable("OMPI_COMM_WORLD_SIZE")) return {{"mpi", std::stoi(*size)}};
+  return {{"local", 1}, {"local", 2}, {"local", 3}, {"local", 4}};
+}
+
+void run_on(const EngineRanks& ranks, const std::function<void(EngineRank&)>& body) {
+  if (ranks.engine == "local") {
+    run_ranks(ranks.size, [&](RankContext& context) {
+      EngineRank rank{context.rank, context.communicator(), context.segment.arena()};
+      body(rank);
+    });
+    return;
+  }
+  const auto engine = make_mpi_engine(mpi_session(), 4 << 20);
+  EpochView epoch;
+  epoch.ballot = {1, 1};
+  epoch.rank = mpi_session().rank();
+  EngineRank rank{epoch.rank, engine->connect(epoch), engine->arena()};
+  ASSERT_EQ(rank.communicator->size(), ranks.size);
+  body(rank);
+}
+
+}  // namespace convoy::distributed::testing
