@@ -247,6 +247,11 @@ void write(const Recorded& from, wire::Envelope& envelope) {
 }
 Recorded read(const wire::Recorded& from) { return {.step = from.step(), .final = from.final()}; }
 
+void write(const FinishStep& from, wire::Envelope& envelope) {
+  envelope.mutable_finish_step()->set_reason(from.reason);
+}
+FinishStep read(const wire::FinishStep& from) { return {.reason = from.reason()}; }
+
 Body read_body(const wire::Envelope& envelope) {
   switch (envelope.body_case()) {
     case wire::Envelope::kRegister:
@@ -281,6 +286,8 @@ Body read_body(const wire::Envelope& envelope) {
       return read(envelope.notice());
     case wire::Envelope::kRecorded:
       return read(envelope.recorded());
+    case wire::Envelope::kFinishStep:
+      return read(envelope.finish_step());
     case wire::Envelope::BODY_NOT_SET:
       break;
   }

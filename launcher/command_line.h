@@ -10,13 +10,15 @@
 namespace convoy::launcher {
 
 // convoy train RECIPE [key=value …] [--run DIR]
+// convoy resume DIR [key=value …]: `run` is DIR, `recipe` the recipe in it.
 struct TrainLine {
   std::string recipe;
   std::vector<std::string> overrides;
   std::optional<std::string> run;
+  bool resume = false;
 };
 
-// convoy launch -n N [--run DIR] -- train RECIPE [key=value …]
+// convoy launch -n N [--run DIR] -- train RECIPE [key=value …] | resume DIR [key=value …]
 struct LaunchLine {
   int workers = 1;
   TrainLine train;  // with the run directory from either place
@@ -28,8 +30,16 @@ struct SchedulerLine {
   std::string listen;
   int workers = 1;
   std::int64_t steps = 0;
+  std::int64_t resume_step = 0;
   double suspect_s = 5.0;
   double hang_s = 30.0;
+};
+
+// convoy eval DIR|CHECKPOINT [key=value …] [--json]
+struct EvalLine {
+  std::string source;
+  std::vector<std::string> overrides;
+  bool json = false;
 };
 
 // convoy generate DIR|CHECKPOINT --prompt TEXT
@@ -46,7 +56,7 @@ struct PrintLine {
   std::string text;
 };
 
-using CommandLine = std::variant<TrainLine, LaunchLine, SchedulerLine, GenerateLine, PrintLine>;
+using CommandLine = std::variant<TrainLine, LaunchLine, SchedulerLine, EvalLine, GenerateLine, PrintLine>;
 
 // `arguments` without the program's name. Throws Error(kUsage) with one line.
 CommandLine parse_command_line(const std::vector<std::string>& arguments);

@@ -3,8 +3,8 @@
 
 #include <chrono>
 #include <csignal>
-#include <ctime>
 #include <exception>
+#include <functional>
 #include <iostream>
 #include <string>
 #include <variant>
@@ -18,10 +18,11 @@
 #include "distributed/local/segment.h"
 #include "launcher/command_line.h"
 #include "launcher/output.h"
-#include "launcher/run_directory.h"
+#include "launcher/run_lock.h"
 #include "launcher/scheduler_file.h"
 #include "launcher/supervisor.h"
 #include "library/environment.h"
+#include "library/run_plan.h"
 #include "library/run_signals.h"
 #include "library/run_worker.h"
 #include "library/scheduler_setup.h"
@@ -33,6 +34,7 @@ extern char** environ;
 namespace convoy {
 namespace {
 
+using launcher::EvalLine;
 using launcher::GenerateLine;
 using launcher::LaunchLine;
 using launcher::Output;
@@ -60,20 +62,24 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
     fail(ErrorCode::kUsage, "-n {}: expected at most {} workers on one machine", line.workers,
          distributed::kMaxLocalRanks);
   }
-  const Recipe recipe = load_recipe(line.train.recipe, line.train.overrides);
+  const Recipe recipe = library::recipe_of(line.train);
   if (line.workers > recipe.train.logical_shards) {
     fail(ErrorCode::kUsage, "-n {}: expected at most one worker a logical shard, of which there are {} ({})",
          line.workers, recipe.train.logical_shards, recipe.where("train.logical_shards"));
   }
   worker::preflight(recipe, {});
-  const std::string run_directory = launcher::make_run_directory(line.train.run, line.train.recipe, std::time(nullptr));
+  const library::RunPlan plan = library::plan_run(line.train, recipe);
+  for (const std::string& note : plan.notes) output.line(Stream::kOutput, "convoy: " + note);
+  if (plan.finished) return 0;
   output.line(Stream::kOutput, fmt::format("convoy: {} with {} {}; records in {}", line.train.recipe, line.workers,
-                                           line.workers == 1 ? "worker" : "workers", run_directory));
+                                           line.workers == 1 ? "worker" : "workers", plan.run_directory));
   launcher::LaunchOptions options;
   options.program = kProgram;
   options.workers = line.workers;
-  options.scheduler_arguments = launcher::to_arguments(library::scheduler_line(recipe, run_directory, line.workers));
-  options.worker_arguments = {"train", line.train.recipe, "--run=" + run_directory};
+  options.scheduler_arguments = launcher::to_arguments(library::scheduler_line(plan, line.workers));
+  options.worker_arguments = {line.train.resume ? "resume" : "train",
+                              line.train.resume ? plan.run_directory : line.train.recipe,
+                              "--run=" + plan.run_directory};
   options.worker_arguments.insert(options.worker_arguments.end(), line.train.overrides.begin(),
                                   line.train.overrides.end());
   for (char** entry = environ; *entry != nullptr; ++entry) options.environment.emplace_back(*entry);
@@ -93,7 +99,7 @@ void hand_over(const cluster::Credentials& credentials, int pipe) {
 int run(const SchedulerLine& line, Output& output, Clock::time_point) {
   library::ignore_broken_pipes();
   library::watch_launcher();
-  SignalReceiver signals({SIGINT, SIGTERM, SIGHUP});
+  SignalReceiver signals(kStopSignals);
   const auto address_pipe = library::inherited_descriptor(cluster::kAddressDescriptorVariable);
   const auto token = library::environment(cluster::kTokenVariable);
   if (address_pipe && !token) {
@@ -102,6 +108,7 @@ int run(const SchedulerLine& line, Output& output, Clock::time_point) {
   }
   Logger logger;
   library::log_to_file(logger, line.run);
+  const launcher::RunLock lock(line.run);
   scheduler::Scheduler scheduler(library::scheduler_options(line, address_pipe ? *token : cluster::make_token()),
                                  logger);
   // The launcher decides when a run stops; a signal of its own is a wish like the user's.
@@ -121,12 +128,24 @@ int run(const SchedulerLine& line, Output& output, Clock::time_point) {
   return code;
 }
 
-int run(const GenerateLine& line, Output&, Clock::time_point) {
+std::function<void(const std::string&)> warn_on(Output& output) {
+  return [&output](const std::string& text) { output.line(Stream::kErrors, "convoy: warning: " + text); };
+}
+
+int run(const EvalLine& line, Output& output, Clock::time_point) {
+  const worker::CheckpointEvaluation result =
+      worker::evaluate_checkpoint({.source = line.source, .overrides = line.overrides, .warn = warn_on(output)});
+  output.line(Stream::kOutput, line.json ? worker::to_json(result) : worker::to_text(result));
+  return 0;
+}
+
+int run(const GenerateLine& line, Output& output, Clock::time_point) {
   worker::generate({.source = line.source,
                     .prompt = line.prompt,
                     .tokens = line.tokens,
                     .temperature = line.temperature,
-                    .seed = line.seed},
+                    .seed = line.seed,
+                    .warn = warn_on(output)},
                    std::cout);
   return 0;
 }

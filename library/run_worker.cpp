@@ -1,6 +1,5 @@
 #include "library/run_worker.h"
 
-#include <ctime>
 #include <functional>
 #include <string>
 
@@ -8,9 +7,9 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/base/recipe.h"
-#include "launcher/run_directory.h"
 #include "library/environment.h"
 #include "library/inner_scheduler.h"
+#include "library/run_plan.h"
 #include "library/run_signals.h"
 #include "library/scheduler_setup.h"
 #include "worker/commands.h"
@@ -25,7 +24,7 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
   watch_launcher();
   RunSignals signals(environment(cluster::kLifelineVariable).has_value());
   cluster::Place place = cluster::find_place(environment);
-  const Recipe recipe = load_recipe(line.recipe, line.overrides);
+  const Recipe recipe = recipe_of(line, workload.program);
   Logger logger;
   logger.redirect_terminal([&output](std::string_view text) { output.line(Stream::kErrors, text); });
   std::function<void()> on_second_signal;
@@ -46,12 +45,14 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
   }
 
   worker::preflight(recipe, workload);
-  const std::string run_directory = launcher::make_run_directory(line.run, line.recipe, std::time(nullptr));
-  output.line(Stream::kOutput, fmt::format("convoy: {} with 1 worker; records in {}", line.recipe, run_directory));
-  InnerScheduler scheduler(scheduler_line(recipe, run_directory, 1), output);
+  const RunPlan plan = plan_run(line, recipe, workload.program);
+  for (const std::string& note : plan.notes) output.line(Stream::kOutput, "convoy: " + note);
+  if (plan.finished) return 0;
+  output.line(Stream::kOutput, fmt::format("convoy: {} with 1 worker; records in {}", line.recipe, plan.run_directory));
+  InnerScheduler scheduler(scheduler_line(plan, 1), output);
   place.scheduler = scheduler.credentials();
   on_second_signal = [] { end_at_once("stopped in the middle of a step"); };
-  const int worker_code = train(run_directory);
+  const int worker_code = train(plan.run_directory);
   const int scheduler_code = scheduler.join();
   if (!scheduler.reason().empty()) output.line(Stream::kErrors, "convoy: " + scheduler.reason());
   return worker_code != 0 ? worker_code : scheduler_code;

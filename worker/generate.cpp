@@ -7,6 +7,7 @@
 #include "core/base/philox.h"
 #include "core/graph/recorder.h"
 #include "worker/checkpoint.h"
+#include "worker/checkpoint_store.h"
 #include "worker/commands.h"
 #include "worker/replica.h"
 
@@ -45,7 +46,7 @@ std::int32_t sample(const std::vector<float>& logits, double temperature, double
 }  // namespace
 
 void generate(const GenerateCommand& command, std::ostream& out) {
-  const std::string checkpoint = find_checkpoint(command.source);
+  const std::string checkpoint = open_checkpoint(command.source, CheckpointPart::kParameters, command.warn);
   const Recipe recipe = checkpoint_recipe(checkpoint);
   if (recipe.data.kind != "text")
     fail(ErrorCode::kUsage, "{}: expected a model of text, found data.kind = \"{}\"", checkpoint, recipe.data.kind);

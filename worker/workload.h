@@ -12,6 +12,7 @@
 namespace convoy::worker {
 
 struct Workload {
+  ProgramRecipe program;  // what recipes start from; empty: each stands for itself
   // Throw Error(kUsage) for a recipe that asks for what cannot be had.
   std::function<std::unique_ptr<Dataset>(const Recipe& recipe)> open_dataset = [](const Recipe& recipe) {
     return convoy::open_dataset(recipe.data, recipe.train.seed);

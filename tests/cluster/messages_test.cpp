@@ -65,6 +65,7 @@ std::vector<Body> every_body() {
                .seconds_left = 60.5},
       Notice{.text = "step 100: held-out loss 2.1"},
       Recorded{.step = 20, .final = true},
+      FinishStep{.reason = "stopped by SIGTERM"},
   };
 }
 
