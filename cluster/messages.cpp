@@ -281,6 +281,10 @@ void write(const TextReport& from, wire::Envelope& envelope) {
   to.set_text(from.text);
 }
 TextReport read(const wire::TextReport& from) { return {.step = from.step(), .tag = from.tag(), .text = from.text()}; }
+void write(const FinishStep& from, wire::Envelope& envelope) {
+  envelope.mutable_finish_step()->set_reason(from.reason);
+}
+FinishStep read(const wire::FinishStep& from) { return {.reason = from.reason()}; }
 
 Body read_body(const wire::Envelope& envelope) {
   switch (envelope.body_case()) {
@@ -320,6 +324,8 @@ Body read_body(const wire::Envelope& envelope) {
       return read(envelope.histogram_report());
     case wire::Envelope::kTextReport:
       return read(envelope.text_report());
+    case wire::Envelope::kFinishStep:
+      return read(envelope.finish_step());
     case wire::Envelope::BODY_NOT_SET:
       break;
   }

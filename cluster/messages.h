@@ -161,6 +161,12 @@ struct StopRequest {
   std::string reason;  // "stopped by SIGINT": becomes the reason of the Stop
   bool operator==(const StopRequest&) const = default;
 };
+// Scheduler → workers: finish the step under way, write a checkpoint and leave with exit code 75. Agents hear of it
+// too: it may take them a while.
+struct FinishStep {
+  std::string reason;  // "stopped by SIGTERM"
+  bool operator==(const FinishStep&) const = default;
+};
 // Scheduler → all: end now. exit_code is what the run as a whole returns.
 struct Stop {
   std::int32_t exit_code = 1;
@@ -191,9 +197,9 @@ struct Recorded {
   bool operator==(const Recorded&) const = default;
 };
 
-using Body =
-    std::variant<Register, RegisterAgent, Refuse, Epoch, Heartbeat, StepReport, EvalReport, EventReport, FinalReport,
-                 Leave, WorkerEnded, StopRequest, Stop, Progress, Notice, Recorded, HistogramReport, TextReport>;
+using Body = std::variant<Register, RegisterAgent, Refuse, Epoch, Heartbeat, StepReport, EvalReport, EventReport,
+                          FinalReport, Leave, WorkerEnded, StopRequest, Stop, Progress, Notice, Recorded,
+                          HistogramReport, TextReport, FinishStep>;
 
 struct Message {
   Ballot ballot;

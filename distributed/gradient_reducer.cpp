@@ -14,7 +14,7 @@ constexpr std::int64_t kPiece = 4096;  // elements: the partial sum of a piece s
 }  // namespace
 
 GradientReducer::GradientReducer(const BucketLayout& layout, std::int32_t shards, std::int32_t rank, std::int32_t world)
-    : layout_(layout), block_(worker_block(shards, rank, world)), sums_(block_, 2) {}
+    : layout_(layout), block_(worker_block(shards, rank, world)), sums_(block_, 3) {}
 
 std::size_t GradientReducer::arena_bytes() const {
   return static_cast<std::size_t>((block_.schedule.slots + (owns_all() ? 0 : 1)) * layout_.elements()) * sizeof(float);
@@ -55,13 +55,13 @@ void GradientReducer::add(std::int32_t leaf, std::size_t parameter, std::span<co
 }
 
 void GradientReducer::add_sums(std::int32_t leaf, LossSums sums) {
-  const std::array<double, 2> values{sums.loss, sums.count};
+  const std::array<double, 3> values{sums.loss, sums.count, sums.stops};
   sums_.add(leaf, values);
 }
 
 LossSums GradientReducer::reduce(Communicator& communicator) {
   const std::vector<double> total = sums_.reduce(communicator);
-  if (owns_all()) return {.loss = total[0], .count = total[1]};
+  if (owns_all()) return {.loss = total[0], .count = total[1], .stops = total[2]};
   const std::vector<std::int32_t>& slots = block_.schedule.subtree_slot;
   std::vector<const void*> partials(slots.size());
   for (const Bucket& bucket : layout_.buckets()) {
@@ -69,7 +69,7 @@ LossSums GradientReducer::reduce(Communicator& communicator) {
     communicator.tree_all_reduce(ReduceType::kF32, block_.layout, partials, reduced_ + bucket.begin, bucket.elements(),
                                  kChunkElements);
   }
-  return {.loss = total[0], .count = total[1]};
+  return {.loss = total[0], .count = total[1], .stops = total[2]};
 }
 
 std::span<const float> GradientReducer::reduced(const Bucket& bucket) const {

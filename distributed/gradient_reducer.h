@@ -20,6 +20,7 @@ namespace convoy::distributed {
 struct LossSums {
   double loss = 0.0;   // summed over the targets
   double count = 0.0;  // targets that counted
+  double stops = 0.0;  // how many shards' workers were asked to stop: all learn of it in the same step
 };
 
 class GradientReducer {

@@ -18,7 +18,7 @@
 namespace convoy::launcher {
 namespace {
 
-constexpr std::array<std::string_view, 4> kCommands = {"train", "launch", "scheduler", "generate"};
+constexpr std::array<std::string_view, 6> kCommands = {"train", "launch", "resume", "eval", "generate", "scheduler"};
 
 constexpr char kHelp[] =
     R"(Convoy trains deep networks with several workers, and any number of workers gives the same bits.
@@ -29,6 +29,10 @@ constexpr char kHelp[] =
       trains with N workers on this machine
   convoy launch -n N [--run DIR] -- PROGRAM [ARGUMENT ...]
       the same for a program built on Convoy's library
+  convoy resume DIR [key=value ...], convoy launch -n N -- resume DIR [key=value ...]
+      goes on with a stopped run from its last checkpoint, with any number of workers
+  convoy eval DIR|CHECKPOINT [key=value ...] [--json]
+      held-out loss and accuracy of what was trained
   convoy generate DIR|CHECKPOINT --prompt TEXT [--tokens N] [--temperature T] [--seed S]
       continues a text with what was trained
   convoy scheduler --run DIR --workers N --steps K [--listen ADDRESS]
@@ -37,7 +41,8 @@ constexpr char kHelp[] =
 
 A recipe is a TOML file (see recipes/); key=value overrides use dotted keys, like train.steps=50.
 Without --run a run leaves its files in runs/RECIPE-TIME. `convoy COMMAND --help` lists a command's options.
-Exit codes: 0 done; 1 the run failed; 2 wrong usage or recipe.
+Exit codes: 0 done; 1 the run failed; 2 wrong usage or recipe; 75 stopped by a signal after a checkpoint, `convoy
+resume` goes on.
 )";
 
 [[noreturn]] void refuse_command(const std::string& word) {
@@ -74,9 +79,8 @@ std::optional<std::string> one_run(const std::vector<std::string>& runs) {
 
 void check_overrides(const std::string& who, const std::vector<std::string>& overrides) {
   for (const std::string& override : overrides) {
-    if (override.find('=') == std::string::npos || override.front() == '=') {
+    if (override.find('=') == std::string::npos || override.front() == '=')
       fail(ErrorCode::kUsage, "{}: '{}' is not key=value (as in train.steps=50)", who, override);
-    }
   }
 }
 
@@ -97,33 +101,53 @@ CommandLine parse_train(const std::vector<std::string>& words) {
   return line;
 }
 
+CommandLine parse_resume(const std::vector<std::string>& words) {
+  TrainLine line{.resume = true};
+  std::string directory;
+  std::vector<std::string> runs;
+  CLI::App app("Goes on with a stopped run from its last checkpoint.", "convoy resume");
+  app.add_option("DIR", directory, "the run directory")->required();
+  app.add_option("key=value", line.overrides, "values that replace the recipe's, like train.steps=50");
+  app.add_option("--run", runs, "the same directory once more")->allow_extra_args(false);
+  if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  check_overrides("convoy resume", line.overrides);
+  while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
+  runs.insert(runs.begin(), directory);
+  line.run = one_run(runs);
+  line.recipe = directory + "/recipe.toml";
+  return line;
+}
+
 CommandLine parse_launch(const std::vector<std::string>& words) {
   const auto separator = std::find(words.begin(), words.end(), "--");
   LaunchLine line;
   std::vector<std::string> runs;
   CLI::App app(
-      "Trains with several workers on this machine. Options, then: -- train RECIPE [key=value ...], or -- PROGRAM "
-      "[ARGUMENT ...]",
+      "Trains with several workers on this machine. Options, then: -- train RECIPE [key=value ...], -- resume DIR, or "
+      "-- PROGRAM [ARGUMENT ...]",
       "convoy launch");
   app.add_option("-n", line.workers, "how many workers")->required();
   add_run_option(app, runs);
   const std::vector<std::string> own(words.begin(), separator);
-  const bool command_among_own = std::find(own.begin(), own.end(), "train") != own.end();
-  if (separator == words.end() && command_among_own) {
-    fail(ErrorCode::kUsage, "convoy launch: '--' is missing before 'train' (convoy launch -n N -- train RECIPE)");
+  for (const char* command : {"train", "resume"}) {
+    if (separator == words.end() && std::find(own.begin(), own.end(), command) != own.end())
+      fail(ErrorCode::kUsage, "convoy launch: '--' is missing before '{}' (convoy launch -n N -- {} ...)", command,
+           command);
   }
   if (auto help = parse(app, own)) return PrintLine{*std::move(help)};
   if (line.workers < 1) fail(ErrorCode::kUsage, "convoy launch: -n {} must be at least 1", line.workers);
   if (separator == words.end() || separator + 1 == words.end()) {
-    fail(ErrorCode::kUsage, "convoy launch: expected '-- train RECIPE' or '-- PROGRAM' after the options");
+    fail(ErrorCode::kUsage,
+         "convoy launch: expected '-- train RECIPE', '-- resume DIR' or '-- PROGRAM' after the options");
   }
   const std::string& command = *(separator + 1);
   line.run = one_run(runs);
-  if (command != "train") {
+  if (command != "train" && command != "resume") {
     line.program = ProgramLine{.program = command, .arguments = {separator + 2, words.end()}};
     return line;
   }
-  CommandLine train = parse_train({separator + 2, words.end()});
+  const std::vector<std::string> rest(separator + 2, words.end());
+  CommandLine train = command == "train" ? parse_train(rest) : parse_resume(rest);
   if (std::holds_alternative<PrintLine>(train)) return train;
   line.train = std::get<TrainLine>(std::move(train));
   if (line.train.place != TrainLine().place) {
@@ -141,6 +165,9 @@ CommandLine parse_scheduler(const std::vector<std::string>& words) {
   app.add_option("--listen", line.listen, "address to bind; port 0 takes a free one")->capture_default_str();
   app.add_option("--workers", line.workers, "how many workers to wait for")->required()->check(CLI::PositiveNumber);
   app.add_option("--steps", line.steps, "steps of the whole run")->required()->check(CLI::PositiveNumber);
+  app.add_option("--resume-step", line.resume_step, "step of the checkpoint that the run goes on from")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--suspect", line.suspect_s, "seconds of silence after which a worker is lost")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -148,6 +175,17 @@ CommandLine parse_scheduler(const std::vector<std::string>& words) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  return line;
+}
+
+CommandLine parse_eval(const std::vector<std::string>& words) {
+  EvalLine line;
+  CLI::App app("Held-out loss and accuracy of what was trained.", "convoy eval");
+  app.add_option("SOURCE", line.source, "a run directory or a checkpoint")->required();
+  app.add_option("key=value", line.overrides, "data.path, train.threads or train.device");
+  app.add_flag("--json", line.json, "print a JSON object");
+  if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  check_overrides("convoy eval", line.overrides);
   return line;
 }
 
@@ -175,8 +213,10 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   if (command == "--help" || command == "-h" || command == "help") return PrintLine{kHelp};
   if (command == "--version") return PrintLine{"convoy " CONVOY_VERSION "\n"};
   if (command == "train") return parse_train(words);
+  if (command == "resume") return parse_resume(words);
   if (command == "launch") return parse_launch(words);
   if (command == "scheduler") return parse_scheduler(words);
+  if (command == "eval") return parse_eval(words);
   if (command == "generate") return parse_generate(words);
   refuse_command(command);
 }
@@ -206,6 +246,7 @@ std::vector<std::string> to_arguments(const SchedulerLine& line) {
           "--listen=" + line.listen,
           fmt::format("--workers={}", line.workers),
           fmt::format("--steps={}", line.steps),
+          fmt::format("--resume-step={}", line.resume_step),
           fmt::format("--suspect={}", line.suspect_s),
           fmt::format("--hang={}", line.hang_s)};
 }

@@ -11,11 +11,13 @@ namespace convoy::launcher {
 
 // convoy train RECIPE [key=value …] [--run DIR] [--place auto|alone|openmpi|pmi|slurm], or a program built on the
 // library with the same words
+// convoy resume DIR [key=value …]: `run` is DIR, `recipe` the recipe in it.
 struct TrainLine {
   std::string recipe;  // empty: what the program brings
   std::vector<std::string> overrides;
   std::optional<std::string> run;
   std::string place = "auto";  // whose variables tell the worker its rank
+  bool resume = false;
 };
 
 // A program built on the library, as the user named it, with its own arguments.
@@ -24,7 +26,7 @@ struct ProgramLine {
   std::vector<std::string> arguments;
 };
 
-// convoy launch -n N [--run DIR] -- train RECIPE [key=value …]
+// convoy launch -n N [--run DIR] -- train RECIPE [key=value …] | resume DIR [key=value …]
 // convoy launch -n N [--run DIR] -- PROGRAM [ARGUMENT …]
 struct LaunchLine {
   int workers = 1;
@@ -39,8 +41,16 @@ struct SchedulerLine {
   std::string listen;
   int workers = 1;
   std::int64_t steps = 0;
+  std::int64_t resume_step = 0;
   double suspect_s = 5.0;
   double hang_s = 30.0;
+};
+
+// convoy eval DIR|CHECKPOINT [key=value …] [--json]
+struct EvalLine {
+  std::string source;
+  std::vector<std::string> overrides;
+  bool json = false;
 };
 
 // convoy generate DIR|CHECKPOINT --prompt TEXT
@@ -57,7 +67,7 @@ struct PrintLine {
   std::string text;
 };
 
-using CommandLine = std::variant<TrainLine, LaunchLine, SchedulerLine, GenerateLine, PrintLine>;
+using CommandLine = std::variant<TrainLine, LaunchLine, SchedulerLine, EvalLine, GenerateLine, PrintLine>;
 
 // `arguments` without the program's name. Throws Error(kUsage) with one line.
 CommandLine parse_command_line(const std::vector<std::string>& arguments);

@@ -3,6 +3,8 @@
 
 #include <chrono>
 #include <csignal>
+#include <exception>
+#include <functional>
 #include <iostream>
 #include <string>
 #include <variant>
@@ -16,6 +18,7 @@
 #include "launcher/command_line.h"
 #include "launcher/output.h"
 #include "launcher/preparation.h"
+#include "launcher/run_lock.h"
 #include "launcher/scheduler_file.h"
 #include "launcher/supervisor.h"
 #include "library/environment.h"
@@ -32,6 +35,7 @@ extern char** environ;
 namespace convoy {
 namespace {
 
+using launcher::EvalLine;
 using launcher::GenerateLine;
 using launcher::LaunchLine;
 using launcher::Output;
@@ -54,22 +58,26 @@ int run(const TrainLine& line, Output& output, Clock::time_point started) {
 
 // What `convoy launch` starts, once it is known that it can be.
 struct Launched {
-  std::string name;   // for the user
-  int exit_code = 0;  // not 0: it cannot, and the user knows why
+  std::string name;       // for the user
+  int exit_code = 0;      // not 0: it cannot, and the user knows why
+  bool finished = false;  // there is nothing left to do
   SchedulerLine scheduler{};
   std::string worker_program;
   std::vector<std::string> worker_arguments;
 };
 
-Launched prepare(const TrainLine& line, int workers) {
-  Launched result{.name = line.recipe, .worker_program = kProgram, .worker_arguments = {"train", line.recipe}};
-  result.scheduler = library::prepare_run(line, {}, workers, library::launched_place());
+Launched prepare(const TrainLine& line, int workers, Output& output) {
+  Launched result{.name = line.recipe, .worker_program = kProgram};
+  result.worker_arguments = {line.resume ? "resume" : "train", line.resume ? *line.run : line.recipe};
+  const auto scheduler = library::prepare_run(line, {}, workers, library::launched_place(), output);
+  result.finished = !scheduler;
+  if (scheduler) result.scheduler = *scheduler;
   result.worker_arguments.insert(result.worker_arguments.end(), line.overrides.begin(), line.overrides.end());
   return result;
 }
 
 Launched prepare(const LaunchLine& line, const std::vector<std::string>& environment, Output& output) {
-  if (!line.program) return prepare(line.train, line.workers);
+  if (!line.program) return prepare(line.train, line.workers, output);
   const std::string program = launcher::find_program(line.program->program, library::environment("PATH").value_or(""));
   const launcher::Preparation preparation = launcher::prepare_program({.program = program,
                                                                        .arguments = line.program->arguments,
@@ -81,7 +89,8 @@ Launched prepare(const LaunchLine& line, const std::vector<std::string>& environ
                   .exit_code = preparation.exit_code,
                   .worker_program = program,
                   .worker_arguments = line.program->arguments};
-  if (result.exit_code == 0) {
+  result.finished = preparation.scheduler_arguments == launcher::kFinishedAnswer;
+  if (result.exit_code == 0 && !result.finished) {
     const launcher::CommandLine answer = launcher::parse_command_line(preparation.scheduler_arguments);
     if (!std::holds_alternative<SchedulerLine>(answer))
       fail(ErrorCode::kUsage, "{}: answered what no program of this Convoy's library does", program);
@@ -100,7 +109,7 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
   launcher::LaunchOptions options;
   for (char** entry = environ; *entry != nullptr; ++entry) options.environment.emplace_back(*entry);
   const Launched launched = prepare(line, options.environment, output);
-  if (launched.exit_code != 0) return launched.exit_code;
+  if (launched.exit_code != 0 || launched.finished) return launched.exit_code;
   output.line(Stream::kOutput, fmt::format("convoy: {} with {} {}; records in {}", launched.name, line.workers,
                                            line.workers == 1 ? "worker" : "workers", launched.scheduler.run));
   options.program = kProgram;
@@ -125,7 +134,7 @@ void hand_over(const cluster::Credentials& credentials, int pipe) {
 int run(const SchedulerLine& line, Output& output, Clock::time_point) {
   library::ignore_broken_pipes();
   library::watch_launcher();
-  SignalReceiver signals({SIGINT, SIGTERM, SIGHUP});
+  SignalReceiver signals(kStopSignals);
   const auto address_pipe = library::inherited_number(cluster::kAddressDescriptorVariable);
   const auto token = library::environment(cluster::kTokenVariable);
   if (address_pipe && !token) {
@@ -134,6 +143,7 @@ int run(const SchedulerLine& line, Output& output, Clock::time_point) {
   }
   Logger logger;
   library::log_to_file(logger, line.run);
+  const launcher::RunLock lock(line.run);
   scheduler::Scheduler scheduler(library::scheduler_options(line, address_pipe ? *token : cluster::make_token()),
                                  logger);
   // The launcher decides when a run stops; a signal of its own is a wish like the user's.
@@ -155,12 +165,24 @@ int run(const SchedulerLine& line, Output& output, Clock::time_point) {
   return code;
 }
 
-int run(const GenerateLine& line, Output&, Clock::time_point) {
+std::function<void(const std::string&)> warn_on(Output& output) {
+  return [&output](const std::string& text) { output.line(Stream::kErrors, "convoy: warning: " + text); };
+}
+
+int run(const EvalLine& line, Output& output, Clock::time_point) {
+  const worker::CheckpointEvaluation result =
+      worker::evaluate_checkpoint({.source = line.source, .overrides = line.overrides, .warn = warn_on(output)});
+  output.line(Stream::kOutput, line.json ? worker::to_json(result) : worker::to_text(result));
+  return 0;
+}
+
+int run(const GenerateLine& line, Output& output, Clock::time_point) {
   worker::generate({.source = line.source,
                     .prompt = line.prompt,
                     .tokens = line.tokens,
                     .temperature = line.temperature,
-                    .seed = line.seed},
+                    .seed = line.seed,
+                    .warn = warn_on(output)},
                    std::cout);
   return 0;
 }

@@ -25,8 +25,11 @@ struct PrepareOptions {
 
 struct Preparation {
   int exit_code = 0;                             // not 0: the program has said why
-  std::vector<std::string> scheduler_arguments;  // {"scheduler", "--run=…", …}
+  std::vector<std::string> scheduler_arguments;  // {"scheduler", "--run=…", …}, or kFinishedAnswer
 };
+
+// The answer of a program whose run is done.
+inline const std::vector<std::string> kFinishedAnswer = {"finished"};
 
 // Runs the program to its end; its lines go to `output`. Throws Error(kUsage) for a program that does not answer,
 // Error(kUnavailable) for one that cannot be started or is killed.

@@ -26,6 +26,19 @@ void make_folders(const fs::path& path) {
   if (error) fail(ErrorCode::kUsage, "cannot create run directory {}: {}", path.string(), error.message());
 }
 
+// A lock alone is of a run that was stopped before it began.
+bool holds_nothing(const fs::path& path) {
+  std::error_code error;
+  for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->path().filename() != "journal") return false;
+    for (const auto& file : fs::directory_iterator(entry->path(), error)) {
+      if (file.path().filename() != "lock") return false;
+    }
+  }
+  if (error) fail(ErrorCode::kUsage, "cannot read run directory {}: {}", path.string(), error.message());
+  return true;
+}
+
 std::string use_given(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
@@ -33,9 +46,8 @@ std::string use_given(const fs::path& path) {
     fail(ErrorCode::kUsage, "run directory {} is not a directory", path.string());
   }
   make_folders(path);
-  const bool empty = fs::is_empty(path, error);
-  if (error) fail(ErrorCode::kUsage, "cannot read run directory {}: {}", path.string(), error.message());
-  if (!empty) fail(ErrorCode::kUsage, "run directory {} is not empty: name another one with --run", path.string());
+  if (!holds_nothing(path) && !fs::exists(path / "recipe.toml"))
+    fail(ErrorCode::kUsage, "run directory {} is not empty: name another one with --run", path.string());
   return path.string();
 }
 

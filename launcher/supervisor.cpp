@@ -16,6 +16,7 @@
 #include "cluster/messages.h"
 #include "cluster/place.h"
 #include "core/base/error.h"
+#include "core/base/exit_code.h"
 #include "core/base/signals.h"
 #include "core/base/uuid.h"
 #include "launcher/child_environment.h"
@@ -43,7 +44,7 @@ class Supervisor {
   Supervisor(const LaunchOptions& options, Output& output)
       : options_(options),
         output_(output),
-        signals_({SIGINT, SIGTERM, SIGHUP}),
+        signals_(kStopSignals),
         environment_(child_environment(options.environment)),
         token_(cluster::make_token()),
         progress_(output) {}
@@ -179,23 +180,26 @@ class Supervisor {
   void take_signals() {
     while (const auto signal = signals_.take()) {
       // Terminals and batch systems often send the same wish twice within a moment.
-      if (stop_signal_ != 0 && Clock::now() - stop_signal_at_ < std::chrono::milliseconds(500)) continue;
       const bool first = stop_signal_ == 0;
-      stop_signal_ = *signal;
+      if (!first && Clock::now() - stop_signal_at_ < std::chrono::milliseconds(500)) continue;
       stop_signal_at_ = Clock::now();
-      if (ending_ || !first) {
+      // What follows an announcement is no second wish.
+      const bool insists = (hurried_ || ending_) && !announces_preemption(*signal);
+      hurried_ = hurried_ || !announces_preemption(*signal);
+      if (!insists && (!first || ending_)) continue;
+      stop_signal_ = *signal;
+      if (insists) {
         kill_everyone();
       } else if (!link_) {
         conclude(1, fmt::format("stopped by {} before the workers had started", signal_name(*signal)));
         end_everyone();
       } else {
-        output_.line(Stream::kErrors, fmt::format("convoy: {}: the workers finish their step and leave; once more ends "
-                                                  "them at once",
+        output_.line(Stream::kErrors, fmt::format("convoy: {}: the workers finish their step, write a checkpoint and "
+                                                  "leave; once more ends them at once",
                                                   signal_name(*signal)));
         const std::string what = fmt::format("stopped by {}", signal_name(*signal));
         link_->send({}, cluster::StopRequest{.reason = what});
         await_verdict(what);
-        workers_gone_by_.set(options_.limits.finish);
       }
     }
   }
@@ -230,11 +234,13 @@ class Supervisor {
       if (ending_) return;
       judged_ = true;
       conclude(stop->exit_code, stop->reason);
-      if (stop->exit_code == 0) {
+      if (stop->exit_code == 0 || stop_signal_ != 0) {
         workers_gone_by_.set(options_.limits.finish);
-      } else if (stop_signal_ == 0) {
+      } else {
         end_workers();
       }
+    } else if (std::holds_alternative<cluster::FinishStep>(body)) {
+      answer_by_.at.reset();  // it may take as long as a step and a checkpoint take; the scheduler watches them
     }
   }
 
@@ -253,7 +259,7 @@ class Supervisor {
   }
 
   void note_failure(const Worker& worker, const ExitStatus& status) {
-    if (killed_) return;
+    if (killed_ || status == ExitStatus{.exit_code = kExitStopped, .signal = 0}) return;  // as it was asked to
     usage_failure_ = usage_failure_ || status.exit_code == 2;
     const std::string what =
         fmt::format("worker {} (pid {}) {} after step {}", worker.rank, worker.pid, describe_exit(status), last_step_);
@@ -281,7 +287,9 @@ class Supervisor {
       return;
     }
     const std::string how = fmt::format("the scheduler (pid {}) {}", scheduler_pid_, describe_exit(*status));
-    if (workers_.empty()) {
+    if (*status == ExitStatus{.exit_code = kExitStopped, .signal = 0}) {
+      conclude(kExitStopped, "stopped by a signal");  // its last words were lost
+    } else if (workers_.empty()) {
       conclude(status->exit_code == 2 ? 2 : 1, how + " before it published its address");
     } else if (first_failure_ == Failure::kKilled || (first_failure_ == Failure::kExited && status->signal == 0)) {
       conclude(1, unanswered_);
@@ -411,6 +419,7 @@ class Supervisor {
   std::set<std::string, std::less<>> said_;
   int stop_signal_ = 0;  // the last signal of the user
   Clock::time_point stop_signal_at_;
+  bool hurried_ = false;     // a signal came that is no mere announcement
   bool ending_ = false;      // verdict_ stands
   int verdict_ = 0;          // the run's exit code
   bool terminated_ = false;  // after a failure: who stays is killed without another word

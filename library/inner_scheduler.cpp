@@ -8,7 +8,7 @@
 namespace convoy::library {
 
 InnerScheduler::InnerScheduler(const launcher::SchedulerLine& line, launcher::Output& output)
-    : progress_(output), scheduler_(options(line, output), logger_) {
+    : lock_(line.run), progress_(output), scheduler_(options(line, output), logger_) {
   log_to_file(logger_, line.run);
   thread_ = std::thread([this] { serve(); });
 }
@@ -16,7 +16,7 @@ InnerScheduler::InnerScheduler(const launcher::SchedulerLine& line, launcher::Ou
 InnerScheduler::~InnerScheduler() {
   if (!thread_.joinable()) return;
   joining_ = true;
-  scheduler_.request_stop("the worker failed");
+  scheduler_.stop_now("the worker failed");
   thread_.join();
   progress_.finish();
 }

@@ -11,6 +11,7 @@
 #include "launcher/command_line.h"
 #include "launcher/output.h"
 #include "launcher/progress.h"
+#include "launcher/run_lock.h"
 #include "scheduler/scheduler.h"
 
 namespace convoy::library {
@@ -33,6 +34,7 @@ class InnerScheduler {
   scheduler::SchedulerOptions options(const launcher::SchedulerLine& line, launcher::Output& output);
   void serve();
 
+  launcher::RunLock lock_;
   Logger logger_;
   launcher::ProgressDisplay progress_;
   scheduler::Scheduler scheduler_;

@@ -2,23 +2,17 @@
 
 #include <unistd.h>
 
-#include <ctime>
-
 #include "cluster/place.h"
 #include "core/base/error.h"
 #include "launcher/preparation.h"
-#include "launcher/run_directory.h"
 #include "library/engine_choice.h"
 #include "library/environment.h"
+#include "library/run_plan.h"
 #include "library/run_signals.h"
 #include "library/scheduler_setup.h"
 #include "worker/commands.h"
 
 namespace convoy::library {
-
-Recipe recipe_of(const launcher::TrainLine& line, const worker::Workload& workload) {
-  return load_recipe(line.recipe, line.overrides, workload.program);
-}
 
 std::string name_of(const launcher::TrainLine& line, const worker::Workload& workload) {
   return line.recipe.empty() ? workload.program.name : line.recipe;
@@ -38,29 +32,31 @@ cluster::Place launched_place() {
   return place;
 }
 
-launcher::SchedulerLine prepare_run(const launcher::TrainLine& line, const worker::Workload& workload, int workers,
-                                    const cluster::Place& place) {
-  const Recipe recipe = recipe_of(line, workload);
+std::optional<launcher::SchedulerLine> prepare_run(const launcher::TrainLine& line, const worker::Workload& workload,
+                                                   int workers, const cluster::Place& place, launcher::Output& output) {
+  const Recipe recipe = recipe_of(line, workload.program);
   if (workers > recipe.train.logical_shards) {
     fail(ErrorCode::kUsage, "-n {}: expected at most one worker a logical shard, of which there are {} ({})", workers,
          recipe.train.logical_shards, recipe.where("train.logical_shards"));
   }
   uses_mpi(recipe, place);  // refuses what cannot be
   worker::preflight(recipe, workload);
-  const std::string run_directory =
-      launcher::make_run_directory(run_directory_of(line), name_of(line, workload), std::time(nullptr));
-  return scheduler_line(recipe, run_directory, workers);
+  const RunPlan plan = plan_run(run_directory_of(line), line.resume, recipe, name_of(line, workload), workload.program);
+  for (const std::string& note : plan.notes) output.line(launcher::Stream::kOutput, "convoy: " + note);
+  if (plan.finished) return std::nullopt;
+  return scheduler_line(plan, workers);
 }
 
 bool asked_to_prepare() { return environment(launcher::kPrepareDescriptorVariable).has_value(); }
 
-int answer_launcher(const launcher::TrainLine& line, const worker::Workload& workload) {
+int answer_launcher(const launcher::TrainLine& line, const worker::Workload& workload, launcher::Output& output) {
   ignore_broken_pipes();
   watch_launcher();
   const int pipe = *inherited_number(launcher::kPrepareDescriptorVariable);
   const int workers = inherited_number(launcher::kPrepareWorkersVariable).value_or(1);
+  const auto scheduler = prepare_run(line, workload, workers, launched_place(), output);
   const std::string answer =
-      launcher::encode_words(launcher::to_arguments(prepare_run(line, workload, workers, launched_place())));
+      launcher::encode_words(scheduler ? launcher::to_arguments(*scheduler) : launcher::kFinishedAnswer);
   if (write(pipe, answer.data(), answer.size()) != static_cast<ssize_t>(answer.size()))
     fail(ErrorCode::kUnavailable, "cannot answer the launcher: {}", errno_text(errno));
   return 0;

@@ -14,24 +14,23 @@
 
 namespace convoy::library {
 
-// The recipe of a command line, on top of what the program brings.
-Recipe recipe_of(const launcher::TrainLine& line, const worker::Workload& workload);
 // What the user knows the run by: the recipe's path, or the program's name.
 std::string name_of(const launcher::TrainLine& line, const worker::Workload& workload);
 // Where the run leaves its files, as far as the user or a launcher said. Throws Error(kUsage) where both did and
 // differ.
 std::optional<std::string> run_directory_of(const launcher::TrainLine& line);
 
-// Reads the recipe, opens the data, builds the model and makes the run's directory; `place` as a worker will find it.
-// Throws Error(kUsage).
-launcher::SchedulerLine prepare_run(const launcher::TrainLine& line, const worker::Workload& workload, int workers,
-                                    const cluster::Place& place);
+// Reads the recipe, opens the data, builds the model and makes or takes up the run's directory (library/run_plan.h);
+// `place` as a worker will find it. Nothing: the run in the directory is done, as `output` has been told. Throws
+// Error(kUsage).
+std::optional<launcher::SchedulerLine> prepare_run(const launcher::TrainLine& line, const worker::Workload& workload,
+                                                   int workers, const cluster::Place& place, launcher::Output& output);
 // The place of a worker that `convoy launch` starts, as far as it is the same for all.
 cluster::Place launched_place();
 
 // Whether `convoy launch` started this process to have a run prepared, not to work in it.
 bool asked_to_prepare();
 // Does so. Returns the exit code.
-int answer_launcher(const launcher::TrainLine& line, const worker::Workload& workload);
+int answer_launcher(const launcher::TrainLine& line, const worker::Workload& workload, launcher::Output& output);
 
 }  // namespace convoy::library

@@ -13,10 +13,10 @@
 #include "cluster/address.h"
 #include "core/base/error.h"
 #include "core/base/unique_fd.h"
-#include "launcher/run_directory.h"
 #include "library/engine_choice.h"
 #include "library/meeting.h"
 #include "library/prepared_run.h"
+#include "library/run_plan.h"
 #include "library/scheduler_process.h"
 #include "library/scheduler_setup.h"
 #include "worker/commands.h"
@@ -36,7 +36,7 @@ constexpr std::chrono::milliseconds kFinish{10'000};  // for all ranks to leave 
 int exit_code_of(const Error& error) { return error.code() == ErrorCode::kUsage ? 2 : 1; }
 
 Recipe checked_recipe(const RankRun& run) {
-  Recipe recipe = recipe_of(run.line, run.workload);
+  Recipe recipe = recipe_of(run.line, run.workload.program);
   if (run.place.world > recipe.train.logical_shards) {
     fail(ErrorCode::kUsage, "{} workers ({}): expected at most one a logical shard, of which there are {} ({})",
          run.place.world, run.place.detected_by, recipe.train.logical_shards, recipe.where("train.logical_shards"));
@@ -72,7 +72,10 @@ class RankZero {
 
   int go() {
     try {
-      prepare();
+      if (!prepare()) {
+        call_off(0);
+        return 0;
+      }
     } catch (const Error& error) {
       call_off(exit_code_of(error));
       throw;
@@ -92,27 +95,36 @@ class RankZero {
   }
 
  private:
-  void prepare() {
+  // False: the run in the directory is done.
+  bool prepare() {
     run_directory_ = common_run_directory(run_.line.run, name_of(run_.line, run_.workload), run_.place);
     recipe_ = checked_recipe(run_);
     const bool mpi = uses_mpi(recipe_, run_.place);
     worker::preflight(recipe_, run_.workload);
     if (mpi) mpi_ = start_mpi(run_.place, run_.environment);
-    launcher::make_run_directory(run_directory_, name_of(run_.line, run_.workload), std::time(nullptr));
-    run_.output.line(Stream::kOutput,
-                     fmt::format("convoy: {} with {} workers ({}); records in {}", name_of(run_.line, run_.workload),
-                                 run_.place.world, run_.place.detected_by, run_directory_));
-    launcher::SchedulerLine line = scheduler_line(recipe_, run_directory_, run_.place.world);
+    const std::string name = name_of(run_.line, run_.workload);
+    const RunPlan plan = plan_run(run_directory_, run_.line.resume, recipe_, name, run_.workload.program);
+    for (const std::string& note : plan.notes) run_.output.line(Stream::kOutput, "convoy: " + note);
+    if (plan.finished) return false;
+    run_.output.line(Stream::kOutput, fmt::format("convoy: {} with {} workers ({}); records in {}", name,
+                                                  run_.place.world, run_.place.detected_by, run_directory_));
+    launcher::SchedulerLine line = scheduler_line(plan, run_.place.world);
     if (run_.place.spans_hosts()) line.listen = "tcp://0.0.0.0:0";
     std::vector<std::string> environment;
     for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
     scheduler_ = std::make_unique<SchedulerProcess>(line, environment, run_.output);
     whereabouts_ = whereabouts_of(scheduler_->credentials(), run_.place);
+    return true;
   }
 
-  // mpirun ends the other ranks itself as soon as this one has ended.
+  // mpirun ends the other ranks itself as soon as this one has failed.
   void call_off(int exit_code) {
-    if (run_.place.launcher == Launcher::kOpenMpi || run_directory_.empty()) return;
+    if (mpi_ && exit_code == 0) {
+      tell_through_mpi(*mpi_, std::nullopt, exit_code);
+      mpi_->finish(kFinish);
+      return;
+    }
+    if ((run_.place.launcher == Launcher::kOpenMpi && exit_code != 0) || run_directory_.empty()) return;
     call_off_meeting(run_directory_, run_.place, exit_code);
   }
 
@@ -149,7 +161,10 @@ int run_other(const RankRun& run) {
   }
   if (run_directory.empty()) return exit_code_of(*failure);  // of the command line, which is the same on all ranks
   const Word word = mpi ? hear_through_mpi(*mpi) : wait_for_word(run_directory, run.place, kMeeting);
-  if (!word.scheduler) return word.exit_code;
+  if (!word.scheduler) {
+    if (mpi && word.exit_code == 0) mpi->finish(kFinish);
+    return word.exit_code;
+  }
   if (failure) fail_beside_rank_0(run, *failure);
   cluster::Place place = run.place;
   place.scheduler = word.scheduler;

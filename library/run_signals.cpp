@@ -18,7 +18,7 @@ void end_at_once(const std::string& reason) {
 void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }
 
 RunSignals::RunSignals(bool quiet)
-    : receiver_({SIGINT, SIGTERM, SIGHUP}), watcher_(std::in_place, receiver_, [quiet](int signal) {
+    : receiver_(kStopSignals), watcher_(std::in_place, receiver_, [quiet](int signal) {
         if (quiet) _exit(1);
         end_at_once(fmt::format("stopped by {} before the run began", signal_name(signal)));
       }) {}

@@ -13,6 +13,7 @@
 #include "library/environment.h"
 #include "library/inner_scheduler.h"
 #include "library/prepared_run.h"
+#include "library/run_plan.h"
 #include "library/run_rank.h"
 #include "library/run_signals.h"
 #include "worker/commands.h"
@@ -52,7 +53,7 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
                      .train = train});
   }
 
-  const Recipe recipe = recipe_of(line, workload);
+  const Recipe recipe = recipe_of(line, workload.program);
   const bool uses = uses_mpi(recipe, place);
   if (place.scheduler) {
     const std::optional<std::string> told_directory = run_directory_of(line);
@@ -61,15 +62,16 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
     return train(recipe, *told_directory, place, nullptr);
   }
 
-  const launcher::SchedulerLine prepared = prepare_run(line, workload, 1, place);
+  const std::optional<launcher::SchedulerLine> prepared = prepare_run(line, workload, 1, place, output);
+  if (!prepared) return 0;
   const std::unique_ptr<distributed::MpiSession> mpi = uses ? start_mpi(place, environment) : nullptr;
   const std::string name = name_of(line, workload);
-  output.line(Stream::kOutput, fmt::format("convoy: {} with 1 worker; records in {}", name, prepared.run));
-  InnerScheduler scheduler(prepared, output);
+  output.line(Stream::kOutput, fmt::format("convoy: {} with 1 worker; records in {}", name, prepared->run));
+  InnerScheduler scheduler(*prepared, output);
   cluster::Place known = place;
   known.scheduler = scheduler.credentials();
   on_second_signal = [] { end_at_once("stopped in the middle of a step"); };
-  const int worker_code = train(recipe, prepared.run, known, mpi.get());
+  const int worker_code = train(recipe, prepared->run, known, mpi.get());
   const int scheduler_code = scheduler.join();
   if (!scheduler.reason().empty()) output.line(Stream::kErrors, "convoy: " + scheduler.reason());
   if (mpi) mpi->finish(std::chrono::seconds(10));

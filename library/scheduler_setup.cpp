@@ -5,11 +5,13 @@
 
 namespace convoy::library {
 
-launcher::SchedulerLine scheduler_line(const Recipe& recipe, const std::string& run_directory, int workers) {
-  return {.run = run_directory,
+launcher::SchedulerLine scheduler_line(const RunPlan& plan, int workers) {
+  const Recipe& recipe = plan.recipe;
+  return {.run = plan.run_directory,
           .listen = "tcp://127.0.0.1:0",
           .workers = workers,
           .steps = recipe.train.steps,
+          .resume_step = plan.resume_step,
           .suspect_s = recipe.fault.suspect_s,
           .hang_s = recipe.fault.hang_s};
 }
@@ -21,6 +23,7 @@ scheduler::SchedulerOptions scheduler_options(const launcher::SchedulerLine& lin
   options.token = std::move(token);
   options.world = line.workers;
   options.steps = line.steps;
+  options.resume_step = line.resume_step;
   options.limits.suspect = line.suspect_s;
   options.limits.hang = line.hang_s;
   return options;

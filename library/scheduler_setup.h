@@ -4,14 +4,14 @@
 #include <string>
 
 #include "core/base/log.h"
-#include "core/base/recipe.h"
 #include "launcher/command_line.h"
+#include "library/run_plan.h"
 #include "scheduler/scheduler.h"
 
 namespace convoy::library {
 
-// The scheduler that a run of `recipe` needs.
-launcher::SchedulerLine scheduler_line(const Recipe& recipe, const std::string& run_directory, int workers);
+// The scheduler that a run needs.
+launcher::SchedulerLine scheduler_line(const RunPlan& plan, int workers);
 
 scheduler::SchedulerOptions scheduler_options(const launcher::SchedulerLine& line, std::string token);
 

@@ -43,7 +43,7 @@ int train(int argc, char** argv, const Program& program) {
     }
     const auto& line = std::get<launcher::TrainLine>(parsed);
     const worker::Workload workload = workload_of(program, name);
-    if (library::asked_to_prepare()) return library::answer_launcher(line, workload);
+    if (library::asked_to_prepare()) return library::answer_launcher(line, workload, output);
     return library::run_worker(line, workload, output, started);
   });
   output.drain(std::chrono::seconds(1));

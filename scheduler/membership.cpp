@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/exit_code.h"
 #include "core/base/signals.h"
 
 namespace convoy::scheduler {
@@ -35,14 +36,18 @@ int run_exit_code(std::int32_t worker_exit_code) { return worker_exit_code == 2 
 
 }  // namespace
 
-Membership::Membership(std::uint64_t term, std::int32_t world, const Limits& limits, Time now)
+Membership::Membership(std::uint64_t term, std::int32_t world, const Limits& limits, Time now, Past past)
     : world_(world),
       limits_(limits),
       start_(now),
+      past_(std::move(past)),
       ballot_{.term = term, .attempt = 0},
       stopping_since_(now),
       last_tick_(now),
-      last_step_(now) {
+      last_step_(now),
+      reported_step_(past_.step),
+      checkpoint_step_(past_.step),
+      wish_since_(now) {
   if (world < 1) fail(ErrorCode::kInvalidArgument, "a run of {} workers, expected at least 1", world);
 }
 
@@ -87,7 +92,7 @@ Actions Membership::on_message(const Message& message, Time now) {
         } else if constexpr (std::is_same_v<Kind, WorkerEnded>) {
           receive(body, now, actions);
         } else if constexpr (std::is_same_v<Kind, StopRequest>) {
-          stop({.exit_code = 1, .reason = body.reason}, now, actions);
+          wish_to_stop(body.reason, now, actions);
         } else if constexpr (std::is_same_v<Kind, Leave>) {
           if (worker != nullptr) receive(*worker, body, now, actions);
         } else if constexpr (std::is_same_v<Kind, Heartbeat>) {
@@ -96,6 +101,8 @@ Actions Membership::on_message(const Message& message, Time now) {
           if (may_report(message)) receive(body, now);
         } else if constexpr (std::is_same_v<Kind, FinalReport>) {
           if (may_report(message)) final_reported_ = true;
+        } else if constexpr (std::is_same_v<Kind, EventReport>) {
+          if (body.kind == "checkpoint" && may_report(message)) checkpoint_step_ = body.step;
         }
       },
       message.body);
@@ -127,6 +134,13 @@ Actions Membership::on_stop_request(int exit_code, std::string reason, Time now)
   return actions;
 }
 
+Actions Membership::on_stop_wish(std::string reason, Time now) {
+  Actions actions;
+  wish_to_stop(std::move(reason), now, actions);
+  conclude(now, actions);
+  return actions;
+}
+
 Actions Membership::on_tick(Time now) {
   Actions actions;
   if (seconds(now - last_tick_) > kOwnSilence_s) {
@@ -150,6 +164,7 @@ Actions Membership::on_tick(Time now) {
   }
   if (state_ == State::kRunning) check_silence(now, actions);
   if (state_ == State::kRunning) check_progress(now, actions);
+  if (state_ == State::kRunning) check_wish(now, actions);
   conclude(now, actions);
   return actions;
 }
@@ -205,7 +220,7 @@ void Membership::begin(Time now, Actions& actions) {
   state_ = State::kRunning;
   ++ballot_.attempt;
   last_step_ = now;
-  Epoch epoch;
+  Epoch epoch{.members = {}, .resume_step = past_.step};
   for (auto& [rank, worker] : workers_) {
     worker.heard = worker.moved = now;
     epoch.members.push_back(worker.member);
@@ -244,6 +259,10 @@ void Membership::receive(Worker& worker, const Leave& message, Time now, Actions
   // Its own words are better than what was seen of it from outside.
   if (cause_ && cause_->rank == worker.member.rank && cause_->strength < Strength::kKilled) cause_.reset();
 
+  if (wish_ && message.exit_code == kExitStopped) {
+    if (!message.reason.empty()) stopped_where_ = message.reason;
+    return;
+  }
   const bool early = message.exit_code == 0 && state_ == State::kGathering;
   if (message.exit_code == 0 && !early) return;
   add_cause({.strength = Strength::kGaveUp,
@@ -264,6 +283,8 @@ void Membership::receive(const WorkerEnded& message, Time now, Actions& actions)
   if (found != workers_.end() && found->second.member.pid != message.pid) return;
   Worker* worker = found == workers_.end() ? nullptr : &found->second;
   if (worker != nullptr) {
+    // As it was asked to; its own words are on their way.
+    if (wish_ && !worker->leave && message.exit_code == kExitStopped && message.signal == 0) return;
     worker->gone = true;
     if (worker->leave) return;
   }
@@ -350,11 +371,53 @@ void Membership::stop(Outcome outcome, Time now, Actions& actions) {
   for (const Uuid& agent : agents_) actions.emplace_back(Send{.to = agent, .body = message});
 }
 
+std::string Membership::after_checkpoint(const std::string& reason) const {
+  return fmt::format("{} after step {}, of which there is a checkpoint; run `convoy resume {}` to go on", reason,
+                     checkpoint_step_, past_.run_directory);
+}
+
+void Membership::wish_to_stop(std::string reason, Time now, Actions& actions) {
+  if (state_ == State::kStopping || wish_) return;
+  if (!final_reported_ && (state_ == State::kGathering || reported_step_ == checkpoint_step_)) {
+    const bool lasting = checkpoint_step_ > 0;
+    return stop({.exit_code = lasting ? kExitStopped : 1, .reason = lasting ? after_checkpoint(reason) : reason}, now,
+                actions);
+  }
+  wish_ = std::move(reason);
+  wish_since_ = now;
+  actions.emplace_back(event("stop_requested", nullptr, *wish_));
+  for (const Uuid& worker : workers()) actions.emplace_back(Send{.to = worker, .body = FinishStep{.reason = *wish_}});
+  for (const Uuid& agent : agents_) actions.emplace_back(Send{.to = agent, .body = FinishStep{.reason = *wish_}});
+}
+
+// Who was asked to finish its step and does not is not waited for for ever; a checkpoint takes the time it takes.
+void Membership::check_wish(Time now, Actions& actions) {
+  const double limit = std::max(limits_.hang, 5 * longest_step_s_);
+  if (!wish_ || seconds(now - wish_since_) <= limit) return;
+  for (const auto& [rank, worker] : workers_) {
+    if (!worker.gone && worker.phase == Phase::kCheckpointing) return;
+  }
+  if (checkpoint_step_ > 0 && checkpoint_step_ == reported_step_)
+    return stop({.exit_code = kExitStopped, .reason = after_checkpoint(*wish_)}, now, actions);
+  stop({.exit_code = 1,
+        .reason = fmt::format(
+            "{} after step {}, and no checkpoint was written within {:g} s{}", *wish_, reported_step_, limit,
+            checkpoint_step_ > 0 ? fmt::format("; the last one is of step {}", checkpoint_step_) : "")},
+       now, actions);
+}
+
 // Takes the steps that follow from what just changed: a cause that is due, the end of the run.
 void Membership::conclude(Time now, Actions& actions) {
   if (outcome_) return;
   if (cause_ && cause_->due <= now) stop(cause_->outcome, now, actions);
   const bool all_gone = workers().empty();
+  if (state_ == State::kRunning && all_gone && !cause_ && !stopped_where_.empty()) {
+    outcome_ = Outcome{.exit_code = kExitStopped, .reason = fmt::format("{} {}", *wish_, stopped_where_)};
+    actions.emplace_back(event("run_stopped", nullptr, outcome_->reason));
+    for (const Uuid& agent : agents_)
+      actions.emplace_back(Send{.to = agent, .body = Stop{.exit_code = kExitStopped, .reason = outcome_->reason}});
+    return;
+  }
   if (state_ == State::kRunning && all_gone && !cause_) {
     outcome_ = final_reported_ ? Outcome{.exit_code = 0, .reason = ""}
                                : Outcome{.exit_code = 1, .reason = "all workers left before the run was complete"};

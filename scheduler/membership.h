@@ -1,7 +1,7 @@
 // Who is in the run, and when it must end: a pure state machine. Messages and the passing of time go in, actions come
 // out; it owns no socket, no file and no clock, so every rule is tested without any. scheduler.cpp carries it out.
 //
-//   gathering ──(all registered)──▶ running ──(all left)──▶ ended
+//   gathering ──(all registered)──▶ running ──(all left, complete or as wished)──▶ ended
 //       └──────(timeout, mismatch, death, request)──▶ stopping ──(all gone, or the grace is over)──▶ ended
 #pragma once
 
@@ -34,6 +34,12 @@ struct Limits {
   double stop_grace = 10.0;     // for workers to leave after a Stop (or twice the longest step so far)
 };
 
+// The run before this start of its scheduler.
+struct Past {
+  std::int64_t step = 0;        // of the checkpoint that it goes on from; 0: it begins
+  std::string run_directory{};  // for messages
+};
+
 // What the owner of a Membership must do, in this order.
 struct JournalEpoch {
   Ballot ballot;
@@ -53,13 +59,15 @@ struct Outcome {
 
 class Membership {
  public:
-  Membership(std::uint64_t term, std::int32_t world, const Limits& limits, Time now);
+  Membership(std::uint64_t term, std::int32_t world, const Limits& limits, Time now, Past past = {});
 
   // What comes in.
   Actions on_message(const cluster::Message& message, Time now);
-  Actions on_tick(Time now);                        // several times a second
-  Actions on_closed(const Uuid& worker, Time now);  // its connection is closed
-  Actions on_stop_request(int exit_code, std::string reason, Time now);
+  Actions on_tick(Time now);                                             // several times a second
+  Actions on_closed(const Uuid& worker, Time now);                       // its connection is closed
+  Actions on_stop_request(int exit_code, std::string reason, Time now);  // at once
+  // A signal asks the run to stop: after the step under way and a checkpoint, or at once where nothing is lost.
+  Actions on_stop_wish(std::string reason, Time now);
 
   // What stands.
   const Ballot& ballot() const { return ballot_; }
@@ -105,6 +113,9 @@ class Membership {
   void check_silence(Time now, Actions& actions);
   void check_progress(Time now, Actions& actions);
   void stop(Outcome outcome, Time now, Actions& actions);
+  void wish_to_stop(std::string reason, Time now, Actions& actions);
+  void check_wish(Time now, Actions& actions);
+  std::string after_checkpoint(const std::string& reason) const;
   void conclude(Time now, Actions& actions);
 
   Worker* find(const Uuid& uuid);
@@ -115,6 +126,7 @@ class Membership {
   const std::int32_t world_;
   const Limits limits_;
   const Time start_;
+  const Past past_;
   State state_ = State::kGathering;
   Ballot ballot_;
   std::map<std::int32_t, Worker> workers_;  // by rank
@@ -124,8 +136,13 @@ class Membership {
   Outcome stopping_with_;
   Time stopping_since_;
   Time last_tick_;
-  Time last_step_;  // when the workers last completed a step together
-  std::int64_t reported_step_ = 0;
+  Time last_step_;                // when the workers last completed a step together
+  std::int64_t reported_step_;    // the last one that stands on record
+  std::int64_t checkpoint_step_;  // of the last checkpoint
+  // Once a signal asked the run to stop: why, when, and what rank 0 said when it left.
+  std::optional<std::string> wish_;
+  Time wish_since_;
+  std::string stopped_where_;
   double longest_step_s_ = 0.0;
   bool final_reported_ = false;
 };

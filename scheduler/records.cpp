@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cmath>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -46,6 +47,36 @@ class JsonObject {
   std::string fields_;
 };
 
+// Leaves whole lines of steps up to `last`, each step once.
+void cut_metrics(const std::string& path, std::int64_t last) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return;
+  DurableFile kept(path);
+  std::int64_t step = 0;
+  for (std::string line; std::getline(file, line) && !file.eof();) {  // the end of the file ends no line
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const std::int64_t found = json.is_object() ? json.value("step", std::int64_t{-1}) : -1;
+    if (found <= step || found > last) continue;
+    step = found;
+    kept.write(line + '\n');
+  }
+  kept.commit();
+}
+
+// Removes what follows the last end of a line.
+void drop_torn_line(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return;
+  std::int64_t whole = 0;
+  std::int64_t size = 0;
+  for (std::string line; std::getline(file, line);) {
+    size += static_cast<std::int64_t>(line.size()) + (file.eof() ? 0 : 1);
+    if (!file.eof()) whole = size;
+  }
+  if (whole < size && ::truncate(path.c_str(), whole) != 0)
+    fail(ErrorCode::kUnavailable, "cannot cut {} back to whole lines: {}", path, errno_text(errno));
+}
+
 }  // namespace
 
 LineFile::LineFile(std::string path)
@@ -71,8 +102,22 @@ void LineFile::sync() {
   if (::fdatasync(descriptor_) != 0) fail(ErrorCode::kUnavailable, "cannot flush {}: {}", path_, errno_text(errno));
 }
 
+namespace {
+
+// Makes the files those of a run that was stopped after `step`; returns the folder.
+const std::string& cut_back(const std::string& run_directory, std::int64_t step) {
+  const std::string final_report = run_directory + "/final.json";
+  if (::unlink(final_report.c_str()) != 0 && errno != ENOENT)
+    fail(ErrorCode::kUnavailable, "cannot remove {}: {}", final_report, errno_text(errno));
+  cut_metrics(run_directory + "/metrics.jsonl", step);
+  drop_torn_line(run_directory + "/events.jsonl");
+  return run_directory;
+}
+
+}  // namespace
+
 Records::Records(const std::string& run_directory, std::int64_t resume_step)
-    : run_directory_(run_directory),
+    : run_directory_(cut_back(run_directory, resume_step)),
       metrics_(run_directory + "/metrics.jsonl"),
       events_(run_directory + "/events.jsonl"),
       recorded_step_(resume_step) {}

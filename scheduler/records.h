@@ -44,7 +44,8 @@ class LineFile {
 // Every function throws Error(kUnavailable) that names the file it cannot write.
 class Records {
  public:
-  // Appends to what stands in `run_directory`, which exists. `resume_step`: the steps that are recorded already.
+  // Goes on with what stands in `run_directory`, which exists, after step `resume_step`: later lines of metrics.jsonl,
+  // torn last lines and a final.json of an earlier end are removed.
   Records(const std::string& run_directory, std::int64_t resume_step);
 
   // `time`: seconds since the epoch.

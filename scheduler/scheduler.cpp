@@ -4,6 +4,7 @@
 #include <chrono>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -32,6 +33,13 @@ double wall_clock_s() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+// Events that a user should see when they happen.
+bool worth_a_line(std::string_view kind) { return kind == "checkpoint_failed" || kind == "build_changed"; }
+
+Past past(const SchedulerOptions& options) {
+  return {.step = options.resume_step, .run_directory = options.run_directory};
+}
+
 }  // namespace
 
 struct Scheduler::Impl {
@@ -41,16 +49,20 @@ struct Scheduler::Impl {
         self(Uuid::random()),
         hub(options.listen, options.token, self),
         journal(options.run_directory + "/journal", self),
-        records(options.run_directory, 0),
+        records(options.run_directory, options.resume_step),
         board(options.run_directory, records.recorded_step(), wall_clock_s()),
-        membership(journal.term(), options.world, options.limits, steady_now()) {}
+        membership(journal.term(), options.world, options.limits, steady_now(), past(options)),
+        acknowledged_step(options.resume_step) {}
 
   int run() {
     logger.info("scheduler of term {} waits for {} worker{} at {}", journal.term(), options.world,
                 options.world == 1 ? "" : "s", hub.credentials().address);
     while (!membership.outcome()) {
       serve_messages();
-      if (auto reason = take_stop_request()) perform(membership.on_stop_request(1, *reason, steady_now()));
+      if (auto stop = take_stop_request()) {
+        perform(stop->at_once ? membership.on_stop_request(1, stop->reason, steady_now())
+                              : membership.on_stop_wish(stop->reason, steady_now()));
+      }
       perform(membership.on_tick(steady_now()));
       acknowledge();
       probe();
@@ -84,6 +96,7 @@ struct Scheduler::Impl {
           using Kind = std::decay_t<decltype(body)>;
           if constexpr (std::is_same_v<Kind, EventReport>) {
             record_event(message, body.kind, body.step, body.detail);
+            if (worth_a_line(body.kind)) notify(fmt::format("step {}: warning: {}", body.step, body.detail));
           } else if constexpr (std::is_same_v<Kind, Leave>) {
             peak_rss_bytes = std::max(peak_rss_bytes.value_or(0), body.peak_rss_bytes);
           } else if constexpr (std::is_same_v<Kind, StepReport> || std::is_same_v<Kind, EvalReport> ||
@@ -213,7 +226,18 @@ struct Scheduler::Impl {
     for (const Uuid& agent : membership.agents()) send(agent, Notice{.text = text});
   }
 
-  std::optional<std::string> take_stop_request() {
+  struct StopCall {
+    std::string reason;
+    bool at_once;
+  };
+  void call_stop(StopCall call) {
+    {
+      const std::lock_guard lock(stop_mutex);
+      stop_requested = std::move(call);
+    }
+    hub.wake();
+  }
+  std::optional<StopCall> take_stop_request() {
     const std::lock_guard lock(stop_mutex);
     return std::exchange(stop_requested, std::nullopt);
   }
@@ -229,7 +253,7 @@ struct Scheduler::Impl {
   Speed speed;
 
   std::optional<Uuid> reporter;  // who sends the step reports
-  std::int64_t acknowledged_step = 0;
+  std::int64_t acknowledged_step;
   std::optional<FinalReport> final_report;  // once it is on disk
   std::optional<std::int64_t> peak_rss_bytes;
   std::optional<std::string> record_failure;  // why nothing is recorded any more
@@ -239,7 +263,7 @@ struct Scheduler::Impl {
   Outcome outcome;  // once run() has returned
 
   std::mutex stop_mutex;
-  std::optional<std::string> stop_requested;  // guarded by stop_mutex
+  std::optional<StopCall> stop_requested;  // guarded by stop_mutex
 };
 
 Scheduler::Scheduler(SchedulerOptions options, Logger& logger)
@@ -253,12 +277,8 @@ int Scheduler::run() { return impl_->run(); }
 
 const std::string& Scheduler::reason() const { return impl_->outcome.reason; }
 
-void Scheduler::request_stop(std::string reason) {
-  {
-    const std::lock_guard lock(impl_->stop_mutex);
-    impl_->stop_requested = std::move(reason);
-  }
-  impl_->hub.wake();
-}
+void Scheduler::request_stop(std::string reason) { impl_->call_stop({.reason = std::move(reason), .at_once = false}); }
+
+void Scheduler::stop_now(std::string reason) { impl_->call_stop({.reason = std::move(reason), .at_once = true}); }
 
 }  // namespace convoy::scheduler

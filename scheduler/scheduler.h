@@ -19,7 +19,8 @@ struct SchedulerOptions {
   std::string listen = "tcp://127.0.0.1:0";
   std::string token;  // cluster::make_token()
   std::int32_t world = 1;
-  std::int64_t steps = 0;  // of the whole run, for the progress line
+  std::int64_t steps = 0;        // of the whole run, for the progress line
+  std::int64_t resume_step = 0;  // steps that stand in a checkpoint, from which the run goes on
   Limits limits;
   // Called by run()'s thread, beside the messages to agents; may be empty.
   std::function<void(const cluster::Progress&)> on_progress;
@@ -42,9 +43,10 @@ class Scheduler {
   // Why the run ended, empty when it was complete. Once run() has returned.
   const std::string& reason() const;
 
-  // Asks every worker to finish its step and leave; run() returns once they have. `reason` is one line ("stopped by
-  // SIGINT"). From any thread.
+  // Both end the run, from any thread; run() returns once every worker has left. `reason` is one line ("stopped by
+  // SIGINT"). The first asks the workers to finish their step and write a checkpoint, the second to leave at once.
   void request_stop(std::string reason);
+  void stop_now(std::string reason);
 
  private:
   struct Impl;

@@ -1,11 +1,12 @@
 // Checkpoints: a folder `checkpoints/step-N` of a run that holds all it takes to use or continue what was trained.
 //
-//   manifest.json            schema, step, ballot, and of each file its bytes and XXH3-128
+//   manifest.json            what it is of, and of each file its bytes and XXH3-128 (worker/manifest.h)
 //   recipe.toml              the resolved recipe
-//   parameters.safetensors   the fp32 master parameters under their own names
-//   optimizer.safetensors    the moments, as "m.<parameter>" and "v.<parameter>"
+//   parameters.safetensors   parameters and running statistics under their own names, fp32
+//   optimizer.safetensors    the optimizer's moments, as "m.<parameter>", "v.<parameter>", …
 //
-// The folder is written beside its place, flushed and renamed: under its final name it is whole.
+// The folder is written beside its place, flushed, renamed and read again: under its final name it is whole. Which ones
+// stand and which go is the business of worker/checkpoint_store.h.
 #pragma once
 
 #include <cstdint>
@@ -13,21 +14,33 @@
 
 #include "core/base/ballot.h"
 #include "core/base/recipe.h"
+#include "worker/manifest.h"
 #include "worker/replica.h"
 
 namespace convoy::worker {
 
-// Returns the checkpoint's folder. Throws Error(kUnavailable) naming the file.
-std::string write_checkpoint(const std::string& run_directory, std::int64_t step, const Ballot& ballot,
-                             const Recipe& recipe, const Replica& replica);
+// What a checkpoint is of, besides the state.
+struct CheckpointFacts {
+  std::int64_t step = 0;  // steps applied
+  Ballot ballot;
+  std::int32_t world = 1;
+  double loss = 0.0;       // of `step`
+  bool evaluated = false;  // see Manifest
+  std::string data_digest{};
+};
 
-// The newest checkpoint of a run directory, or `source` itself if it is a checkpoint. Throws Error(kUsage).
-std::string find_checkpoint(const std::string& source);
+// Returns the checkpoint's folder. Throws Error(kUnavailable) naming the file where the system refuses,
+// Error(kDataLoss) where what was written does not read back; nothing new stands under a final name then.
+std::string write_checkpoint(const std::string& run_directory, const CheckpointFacts& facts, const Recipe& recipe,
+                             const Replica& replica);
 
-Recipe checkpoint_recipe(const std::string& checkpoint);
+// The checkpoint's own recipe, with overrides. `program` as for load_recipe().
+Recipe checkpoint_recipe(const std::string& checkpoint, std::span<const std::string> overrides = {},
+                         const ProgramRecipe& program = {});
 
-// Reads the parameters into the model's bound tensors. Throws Error(kDataLoss) naming the file and what
-// is wrong with it.
+// Reads the parameters, or everything, into the replica. Throws Error(kDataLoss) naming the file and what is wrong with
+// it: damage, or a tensor that is missing, left over or of another shape, as in another model's checkpoint.
 void read_parameters(const std::string& checkpoint, const Replica& replica);
+Manifest read_state(const std::string& checkpoint, const Replica& replica);
 
 }  // namespace convoy::worker

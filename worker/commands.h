@@ -38,12 +38,34 @@ int train(const TrainCommand& command, Logger& logger);
 // started. Throws Error(kUsage).
 void preflight(const Recipe& recipe, const Workload& workload);
 
+struct EvalCommand {
+  std::string source;                    // a run directory or a checkpoint in it
+  std::vector<std::string> overrides{};  // of where the data lie and what computes
+  Workload workload{};
+  std::function<void(const std::string&)> warn = [](const std::string&) {};  // of checkpoints that are damaged
+};
+struct CheckpointEvaluation {
+  std::string checkpoint;
+  std::int64_t step = 0;
+  double loss = 0.0;      // mean over the held-out targets, nats: the bits of the run's own evaluation after `step`
+  double accuracy = 0.0;  // share of the targets whose likeliest class is right
+  std::int64_t samples = 0;
+};
+
+// Throws Error(kUsage) for what cannot be evaluated, Error(kDataLoss) naming the file that is damaged.
+CheckpointEvaluation evaluate_checkpoint(const EvalCommand& command);
+
+// One line each; to_json() is a JSON object with the loss in 17 significant digits.
+std::string to_text(const CheckpointEvaluation& evaluation);
+std::string to_json(const CheckpointEvaluation& evaluation);
+
 struct GenerateCommand {
   std::string source;  // a run directory or a checkpoint in it
   std::string prompt;
   std::int64_t tokens = 256;
   double temperature = 0.8;  // 0: always the likeliest token
   std::uint64_t seed = 1;
+  std::function<void(const std::string&)> warn = [](const std::string&) {};  // of checkpoints that are damaged
 };
 
 // Writes the prompt and its continuation to `out`, token by token.

@@ -81,6 +81,17 @@ constexpr const char* kNumericVariables[] = {
 
 }  // namespace
 
+std::string program_build() {
+  std::string id;
+  dl_iterate_phdr(
+      [](dl_phdr_info* object, std::size_t, void* out) {
+        *static_cast<std::string*>(out) = build_id(*object);
+        return 1;  // the program comes first
+      },
+      &id);
+  return id;
+}
+
 Fingerprint fingerprint_of(const Recipe& recipe, const Dataset& dataset, const Replica& replica,
                            const cluster::Environment& environment) {
   Fingerprint fingerprint;

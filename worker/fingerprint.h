@@ -9,6 +9,9 @@
 
 namespace convoy::worker {
 
+// The build id that the linker stamped into this program, as hex.
+std::string program_build();
+
 Fingerprint fingerprint_of(const Recipe& recipe, const Dataset& dataset, const Replica& replica,
                            const cluster::Environment& environment);
 

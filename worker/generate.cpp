@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "worker/checkpoint.h"
+#include "worker/checkpoint_store.h"
 #include "worker/commands.h"
 #include "worker/continuation.h"
 #include "worker/replica.h"
@@ -16,7 +17,7 @@ constexpr std::int64_t kByteTokens = 256;
 }  // namespace
 
 void generate(const GenerateCommand& command, std::ostream& out) {
-  const std::string checkpoint = find_checkpoint(command.source);
+  const std::string checkpoint = open_checkpoint(command.source, CheckpointPart::kParameters, command.warn);
   const Recipe recipe = checkpoint_recipe(checkpoint);
   if (recipe.data.kind != "text")
     fail(ErrorCode::kUsage, "{}: expected a model of text, found data.kind = \"{}\"", checkpoint, recipe.data.kind);

@@ -1,5 +1,6 @@
 #include "worker/reporter.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -77,14 +78,20 @@ void Reporter::handle_signals() {
   while (const std::optional<int> signal = signals_.take()) {
     const auto now = Clock::now();
     // Terminals and batch systems often send the same wish twice within a moment.
-    if (signalled_ && now - *signalled_ > milliseconds(500) && options_.on_second_signal) options_.on_second_signal();
-    if (!signalled_) signalled_ = now;
+    const bool hurries = !announces_preemption(*signal);
+    if (hurries && signalled_ && now - *signalled_ > milliseconds(500) && options_.on_second_signal)
+      options_.on_second_signal();
+    if (hurries && !signalled_) signalled_ = now;
     send(cluster::StopRequest{.reason = "stopped by " + signal_name(*signal)});
   }
 }
 
 void Reporter::handle(const cluster::Message& message) {
   if (const auto* stop = std::get_if<cluster::Stop>(&message.body)) return end(*stop);
+  if (const auto* finish = std::get_if<cluster::FinishStep>(&message.body)) {
+    logger_.info("{}: the run ends after this step and a checkpoint", finish->reason);
+    finishes_step_ = true;
+  }
   {
     const std::lock_guard lock(mutex_);
     heard_ = Clock::now();
@@ -94,7 +101,8 @@ void Reporter::handle(const cluster::Message& message) {
     } else if (const auto* refuse = std::get_if<cluster::Refuse>(&message.body)) {
       refusal_ = refuse->reason;
     } else if (const auto* recorded = std::get_if<cluster::Recorded>(&message.body)) {
-      recorded_ = recorded_ || recorded->final;
+      recorded_step_ = std::max(recorded_step_, recorded->step);
+      final_recorded_ = final_recorded_ || recorded->final;
     }
   }
   changed_.notify_all();
@@ -141,10 +149,16 @@ void Reporter::send(cluster::Body body) {
   link_.send(ballot, std::move(body));
 }
 
-void Reporter::wait_until_recorded() {
+void Reporter::wait_until_recorded(std::int64_t step) {
   std::unique_lock lock(mutex_);
-  wait_for_scheduler(lock, [&] { return recorded_ || stop_; });
-  if (!recorded_) check(lock);
+  wait_for_scheduler(lock, [&] { return recorded_step_ >= step || stop_; });
+  if (recorded_step_ < step) check(lock);
+}
+
+void Reporter::wait_until_final_recorded() {
+  std::unique_lock lock(mutex_);
+  wait_for_scheduler(lock, [&] { return final_recorded_ || stop_; });
+  if (!final_recorded_) check(lock);
 }
 
 std::optional<cluster::Stop> Reporter::stop() const {

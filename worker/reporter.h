@@ -49,9 +49,13 @@ class Reporter {
   // What heartbeats say from now on.
   void set_position(std::int64_t step, cluster::Phase phase);
   void send(cluster::Body body);
-  // Waits until the scheduler has written the final report and all before it. Throws like join().
-  void wait_until_recorded();
+  // These wait until the scheduler has written every step up to `step`, or the final report and all before it. Throw
+  // like join().
+  void wait_until_recorded(std::int64_t step);
+  void wait_until_final_recorded();
 
+  // Whether the run is to stop after the step under way and a checkpoint.
+  bool finishes_step() const { return finishes_step_; }
   std::optional<cluster::Stop> stop() const;
   // The same, but waits for it: a lost peer is noticed before the scheduler has said what became of it. Not for a
   // scheduler that is known to be lost itself.
@@ -76,10 +80,11 @@ class Reporter {
   SignalReceiver& signals_;
   cluster::Link link_;
   Logger& logger_;
-  std::optional<Clock::time_point> signalled_;  // first
+  std::optional<Clock::time_point> signalled_;  // first that was no announcement
   Clock::time_point last_watch_;                // of the scheduler, by this thread
   std::atomic<std::int64_t> step_{0};
   std::atomic<cluster::Phase> phase_{cluster::Phase::kStarting};
+  std::atomic<bool> finishes_step_{false};
   std::atomic<bool> closing_{false};
 
   mutable std::mutex mutex_;
@@ -91,7 +96,8 @@ class Reporter {
   std::optional<std::string> lost_;  // what became of the scheduler
   Clock::time_point heard_;          // of the scheduler; it writes several times a second to whoever has registered
   bool waiting_ = false;             // for the scheduler
-  bool recorded_ = false;
+  std::int64_t recorded_step_ = 0;
+  bool final_recorded_ = false;
   std::thread thread_;
 };
 

@@ -49,8 +49,9 @@ int train(const TrainCommand& command, Logger& logger) {
   logger.info("worker {}: rank {} of {} on host {} ({})", uuid.to_string(), command.place.rank, command.place.world,
               cluster::host_name(), command.place.detected_by);
   Trainer trainer(command, uuid, logger);
+  Trainer::End end;
   try {
-    trainer.run();
+    end = trainer.run();
   } catch (const Error& error) {
     if (const std::optional<cluster::Stop> stop = trainer.ended_by_scheduler(error)) {
       trainer.leave(stop->exit_code, "");
@@ -63,8 +64,8 @@ int train(const TrainCommand& command, Logger& logger) {
     trainer.leave(1, error.what());
     throw;
   }
-  trainer.leave(0, "");
-  return 0;
+  trainer.leave(end.exit_code, end.reason);
+  return end.exit_code;
 }
 
 }  // namespace convoy::worker

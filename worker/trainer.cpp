@@ -8,9 +8,11 @@
 
 #include "cluster/address.h"
 #include "core/base/durable_file.h"
+#include "core/base/exit_code.h"
 #include "core/nn/schedule.h"
 #include "worker/checkpoint.h"
 #include "worker/fingerprint.h"
+#include "worker/resume.h"
 
 namespace convoy::worker {
 namespace {
@@ -68,6 +70,9 @@ void Trainer::join() {
                        .local_socket = engine_->local_socket(),
                        .fingerprint = fingerprint_of(recipe_, *dataset_, replica_, command_.environment)});
   ballot_ = membership.ballot;
+  step_ = resume_step_ = membership.epoch.resume_step;
+  data_digest_ = dataset_->digest();
+  if (leads()) checkpointer_ = std::make_unique<Checkpointer>(command_.run_directory, recipe_, replica_, *reporter_);
   logger_.set_ballot(ballot_.to_string());
   auto communicator = engine_->connect({.ballot = ballot_,
                                         .rank = command_.place.rank,
@@ -87,6 +92,25 @@ void Trainer::abort_communication() noexcept {
   if (communicator_) communicator_->abort();
 }
 
+void Trainer::resume() {
+  if (resume_step_ == 0) return;
+  resumed_ = resume_from(command_.run_directory, resume_step_, recipe_, command_.workload.program, *dataset_, replica_);
+  if (!leads()) return;
+  for (const std::string& damage : set_aside_later(command_.run_directory, resume_step_))
+    reporter_->send(cluster::EventReport{.kind = "checkpoint_corrupt", .step = resume_step_, .detail = damage});
+  if (resumed_->build != program_build())
+    reporter_->send(
+        cluster::EventReport{.kind = "build_changed",
+                             .step = resume_step_,
+                             .detail = fmt::format("the checkpoint was written by another build ({}, this is {}): from "
+                                                   "here on the bits may be others",
+                                                   resumed_->build, program_build())});
+  reporter_->send(cluster::EventReport{.kind = "resumed",
+                                       .step = resume_step_,
+                                       .detail = describe_resume(command_.run_directory, *resumed_, recipe_,
+                                                                 command_.workload.program, command_.place.world)});
+}
+
 // What is about to be trained, on record before the first step.
 void Trainer::announce() {
   write_durably(command_.run_directory + "/recipe.toml", to_toml(recipe_));
@@ -97,28 +121,62 @@ void Trainer::announce() {
                   recipe_.model.kind, parameters, replica_.layout().buckets().size(), recipe_.train.logical_shards,
                   command_.place.world, engine_->name());
   logger_.info("{}", detail);
-  reporter_->send(cluster::EventReport{.kind = "training_started", .step = 0, .detail = detail});
+  reporter_->send(cluster::EventReport{.kind = "training_started", .step = resume_step_, .detail = detail});
   board_.emplace(recipe_, *dataset_, replica_, batches_,
                  [this](cluster::Body body) { reporter_->send(std::move(body)); });
-  board_->recipe(0);
+  board_->recipe(resume_step_);
 }
 
-void Trainer::run() {
+Trainer::End Trainer::run() {
   join();
+  resume();
   if (leads()) announce();
-  StepResult result;
-  for (std::int64_t step = 1; step <= recipe_.train.steps; ++step) {
+  if (resumed_ && !resumed_->evaluated && evaluation_due(resume_step_)) run_evaluation(resume_step_);
+  StepResult result{.loss = resumed_ ? resumed_->loss : 0.0};
+  for (std::int64_t step = resume_step_ + 1; step <= recipe_.train.steps; ++step) {
     step_ = step;
     logger_.set_step(step);
     result = run_step(step);
+    if (training_s_ == 0.0) start_to_first_step_s_ = duration<double>(Clock::now() - command_.started).count();
     training_s_ += result.step_ms / 1e3;
-    if (step == 1) start_to_first_step_s_ = duration<double>(Clock::now() - command_.started).count();
     report_step(step, result);
     if (board_) board_->after_step(step, reducer_.reduced_data(), result.count);
-    const bool last = step == recipe_.train.steps;
-    if (!last && recipe_.train.eval_every > 0 && step % recipe_.train.eval_every == 0) run_evaluation(step);
+    if (result.stop) return stop_after(step, result);
+    const bool evaluate = evaluation_due(step);
+    if (evaluate) run_evaluation(step);
+    if (Checkpointer::due(recipe_, step)) save(step, result, evaluate);
   }
-  finish(result);
+  finish(result.loss);
+  return {};
+}
+
+// Every train.eval_every steps; what is due after the last one is part of finish().
+bool Trainer::evaluation_due(std::int64_t step) const {
+  return step < recipe_.train.steps && recipe_.train.eval_every > 0 && step % recipe_.train.eval_every == 0;
+}
+
+CheckpointFacts Trainer::facts(std::int64_t step, const StepResult& result, bool evaluated) const {
+  return {.step = step,
+          .ballot = ballot_,
+          .world = command_.place.world,
+          .loss = result.loss,
+          .evaluated = evaluated,
+          .data_digest = data_digest_};
+}
+
+// Rank 0 writes; the others go on and wait for it in the next step. A run of weeks does not end because its disk is
+// full for a while: what stands is still there, and the next checkpoint may succeed.
+void Trainer::save(std::int64_t step, const StepResult& result, bool evaluated) {
+  if (!leads()) return;
+  reporter_->set_position(step, cluster::Phase::kCheckpointing);
+  try {
+    logger_.info("checkpoint {}", checkpointer_->write(facts(step, result, evaluated)));
+  } catch (const Error& error) {
+    const bool refused = error.code() == ErrorCode::kUnavailable || error.code() == ErrorCode::kDataLoss;
+    if (!refused || step == recipe_.train.steps) throw;
+    logger_.warning("no checkpoint after step {}: {}", step, error.what());
+    reporter_->send(cluster::EventReport{.kind = "checkpoint_failed", .step = step, .detail = error.what()});
+  }
 }
 
 Trainer::StepResult Trainer::run_step(std::int64_t step) {
@@ -127,9 +185,10 @@ Trainer::StepResult Trainer::run_step(std::int64_t step) {
   const Subtree block = reducer_.block();
   for (std::int32_t shard = block.begin; shard < block.end; ++shard) {
     const std::int32_t leaf = shard - block.begin;
-    const distributed::LossSums sums = replica_.gradient(
+    distributed::LossSums sums = replica_.gradient(
         {.seed = recipe_.train.seed, .step = step, .shard = shard}, batches_.training(step, shard),
         [&](std::size_t parameter, std::span<const float> gradient) { reducer_.add(leaf, parameter, gradient); });
+    sums.stops = reporter_->finishes_step() ? 1.0 : 0.0;
     reducer_.add_sums(leaf, sums);
   }
 
@@ -142,6 +201,7 @@ Trainer::StepResult Trainer::run_step(std::int64_t step) {
   StepResult result;
   result.loss = total.loss / total.count;
   result.count = total.count;
+  result.stop = total.stops > 0.0;
   result.lr = learning_rate(recipe_.optimizer, step, recipe_.train.steps);
   result.grad_norm =
       std::sqrt(squared_norm(replica_.layout(), replica_.chunk_squares(reducer_.reduced_data()))) / total.count;
@@ -195,30 +255,56 @@ std::optional<Evaluation> Trainer::run_evaluation(std::int64_t step) {
   return evaluation;
 }
 
-void Trainer::finish(const StepResult& last) {
+// Nobody leaves before the checkpoint stands: a launcher may end the others with the first that does.
+Trainer::End Trainer::stop_after(std::int64_t step, const StepResult& result) {
+  std::string checkpoint;
+  std::string failure;
+  if (leads()) {
+    reporter_->set_position(step, cluster::Phase::kCheckpointing);
+    try {
+      checkpoint = checkpointer_->write(facts(step, result, /*evaluated=*/false));
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kUnavailable && error.code() != ErrorCode::kDataLoss) throw;
+      failure = error.what();
+    }
+  } else {
+    reporter_->set_position(step, cluster::Phase::kWaiting);
+  }
+  std::uint8_t written = failure.empty() ? 1 : 0;
+  communicator_->broadcast(&written, sizeof written, 0);
+  if (written == 0) {
+    const std::string what = fmt::format("stopped after step {} without a checkpoint: {}", step, failure);
+    // The others hear from the scheduler why.
+    fail(leads() ? ErrorCode::kUnavailable : ErrorCode::kPeerLost, "{}", what);
+  }
+  if (!leads()) return {.exit_code = kExitStopped};
+  return {.exit_code = kExitStopped,
+          .reason = fmt::format("after step {}; checkpoint {}; run `convoy resume {}` to go on", step, checkpoint,
+                                command_.run_directory)};
+}
+
+void Trainer::finish(double loss) {
   const std::int64_t steps = recipe_.train.steps;
   const std::optional<Evaluation> evaluation = run_evaluation(steps);
   if (!leads()) return;
-  reporter_->set_position(steps, cluster::Phase::kCheckpointing);
-  const std::string checkpoint = write_checkpoint(command_.run_directory, steps, ballot_, recipe_, replica_);
-  reporter_->send(cluster::EventReport{.kind = "checkpoint", .step = steps, .detail = checkpoint});
-  const double samples = static_cast<double>(steps * recipe_.train.global_batch);
+  // Of this process: whoever resumed a run did not see how fast it was before.
+  const double samples = static_cast<double>((steps - resume_step_) * recipe_.train.global_batch);
   const double tokens = samples * static_cast<double>(dataset_->tokens_per_sample());
   cluster::FinalReport report{.steps = steps,
-                              .final_loss = last.loss,
+                              .final_loss = loss,
                               .parameters_hash = replica_.parameters_hash(),
                               .state_hash = replica_.state_hash(steps),
                               .eval_loss = evaluation ? evaluation->loss : std::nan(""),
                               .eval_accuracy = std::nullopt,
-                              .samples_per_s = samples / training_s_,
+                              .samples_per_s = samples > 0 ? samples / training_s_ : 0.0,
                               .tokens_per_s = std::nullopt,
                               .wall_s = duration<double>(Clock::now() - command_.started).count(),
                               .start_to_first_step_s = start_to_first_step_s_,
                               .world = command_.place.world};
   if (evaluation) report.eval_accuracy = evaluation->accuracy;
-  if (tokens > 0) report.tokens_per_s = tokens / training_s_;
+  if (dataset_->tokens_per_sample() > 0) report.tokens_per_s = samples > 0 ? tokens / training_s_ : 0.0;
   reporter_->send(report);
-  reporter_->wait_until_recorded();
+  reporter_->wait_until_final_recorded();
 }
 
 std::optional<cluster::Stop> Trainer::ended_by_scheduler(const Error& error) const {

@@ -16,6 +16,7 @@
 #include "distributed/gradient_reducer.h"
 #include "worker/batches.h"
 #include "worker/board_feed.h"
+#include "worker/checkpointer.h"
 #include "worker/commands.h"
 #include "worker/evaluation.h"
 #include "worker/replica.h"
@@ -28,8 +29,13 @@ class Trainer {
   // Opens the data and builds the replica; nothing is sent yet.
   Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger);
 
-  // Trains to the end. Throws what stopped it.
-  void run();
+  // How the run ended for this worker.
+  struct End {
+    int exit_code = 0;
+    std::string reason{};
+  };
+  // Trains to the end, or until a signal asks the run to stop. Throws what else stopped it.
+  End run();
   // Whether the scheduler ended the run, so that `error` is a consequence and not a cause.
   std::optional<cluster::Stop> ended_by_scheduler(const Error& error) const;
   // The last word to the scheduler.
@@ -47,15 +53,21 @@ class Trainer {
     double compute_ms = 0.0;
     double comm_ms = 0.0;
     double count = 0.0;  // targets
+    bool stop = false;   // a worker was asked to stop: the same on all
   };
 
   void join();
+  void resume();
   void announce();
   StepResult run_step(std::int64_t step);
   void check_finite(std::int64_t step, double loss, double norm, bool& apply);
   void report_step(std::int64_t step, const StepResult& result);
   std::optional<Evaluation> run_evaluation(std::int64_t step);
-  void finish(const StepResult& last);
+  bool evaluation_due(std::int64_t step) const;
+  CheckpointFacts facts(std::int64_t step, const StepResult& result, bool evaluated) const;
+  void save(std::int64_t step, const StepResult& result, bool evaluated);
+  End stop_after(std::int64_t step, const StepResult& result);
+  void finish(double loss);
   void abort_communication() noexcept;
   bool leads() const { return command_.place.rank == 0; }
 
@@ -77,8 +89,13 @@ class Trainer {
   std::optional<BoardFeed> board_;      // of rank 0
   std::unique_ptr<Reporter> reporter_;  // last: its thread uses what stands above
 
+  std::unique_ptr<Checkpointer> checkpointer_;  // of rank 0
+
+  std::int64_t resume_step_ = 0;     // of the checkpoint that the run goes on from; 0: from the beginning
+  std::optional<Manifest> resumed_;  // its manifest
+  std::string data_digest_;
   std::int64_t step_ = 0;    // under way
-  double training_s_ = 0.0;  // in steps, evaluations left out
+  double training_s_ = 0.0;  // in steps since the start of this process, evaluations left out
   double start_to_first_step_s_ = 0.0;
 };
 

@@ -22,6 +22,14 @@ void sync_folder(const std::string& folder) {
   if (error != 0 && error != EINVAL) fail(ErrorCode::kUnavailable, "{}: fsync: {}", folder, errno_text(error));
 }
 
+void sync_file(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) fail(ErrorCode::kUnavailable, "{}: cannot open: {}", path, errno_text(errno));
+  const int error = ::fdatasync(descriptor) == 0 ? 0 : errno;
+  ::close(descriptor);
+  if (error != 0) fail(ErrorCode::kUnavailable, "{}: fdatasync: {}", path, errno_text(error));
+}
+
 DurableFile::DurableFile(std::string path, unsigned mode)
     : path_(std::move(path)), temporary_(path_ + ".tmp-" + random_hex(8)) {
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, static_cast<mode_t>(mode));

@@ -31,6 +31,9 @@ class DurableFile {
 // Replaces what stands at `path` by `contents`. Throws Error(kUnavailable) that names the file.
 void write_durably(const std::string& path, std::string_view contents, unsigned mode = 0666);
 
+// Flushes what was written to a file, by whomever. Throws Error(kUnavailable).
+void sync_file(const std::string& path);
+
 // Flushes a folder's entries: what was renamed into it stays there. Throws Error(kUnavailable).
 void sync_folder(const std::string& folder);
 

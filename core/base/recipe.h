@@ -113,6 +113,12 @@ struct SyncRecipe {
   bool operator==(const SyncRecipe&) const = default;
 };
 
+struct CheckpointRecipe {
+  std::int64_t every = 0;  // steps; 0: after the last step only
+  std::int64_t keep = 2;   // newest ones
+  bool operator==(const CheckpointRecipe&) const = default;
+};
+
 struct FaultRecipe {
   double heartbeat_s = 1.0;  // interval between heartbeats
   double suspect_s = 5.0;    // silence after which a worker is suspected
@@ -132,6 +138,7 @@ struct Recipe {
   OptimizerRecipe optimizer;
   TrainRecipe train;
   SyncRecipe sync;
+  CheckpointRecipe checkpoint;
   FaultRecipe fault;
   std::vector<OwnKey> own;  // what stands in sections of kind "custom", beside their kind
   RecipeOrigin origin;

@@ -67,6 +67,10 @@ RecipeKey sync(std::string_view name, RecipeDomain domain) {
   return row<&Recipe::sync, Field>("sync", name, {}, false, std::move(domain));
 }
 template <auto Field>
+RecipeKey checkpoint(std::string_view name, RecipeDomain domain) {
+  return row<&Recipe::checkpoint, Field>("checkpoint", name, {}, false, std::move(domain));
+}
+template <auto Field>
 RecipeKey fault(std::string_view name, RecipeDomain domain) {
   return row<&Recipe::fault, Field>("fault", name, {}, false, std::move(domain));
 }
@@ -91,6 +95,7 @@ std::vector<RecipeKey> make_keys() {
   using O = OptimizerRecipe;
   using T = TrainRecipe;
   using S = SyncRecipe;
+  using C = CheckpointRecipe;
   using F = FaultRecipe;
   return {
       model<&M::kind>("kind", {}, kRequired, OneOf{{"gpt", "mlp", "resnet"}}),
@@ -155,6 +160,9 @@ std::vector<RecipeKey> make_keys() {
       sync<&S::engine>("engine", OneOf{{"auto", "local", "mpi"}}),
       sync<&S::order>("order", OneOf{{"fixed"}}),
       sync<&S::bucket_mib>("bucket_mib", Real{.high = 65536, .low_allowed = false}),
+
+      checkpoint<&C::every>("every", Whole{0}),
+      checkpoint<&C::keep>("keep", Whole{2, 1'000'000}),
 
       fault<&F::heartbeat_s>("heartbeat", Real{.high = 3600, .low_allowed = false}),
       fault<&F::suspect_s>("suspect", Real{.high = 86400, .low_allowed = false}),
@@ -349,7 +357,7 @@ void complete(Recipe& recipe) {
 }
 
 std::optional<BrokenRule> find_broken_rule(const Recipe& recipe) {
-  const auto& [model, data, optimizer, train, sync, fault, own, origin] = recipe;
+  const auto& [model, data, optimizer, train, sync, checkpoint, fault, own, origin] = recipe;
   const bool custom = model.kind == kCustomKind || data.kind == kCustomKind;  // the program sees to it that they fit
   if (!custom && reads_tokens(model) != gives_tokens(data)) {
     return BrokenRule{

@@ -14,6 +14,11 @@ namespace convoy {
 // "SIGKILL", "SIGRTMIN+2"; "signal 99" for what has no name.
 std::string signal_name(int signal);
 
+// Signals that end a run in order: SIGINT, SIGTERM, SIGHUP, and those by which batch systems announce a preemption.
+inline constexpr std::initializer_list<int> kStopSignals = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+// Whether it announces what another signal will do later: it asks nobody to hurry.
+inline bool announces_preemption(int signal) { return signal == SIGUSR1 || signal == SIGUSR2; }
+
 // How a process ended: by itself with a code, or by a signal (then the code means nothing).
 struct ExitStatus {
   int exit_code = 0;

@@ -186,12 +186,14 @@ TEST_F(ChaosTest, LauncherKilledWhileItStartsLeavesNothing) {
 }
 
 TEST_F(ChaosTest, SignalsEndARunInOrder) {
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) {
     LaunchedRun run("chaos");
     launch(run);
     wait_for_steps(run);
-    expect_end(run, 1, strike_running(run, run.pid(), signal) + kDeadline);
-    expect_error(run, "convoy: [^\n]*" + signal_name(signal));
+    expect_end(run, 75, strike_running(run, run.pid(), signal) + kDeadline);
+    expect_error(run, "convoy: stopped by " + signal_name(signal) +
+                          " after step ([0-9]+); checkpoint out/checkpoints/step-\\1; run `convoy resume out` to go "
+                          "on\n$");
     // In order: nobody had to be killed, and every step that was reported is on record.
     EXPECT_EQ(run.errors().find("killed"), std::string::npos) << run.errors();
     std::ifstream events(run.folder() / "out/events.jsonl");
@@ -221,14 +223,14 @@ TEST_F(ChaosTest, SignalsEndEvenWhatReadsItsDataForEver) {
 }
 
 TEST_F(ChaosTest, RunOfOneEndsInOrderOnASignalAndLeavesNothingWhenKilled) {
-  for (const int signal : {SIGINT, SIGTERM, SIGKILL}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGKILL}) {
     LaunchedRun run("chaos");
     write_inputs(run);
     run.start({CONVOY_PROGRAM, "train", "tiny.toml", "--run", "out"});
     wait_for_steps(run);
     const bool killed = signal == SIGKILL;
     const auto deadline = strike(run, run.pid(), signal) + kDeadline;
-    expect_end(run, {.exit_code = killed ? 0 : 1, .signal = killed ? SIGKILL : 0}, deadline);
+    expect_end(run, {.exit_code = killed ? 0 : 75, .signal = killed ? SIGKILL : 0}, deadline);
     if (!killed) expect_error(run, "convoy: [^\n]*" + signal_name(signal));
   }
 }

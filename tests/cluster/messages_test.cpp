@@ -75,6 +75,7 @@ std::vector<Body> every_body() {
                       .limits = {-1.0, 3.0},
                       .counts = {1.0, 2.0}},
       TextReport{.step = 30, .tag = "samples", .text = "zero \xff"},
+      FinishStep{.reason = "stopped by SIGTERM"},
   };
 }
 

@@ -89,10 +89,25 @@ TEST(CommandLineTest, TrainRefusesWhatIsNoOverride) {
   EXPECT_NE(refusal({"train", "r.toml", "--sptes", "3"}).find("--sptes"), std::string::npos);
 }
 
+TEST(CommandLineTest, ResumeTakesARunDirectoryAndOverrides) {
+  const auto alone = parsed<TrainLine>({"resume", "runs/x/", "train.steps=9"});
+  EXPECT_TRUE(alone.resume);
+  EXPECT_EQ(alone.run, "runs/x");
+  EXPECT_EQ(alone.recipe, "runs/x/recipe.toml");
+  EXPECT_EQ(alone.overrides, std::vector<std::string>{"train.steps=9"});
+  const auto launched = parsed<LaunchLine>({"launch", "-n", "3", "--run", "runs/x", "--", "resume", "runs/x"});
+  EXPECT_TRUE(launched.train.resume);
+  EXPECT_EQ(launched.train.run, "runs/x");
+  EXPECT_EQ(refusal({"resume", "a", "--run", "b"}), "--run is given twice and different: a, b");
+  EXPECT_NE(refusal({"resume"}).find("DIR"), std::string::npos);
+  EXPECT_NE(refusal({"resume", "a", "steps"}).find("convoy resume: 'steps' is not key=value"), std::string::npos);
+  EXPECT_NE(refusal({"launch", "-n", "2", "resume", "a"}).find("'--' is missing before 'resume'"), std::string::npos);
+}
+
 TEST(CommandLineTest, UnknownCommandNamesTheNearestRightOne) {
   EXPECT_EQ(refusal({"trian", "r.toml"}), "unknown command 'trian': did you mean 'train'?");
   EXPECT_EQ(refusal({"lanch"}), "unknown command 'lanch': did you mean 'launch'?");
-  EXPECT_EQ(refusal({"xyzzy"}), "unknown command 'xyzzy': expected train, launch, scheduler, generate");
+  EXPECT_EQ(refusal({"xyzzy"}), "unknown command 'xyzzy': expected train, launch, resume, eval, generate, scheduler");
   EXPECT_NE(refusal({}).find("expected a command"), std::string::npos);
 }
 
@@ -114,6 +129,7 @@ TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
                            .listen = "tcp://127.0.0.1:0",
                            .workers = 3,
                            .steps = 600,
+                           .resume_step = 40,
                            .suspect_s = 2.5,
                            .hang_s = 45};
   const auto back = parsed<SchedulerLine>(to_arguments(line));
@@ -121,6 +137,7 @@ TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
   EXPECT_EQ(back.listen, line.listen);
   EXPECT_EQ(back.workers, line.workers);
   EXPECT_EQ(back.steps, line.steps);
+  EXPECT_EQ(back.resume_step, line.resume_step);
   EXPECT_EQ(back.suspect_s, line.suspect_s);
   EXPECT_EQ(back.hang_s, line.hang_s);
 }
@@ -128,7 +145,7 @@ TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
 TEST(CommandLineTest, HelpAndVersionArePrinted) {
   EXPECT_NE(parsed<PrintLine>({"--help"}).text.find("convoy launch -n N"), std::string::npos);
   EXPECT_EQ(parsed<PrintLine>({"--version"}).text.rfind("convoy ", 0), 0U);
-  for (const char* command : {"train", "launch", "scheduler", "generate"}) {
+  for (const char* command : {"train", "launch", "resume", "eval", "generate", "scheduler"}) {
     EXPECT_NE(parsed<PrintLine>({command, "--help"}).text.find("--"), std::string::npos) << command;
   }
 }

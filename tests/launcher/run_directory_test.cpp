@@ -57,6 +57,16 @@ TEST_F(RunDirectoryTest, OneThatHoldsAnythingIsRefusedByName) {
   EXPECT_TRUE(fs::exists("used/notes.txt"));
 }
 
+TEST_F(RunDirectoryTest, OneThatHoldsARunOrOnlyItsLockIsTaken) {
+  fs::create_directories("stopped/journal");
+  std::ofstream("stopped/journal/lock") << "pid 1 on here";
+  EXPECT_EQ(refusal("stopped"), "accepted");
+  std::ofstream("stopped/journal/term-1") << "more than a lock";
+  EXPECT_EQ(refusal("stopped"), "run directory stopped is not empty: name another one with --run");
+  std::ofstream("stopped/recipe.toml") << "what it trains";
+  EXPECT_EQ(refusal("stopped"), "accepted");
+}
+
 TEST_F(RunDirectoryTest, WhatCannotBeAFolderIsRefusedByName) {
   std::ofstream("file") << "text";
   EXPECT_EQ(refusal("file"), "run directory file is not a directory");

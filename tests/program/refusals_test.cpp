@@ -100,7 +100,7 @@ std::vector<Refusal> wrong_usage() {
       {"MoreWorkersThanShards",
        {"launch", "-n", "5", "--", "train", "gpt.toml"},
        "-n 5: expected at most one worker a logical shard, of which there are 4 (gpt.toml:16: train.logical_shards)"},
-      {"NoCommand", {}, "expected a command: train, launch, scheduler, generate (see convoy --help)"},
+      {"NoCommand", {}, "expected a command: train, launch, resume, eval, generate, scheduler (see convoy --help)"},
       {"UnknownCommand", {"trian", "gpt.toml"}, "unknown command 'trian': did you mean 'train'?"},
       {"UnknownOption",
        {"train", "gpt.toml", "--steps", "5"},
@@ -111,7 +111,7 @@ std::vector<Refusal> wrong_usage() {
       {"NoRecipe", {"train"}, "convoy train: RECIPE is required (see convoy train --help)"},
       {"GenerateFromNothing",
        {"generate", "none", "--prompt", "a"},
-       "none: expected a checkpoint, or a run directory with one in checkpoints/ (written after a run's last step)"},
+       "none: expected a checkpoint, or a run directory with one in checkpoints/"},
   };
 }
 

@@ -53,6 +53,7 @@ const Names kFiles = {"recipe.toml",
                       "checkpoints/step-5/optimizer.safetensors",
                       "logs/scheduler.log",
                       "logs/worker-UUID.log",
+                      "journal/lock",
                       "journal/term-1"};
 
 void expect_records(const ProgramRun& run, int world, const Names& of_text) {

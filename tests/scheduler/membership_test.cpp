@@ -18,7 +18,8 @@ constexpr Ballot kEpochBallot{.term = kTerm, .attempt = 1};
 // A Membership with `world` workers to play, an agent, and a clock that the test moves.
 class Play {
  public:
-  explicit Play(std::int32_t world, const Limits& limits = {}) : machine(kTerm, world, limits, now) {
+  explicit Play(std::int32_t world, const Limits& limits = {}, const Past& past = {})
+      : machine(kTerm, world, limits, now, past) {
     for (std::int32_t rank = 0; rank < world; ++rank) uuids.push_back(Uuid::random());
     from(agent, RegisterAgent{.host = "node", .pid = 1});
   }
@@ -36,6 +37,13 @@ class Play {
   }
   void beat(std::int32_t rank, std::int64_t step, Phase phase, std::uint64_t activity = 0) {
     from(uuids.at(rank), Heartbeat{.step = step, .phase = phase, .activity = activity});
+  }
+  // Rank 0 has done the steps up to `step`, with a checkpoint after `checkpoint`.
+  void steps(std::int64_t step, std::int64_t checkpoint) {
+    StepReport report;
+    report.step = step;
+    from(uuids.at(0), report);
+    if (checkpoint > 0) from(uuids.at(0), EventReport{.kind = "checkpoint", .step = checkpoint, .detail = "folder"});
   }
   void leave(std::int32_t rank, std::int32_t exit_code = 0, const std::string& reason = "") {
     from(uuids.at(rank), Leave{.exit_code = exit_code, .reason = reason, .step = 0, .peak_rss_bytes = 0});
@@ -549,6 +557,77 @@ TEST(MembershipTest, AStopRequestEndsTheRunInOrder) {
   play.leave(1);
   EXPECT_EQ(play.exit_code(), 1);
   EXPECT_EQ(play.reason(), "stopped by SIGINT");
+}
+
+TEST(MembershipTest, ARunWithStepsToLoseFinishesTheStepAndLeavesOnce) {
+  Play play(2, {}, {.run_directory = "out"});
+  play.enter_all();
+  play.steps(7, 5);
+  play.from(play.agent, StopRequest{.reason = "stopped by SIGTERM"}, Ballot{});
+  play.from(play.uuids[1], StopRequest{.reason = "stopped by SIGUSR2"});
+  for (std::int32_t rank : {0, 1}) {
+    EXPECT_EQ(play.sent_to<FinishStep>(rank), std::vector<FinishStep>{{.reason = "stopped by SIGTERM"}});
+    EXPECT_TRUE(play.sent_to<Stop>(rank).empty());
+  }
+  EXPECT_EQ(play.sent_to<FinishStep>(play.agent).size(), 1U);
+  play.leave(1, 75);
+  play.ended(1, 75, 0);
+  EXPECT_EQ(play.reason(), "not ended");
+  play.ended(0, 75, 0);  // its end overtook its Leave
+  EXPECT_EQ(play.reason(), "not ended");
+  play.leave(0, 75, "after step 8; checkpoint out/checkpoints/step-8; run `convoy resume out` to go on");
+  const std::string reason =
+      "stopped by SIGTERM after step 8; checkpoint out/checkpoints/step-8; run `convoy resume out` to go on";
+  EXPECT_EQ(play.exit_code(), 75);
+  EXPECT_EQ(play.reason(), reason);
+  EXPECT_EQ(play.sent_to<Stop>(play.agent), (std::vector<Stop>{{.exit_code = 75, .reason = reason}}));
+  EXPECT_TRUE(play.events("worker_lost").empty());
+}
+
+TEST(MembershipTest, WhatACheckpointHoldsIsNotLostByStoppingAtOnce) {
+  const std::string reason =
+      "stopped by SIGTERM after step 5, of which there is a checkpoint; run `convoy resume out` "
+      "to go on";
+  Play right_after(2, {}, {.run_directory = "out"});
+  right_after.enter_all();
+  right_after.steps(5, 5);
+  Play resumed(2, {}, {.step = 5, .run_directory = "out"});
+  resumed.enter_all();
+  EXPECT_EQ(resumed.sent_to<Epoch>(1).at(0).resume_step, 5);
+  Play gathering(2, {}, {.step = 5, .run_directory = "out"});
+  gathering.enter(gathering.uuids[0], 0);
+  for (Play* play : {&right_after, &resumed, &gathering}) {
+    play->from(play->agent, StopRequest{.reason = "stopped by SIGTERM"}, Ballot{});
+    EXPECT_EQ(play->sent_to<Stop>(0), (std::vector<Stop>{{.exit_code = 75, .reason = reason}}));
+  }
+}
+
+TEST(MembershipTest, WhoDoesNotFinishItsStepIsNotWaitedForForever) {
+  Play play(2, {.hang = 30});
+  play.enter_all();
+  play.steps(7, 5);
+  play.from(play.agent, StopRequest{.reason = "stopped by SIGTERM"}, Ballot{});
+  for (int i = 0; i < 40; ++i) {
+    play.beat(0, 8, Phase::kCheckpointing);
+    play.beat(1, 8, Phase::kWaiting);
+    play.pass(1s);
+  }
+  EXPECT_EQ(play.sent_to<Stop>(0).size(), 0U) << "a checkpoint takes the time it takes";
+  play.beat(0, 8, Phase::kReducing);
+  play.pass(1s);
+  EXPECT_EQ(play.stop_of(1),
+            "stopped by SIGTERM after step 7, and no checkpoint was written within 30 s; the last one is of step 5");
+}
+
+TEST(MembershipTest, ADeathWhileStoppingIsAFailure) {
+  Play play(2);
+  play.enter_all();
+  play.steps(7, 5);
+  play.from(play.agent, StopRequest{.reason = "stopped by SIGTERM"}, Ballot{});
+  play.leave(1, 75);
+  play.ended(0, 0, 9);
+  EXPECT_EQ(play.exit_code(), 1);
+  EXPECT_NE(play.reason().find("SIGKILL"), std::string::npos) << play.reason();
 }
 
 TEST(MembershipTest, AStopRequestBeforeAnybodyCameEndsTheRun) {

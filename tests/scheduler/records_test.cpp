@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -130,6 +132,40 @@ TEST(RecordsTest, FinalHoldsTheReportAndThePeak) {
   EXPECT_EQ(json.at("peak_rss_bytes"), 123456789);
   EXPECT_TRUE(json.at("eval_loss").is_null());
   EXPECT_EQ(json.at("final_loss"), 0.1);
+}
+
+TEST(RecordsTest, GoesOnAfterTheStepOfACheckpoint) {
+  const Scratch scratch;
+  {
+    Records records(scratch.path(), 0);
+    for (std::int64_t step = 1; step <= 5; ++step) {
+      cluster::StepReport report;
+      report.step = step;
+      ASSERT_TRUE(records.step(report, {1, 1}));
+    }
+    records.event({.kind = "whole"}, 1.0);
+    records.final({}, std::nullopt);
+  }
+  std::ofstream(scratch.file("metrics.jsonl"), std::ios::app) << R"({"step": 6, "lo)";
+  std::ofstream(scratch.file("events.jsonl"), std::ios::app) << R"({"time": 2.0, "ki)";
+
+  Records records(scratch.path(), 3);
+  EXPECT_FALSE(std::filesystem::exists(scratch.file("final.json")));
+  EXPECT_EQ(records.recorded_step(), 3);
+  cluster::StepReport report;
+  report.step = 3;
+  EXPECT_FALSE(records.step(report, {2, 1}));
+  report.step = 4;
+  EXPECT_TRUE(records.step(report, {2, 1}));
+  records.event({.kind = "after"}, 3.0);
+  std::vector<std::string> ballots;
+  for (const std::string& line : lines_of(scratch.file("metrics.jsonl")))
+    ballots.push_back(Json::parse(line).at("ballot"));
+  EXPECT_EQ(ballots, (std::vector<std::string>{"1.1", "1.1", "1.1", "2.1"}));
+  const auto events = lines_of(scratch.file("events.jsonl"));
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(Json::parse(events[0]).at("kind"), "whole");
+  EXPECT_EQ(Json::parse(events[1]).at("kind"), "after");
 }
 
 TEST(RecordsTest, NamesTheFileItCannotWrite) {

@@ -108,7 +108,7 @@ TEST_F(ReporterTest, ASilentSchedulerIsNotWaitedForToRecord) {
   std::string failure;
   std::thread worker([&] {
     reporter_.join({});
-    failure = failure_of([&] { reporter_.wait_until_recorded(); });
+    failure = failure_of([&] { reporter_.wait_until_final_recorded(); });
   });
   serve_until_registered();
   send(cluster::Epoch{});

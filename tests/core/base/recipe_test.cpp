@@ -176,9 +176,9 @@ TEST_F(RecipeTest, UnknownKeysNameTheNearestRightOne) {
 TEST_F(RecipeTest, UnknownSectionsNameTheNearestRightOne) {
   EXPECT_EQ(message(replaced(kGpt, "[train]", "[trian]")),
             "x.toml:16: [trian]: unknown section; did you mean [train]?");
-  EXPECT_EQ(message(replaced(kGpt, "[train]", "[checkpoint]")),
-            "x.toml:16: [checkpoint]: unknown section; expected one of [model], [data], [optimizer], [train], [sync], "
-            "[fault]");
+  EXPECT_EQ(message(replaced(kGpt, "[train]", "[observatory]")),
+            "x.toml:16: [observatory]: unknown section; expected one of [model], [data], [optimizer], [train], [sync], "
+            "[checkpoint], [fault]");
   EXPECT_EQ(message(std::string("train = 3\n")), "x.toml:1: train: expected a section [train]");
 }
 

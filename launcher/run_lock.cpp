@@ -1,0 +1,60 @@
+#include "launcher/run_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "core/base/error.h"
+
+namespace convoy::launcher {
+namespace {
+
+std::string this_process() {
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  return fmt::format("pid {} on {}", getpid(), host.data());
+}
+
+std::string holder(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line.empty() ? "another process" : line;
+}
+
+// Whether the lock is ours now; false: somebody else has it.
+bool try_lock(int descriptor) {
+  while (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return false;
+    if (errno != EINTR) return true;
+  }
+  return true;
+}
+
+}  // namespace
+
+RunLock::RunLock(const std::string& run_directory, std::chrono::milliseconds wait) {
+  const std::string path = run_directory + "/journal/lock";
+  std::error_code error;
+  std::filesystem::create_directories(run_directory + "/journal", error);
+  file_ = UniqueFd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+  if (!file_) fail(ErrorCode::kUnavailable, "{}: cannot open: {}", path, errno_text(errno));
+  const auto until = std::chrono::steady_clock::now() + wait;
+  while (!try_lock(file_.get())) {
+    if (std::chrono::steady_clock::now() >= until)
+      fail(ErrorCode::kUsage, "run directory {} is in use by {}", run_directory, holder(path));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  const std::string text = this_process() + '\n';
+  if (ftruncate(file_.get(), 0) != 0 ||
+      pwrite(file_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
+    fail(ErrorCode::kUnavailable, "{}: cannot write: {}", path, errno_text(errno));
+}
+
+}  // namespace convoy::launcher

@@ -1,0 +1,23 @@
+// One run at a time in a run directory: a lock on its file journal/lock, held by the run's scheduler, gone with it
+// however it ends.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "core/base/unique_fd.h"
+
+namespace convoy::launcher {
+
+class RunLock {
+ public:
+  // The processes of a run that was killed a moment ago may still be ending: it is waited for them. Throws
+  // Error(kUsage) naming process and host that hold the lock, Error(kUnavailable) naming the file. A file system that
+  // knows no locks locks nobody out.
+  explicit RunLock(const std::string& run_directory, std::chrono::milliseconds wait = std::chrono::seconds(3));
+
+ private:
+  UniqueFd file_;  // whoever inherits it holds the lock too
+};
+
+}  // namespace convoy::launcher
