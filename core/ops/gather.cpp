@@ -62,7 +62,7 @@ class ScatterAdd final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    if (in[0].dtype != DType::kI32 || !is_floating(in[1].dtype) || in[0].shape != in[1].shape || extent_ < 0)
+    if (in[0].dtype != DType::kI32 || !is_wide(in[1].dtype) || in[0].shape != in[1].shape || extent_ < 0)
       refuse(name(), in, "index i32 and values f32 or f64 of one shape, extent >= 0");
     normal_axis(name(), axis_, in[0].shape);
     Spec whole = in[1];
@@ -99,7 +99,7 @@ class Gather final : public Op {
     check_count(name(), in, 2);
     Shape lines = in[1].shape;
     if (lines.rank() == in[0].shape.rank() && axis_ < lines.rank()) lines[axis_] = in[0].shape[axis_];
-    if (!is_floating(in[0].dtype) || in[1].dtype != DType::kI32 || lines != in[0].shape)
+    if (!is_wide(in[0].dtype) || in[1].dtype != DType::kI32 || lines != in[0].shape)
       refuse(name(), in, fmt::format("x f32 or f64, index i32 with x's extents along all axes but axis {}", axis_));
     normal_axis(name(), axis_, in[0].shape);
     return {{in[0].dtype, in[1].shape, in[0].device}};

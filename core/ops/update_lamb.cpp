@@ -178,7 +178,7 @@ class Lamb final : public Op {
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 5);
     bool sound =
-        is_floating(in[0].dtype) && in[0].shape.rank() == 1 && in[4].dtype == DType::kF64 && in[4].shape == Shape{5};
+        is_wide(in[0].dtype) && in[0].shape.rank() == 1 && in[4].dtype == DType::kF64 && in[4].shape == Shape{5};
     for (const Spec& spec : in.first(4)) sound = sound && spec.dtype == in[0].dtype && spec.shape == in[0].shape;
     if (!sound) refuse(name(), in, "parameter, m, v and gradient f32 or f64 [n], factors f64 [5]");
     check_extents(in[0].shape[0]);

@@ -39,7 +39,7 @@ def pictures(seed, batches, batch, shape, classes):
 
 
 ADAMW = dict(kind="adamw", lr=1e-3, beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1)
-SGD = dict(kind="sgd", lr=0.002, momentum=0.9, weight_decay=5e-4)
+SGD = dict(kind="sgd", lr=0.001, momentum=0.9, weight_decay=5e-4)
 
 CASES = {
     "mlp": dict(

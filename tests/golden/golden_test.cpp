@@ -170,7 +170,7 @@ TEST_P(GoldenTest, LossesAreThoseOfPyTorch) {
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
                          testing::Values(Golden{"mlp", "fp32", 1e-4}, Golden{"gpt", "fp32", 1e-4},
-                                         Golden{"llama", "fp32", 1e-4}),
+                                         Golden{"llama", "fp32", 1e-4}, Golden{"resnet", "fp32", 1e-4}),
                          [](const auto& golden) { return golden.param.model + "_" + golden.param.precision; });
 
 }  // namespace

@@ -62,7 +62,7 @@ std::vector<Refusal> wrong_recipes() {
        gpt_with("steps = 5", "steps = \"5\"")},
       {"WrongRange", kGpt, "gpt.toml:12: optimizer.lr: expected a number > 0, found -1", gpt_with("1e-2", "-1.0")},
       {"WrongKind", kGpt,
-       "gpt.toml:2: model.kind: expected one of \"gpt\", \"mlp\", found \"gtp\"; did you mean \"gpt\"?",
+       "gpt.toml:2: model.kind: expected one of \"gpt\", \"mlp\", \"resnet\", found \"gtp\"; did you mean \"gpt\"?",
        gpt_with("\"gpt\"", "\"gtp\"")},
       {"MissingKey", kGpt, "gpt.toml:13: train.steps: missing from section [train]; expected an integer >= 1",
        gpt_with("steps = 5\n", "")},

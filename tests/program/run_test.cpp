@@ -21,13 +21,15 @@ Names fields_of(const nlohmann::json& object) {
   return names;
 }
 
-// Files below `folder`; UUIDs read UUID.
+// Files below `folder`; UUIDs read UUID, the time and host of TensorBoard's files TIME.HOST.
 Names files_below(const std::filesystem::path& folder) {
   static const std::regex kUuid("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}");
+  static const std::regex kEventFile("tfevents\\.[0-9]{10}\\..+");
   Names names;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.is_directory()) continue;
-    names.insert(std::regex_replace(entry.path().lexically_relative(folder).string(), kUuid, "UUID"));
+    const std::string plain = std::regex_replace(entry.path().lexically_relative(folder).string(), kUuid, "UUID");
+    names.insert(std::regex_replace(plain, kEventFile, "tfevents.TIME.HOST"));
   }
   return names;
 }
@@ -54,7 +56,8 @@ const Names kFiles = {"recipe.toml",
                       "logs/scheduler.log",
                       "logs/worker-UUID.log",
                       "journal/lock",
-                      "journal/term-1"};
+                      "journal/term-1",
+                      "tensorboard/events.out.tfevents.TIME.HOST"};
 
 void expect_records(const ProgramRun& run, int world, const Names& of_text) {
   const std::filesystem::path folder = run.folder() / "out";

@@ -34,6 +34,9 @@ class SmallRun {
       recipe.data.context = 16;
       recipe.data.tokenizer = "bytes";
       recipe.model.kind = "gpt";
+      recipe.model.activation = "gelu";
+      recipe.model.kv_heads = 2;
+      recipe.model.mlp_width = 64;
       recipe.model.layers = 1;
       recipe.model.heads = 2;
       recipe.model.width = 16;
