@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -49,8 +50,8 @@ class JsonObject {
 
 // Leaves whole lines of steps up to `last`, each step once.
 void cut_metrics(const std::string& path, std::int64_t last) {
+  if (!std::filesystem::is_regular_file(path)) return;
   std::ifstream file(path, std::ios::binary);
-  if (!file) return;
   DurableFile kept(path);
   std::int64_t step = 0;
   for (std::string line; std::getline(file, line) && !file.eof();) {  // the end of the file ends no line
@@ -65,8 +66,8 @@ void cut_metrics(const std::string& path, std::int64_t last) {
 
 // Removes what follows the last end of a line.
 void drop_torn_line(const std::string& path) {
+  if (!std::filesystem::is_regular_file(path)) return;
   std::ifstream file(path, std::ios::binary);
-  if (!file) return;
   std::int64_t whole = 0;
   std::int64_t size = 0;
   for (std::string line; std::getline(file, line);) {
