@@ -28,12 +28,17 @@ struct Case {
   std::string engine;
   int before;  // workers; 0: `convoy train` without a launcher
   int after;
+  std::vector<std::string> overrides = {};
 };
 
 const std::vector<Case> kCases = {
     {"Mlp1To3", "mnist-mlp.toml", "fp32", "auto", 1, 3},  //
-    {"Mlp4To1", "mnist-mlp.toml", "fp32", "auto", 4, 1}, {"Gpt0To2", "gpt-tiny.toml", "fp32", "auto", 0, 2},
-    {"Gpt3To4", "gpt-tiny.toml", "fp32", "local", 3, 4}, {"Gpt2To0", "gpt-tiny.toml", "fp32", "auto", 2, 0},
+    {"Mlp4To1", "mnist-mlp.toml", "fp32", "auto", 4, 1},
+    {"Gpt0To2", "gpt-tiny.toml", "fp32", "auto", 0, 2},
+    {"ResNet2To3", "mnist-resnet.toml", "fp32", "auto", 2, 3, {"model.width=4", "train.global_batch=32"}},
+    {"Llama1To2", "llama-tiny.toml", "fp32", "auto", 1, 2},
+    {"Gpt3To4", "gpt-tiny.toml", "fp32", "local", 3, 4},
+    {"Gpt2To0", "gpt-tiny.toml", "fp32", "auto", 2, 0},
 };
 
 // What must not depend on where a run was stopped, nor on who went on with it.
@@ -75,9 +80,18 @@ class ResumeBitsTest : public ::testing::TestWithParam<Case> {
   void train(int workers, const std::string& folder) {
     const Case& test = GetParam();
     const std::string data = test.recipe.starts_with("mnist") ? "digits" : "text.txt";
-    convoy(workers, {"train", fmt::format("{}/recipes/{}", CONVOY_SOURCE_DIR, test.recipe), "--run", folder,
-                     fmt::format("train.steps={}", kSteps), "data.path=" + data, "train.precision=" + test.precision,
-                     "sync.engine=" + test.engine, fmt::format("checkpoint.every={}", kStop), "train.eval_every=5"});
+    std::vector<std::string> words = {"train",
+                                      fmt::format("{}/recipes/{}", CONVOY_SOURCE_DIR, test.recipe),
+                                      "--run",
+                                      folder,
+                                      fmt::format("train.steps={}", kSteps),
+                                      "data.path=" + data,
+                                      "train.precision=" + test.precision,
+                                      "sync.engine=" + test.engine,
+                                      fmt::format("checkpoint.every={}", kStop),
+                                      "train.eval_every=5"};
+    words.insert(words.end(), test.overrides.begin(), test.overrides.end());
+    convoy(workers, words);
   }
 
   LaunchedRun run_{"resume-bits"};
