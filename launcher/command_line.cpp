@@ -102,7 +102,8 @@ CommandLine parse_train(const std::vector<std::string>& words) {
 }
 
 CommandLine parse_resume(const std::vector<std::string>& words) {
-  TrainLine line{.resume = true};
+  TrainLine line;
+  line.resume = true;
   std::string directory;
   std::vector<std::string> runs;
   CLI::App app("Goes on with a stopped run from its last checkpoint.", "convoy resume");

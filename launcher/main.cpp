@@ -67,7 +67,7 @@ struct Launched {
 };
 
 Launched prepare(const TrainLine& line, int workers, Output& output) {
-  Launched result{.name = line.recipe, .worker_program = kProgram};
+  Launched result{.name = line.recipe, .worker_program = kProgram, .worker_arguments = {}};
   result.worker_arguments = {line.resume ? "resume" : "train", line.resume ? *line.run : line.recipe};
   const auto scheduler = library::prepare_run(line, {}, workers, library::launched_place(), output);
   result.finished = !scheduler;

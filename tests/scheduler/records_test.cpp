@@ -143,7 +143,7 @@ TEST(RecordsTest, GoesOnAfterTheStepOfACheckpoint) {
       report.step = step;
       ASSERT_TRUE(records.step(report, {1, 1}));
     }
-    records.event({.kind = "whole"}, 1.0);
+    records.event(Event{.kind = "whole", .worker = {}, .ballot = {}, .detail = {}}, 1.0);
     records.final({}, std::nullopt);
   }
   std::ofstream(scratch.file("metrics.jsonl"), std::ios::app) << R"({"step": 6, "lo)";
@@ -157,7 +157,7 @@ TEST(RecordsTest, GoesOnAfterTheStepOfACheckpoint) {
   EXPECT_FALSE(records.step(report, {2, 1}));
   report.step = 4;
   EXPECT_TRUE(records.step(report, {2, 1}));
-  records.event({.kind = "after"}, 3.0);
+  records.event(Event{.kind = "after", .worker = {}, .ballot = {}, .detail = {}}, 3.0);
   std::vector<std::string> ballots;
   for (const std::string& line : lines_of(scratch.file("metrics.jsonl")))
     ballots.push_back(Json::parse(line).at("ballot"));
