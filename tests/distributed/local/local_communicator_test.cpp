@@ -189,9 +189,12 @@ TEST(LocalCommunicatorFaultTest, SurvivorsGoOnInANewEpochWithTheSameSegments) {
           const auto communicator = context.communicator();
           double value = 1.0;
           for (int round = 0; round <= 4; ++round) communicator->all_reduce(ReduceType::kF64, &value, 1);
-          if (context.rank == 1) raise(SIGKILL);
           if (context.rank == 0) communicator->send(&value, sizeof(value), 2);
           if (context.rank == 2) communicator->receive(&value, sizeof(value), 0);
+          if (context.rank == 1) {
+            communicator->all_reduce(ReduceType::kF64, &value, 1);  // the others have sent and received by then
+            raise(SIGKILL);
+          }
           expect_error(ErrorCode::kPeerLost, {}, [&] {
             while (true) communicator->all_reduce(ReduceType::kF64, &value, 1);
           });
