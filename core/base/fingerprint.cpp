@@ -9,7 +9,8 @@ namespace convoy {
 std::optional<std::string> Fingerprint::difference(const Fingerprint& other) const {
   const std::size_t count = std::max(entries_.size(), other.entries_.size());
   for (std::size_t i = 0; i < count; ++i) {
-    if (i >= other.entries_.size()) return fmt::format("{}: '{}' here, absent there", entries_[i].first, entries_[i].second);
+    if (i >= other.entries_.size())
+      return fmt::format("{}: '{}' here, absent there", entries_[i].first, entries_[i].second);
     if (i >= entries_.size())
       return fmt::format("{}: absent here, '{}' there", other.entries_[i].first, other.entries_[i].second);
     if (entries_[i].first != other.entries_[i].first)

@@ -9,7 +9,19 @@
 
 namespace convoy {
 
-enum class UnaryKind : std::uint8_t { kNeg, kExp, kLog, kSqrt, kTanh, kRelu, kGelu, kSilu, kSquare, kScale, kAddScalar };
+enum class UnaryKind : std::uint8_t {
+  kNeg,
+  kExp,
+  kLog,
+  kSqrt,
+  kTanh,
+  kRelu,
+  kGelu,
+  kSilu,
+  kSquare,
+  kScale,
+  kAddScalar
+};
 enum class BinaryKind : std::uint8_t {
   kAdd,
   kSub,

@@ -100,8 +100,8 @@ class Sgd final : public Op {
     const std::size_t states = has_buffer() ? 2 : 1;
     check_count(name(), in, states + 2);
     const Spec& factors = in[states + 1];
-    bool sound = is_wide(in[0].dtype) && in[0].shape.rank() == 1 && factors.dtype == DType::kF64 &&
-                 factors.shape == Shape{3};
+    bool sound =
+        is_wide(in[0].dtype) && in[0].shape.rank() == 1 && factors.dtype == DType::kF64 && factors.shape == Shape{3};
     for (const Spec& spec : in.first(states + 1))
       sound = sound && spec.dtype == in[0].dtype && spec.shape == in[0].shape;
     if (!sound) refuse(name(), in, "parameter, buffer (with momentum) and gradient f32 or f64 [n], factors f64 [3]");
