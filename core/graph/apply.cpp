@@ -85,6 +85,7 @@ void apply_update(const OpPtr& op, std::span<const Tensor> inputs, std::span<con
   }
   KernelArgs args{inputs, state, recorder.key(), recorder.device()};
   op->run_cpu(args);
+  for (const Tensor& tensor : state) tensor.written();
   recorder.device().count_kernel();
 }
 

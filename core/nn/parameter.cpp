@@ -23,10 +23,12 @@ void Parameter::bind(Tensor value) const {
   if (value.shape() != shape())
     fail(ErrorCode::kInternal, "parameter {} has shape {}, bound to {}", name(), shape().to_string(),
          value.shape().to_string());
+  value.make_state();
   body_->value = std::move(value);
 }
 
 void Parameter::initialize(std::uint64_t seed) const {
+  value().written();
   const std::span<float> values(value().data<float>(), static_cast<std::size_t>(elements()));
   if (initializer().kind == Initializer::Kind::kConstant) {
     std::fill(values.begin(), values.end(), static_cast<float>(initializer().value));

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/base/error.h"
+#include "core/tensor/derived_forms.h"
 
 namespace convoy {
 namespace {
@@ -67,6 +68,14 @@ Storage::~Storage() {
   if (owned_) device_.release(data_, bytes_);
 }
 
+void Storage::make_state() {
+  if (derived_ == nullptr) derived_ = std::make_unique<DerivedForms>(device_);
+}
+
+void Storage::written() {
+  if (derived_ != nullptr) derived_->written();
+}
+
 Tensor Tensor::empty(const Spec& spec) {
   if (spec.device == nullptr) fail(ErrorCode::kInternal, "a tensor needs a device");
   return Tensor({spec, Layout::contiguous(spec.shape), std::make_shared<Storage>(*spec.device, spec.bytes()), {}});
@@ -101,6 +110,14 @@ void* Tensor::raw() const {
   return static_cast<std::byte*>(body_->storage->data()) +
          body_->layout.offset * static_cast<std::int64_t>(size_of(dtype()));
 }
+
+void Tensor::make_state() const { body_->storage->make_state(); }
+
+void Tensor::written() const {
+  if (body_->storage != nullptr) body_->storage->written();
+}
+
+DerivedForms* Tensor::derived_forms() const { return body_->storage->derived_forms(); }
 
 template <typename T>
 T* Tensor::data() const {
@@ -158,6 +175,7 @@ void copy_elements(const Tensor& from, const Tensor& to) {
   } else {
     copy_words<std::uint64_t>(from, to, from.layout(), to.layout());
   }
+  to.written();
 }
 
 #define CONVOY_INSTANTIATE(T)                                               \

@@ -14,6 +14,8 @@
 
 namespace convoy {
 
+class DerivedForms;
+
 // A block of device memory: the device's own, or foreign memory kept alive by `keep_alive`.
 class Storage {
  public:
@@ -26,12 +28,19 @@ class Storage {
   void* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
 
+  // State is written again and again, and whoever writes it says so (written()). Only of state do kernels keep derived
+  // forms: null for any other storage.
+  void make_state();
+  DerivedForms* derived_forms() const { return derived_.get(); }
+  void written();
+
  private:
   Device& device_;
   void* data_;
   std::size_t bytes_;
   bool owned_;
   std::shared_ptr<const void> keep_alive_;
+  std::unique_ptr<DerivedForms> derived_;
 };
 
 // Where a value was made: set once by the Recorder that made it, so that backward() finds its way.
@@ -69,6 +78,11 @@ class Tensor {
   template <typename T>
   T* data() const;
   void* raw() const;
+
+  // For state: see Storage. The whole storage counts, whatever the view.
+  void make_state() const;
+  void written() const;
+  DerivedForms* derived_forms() const;
 
   // Another view of the same storage.
   Tensor view(const Layout& layout) const;
