@@ -7,6 +7,7 @@
 // clang-format off
 #include "hwy/foreach_target.h"  // must come first
 #include "core/ops/sigmoid-inl.h"
+#include "core/ops/gelu-inl.h"
 #include "core/ops/vector-inl.h"
 // clang-format on
 
@@ -18,19 +19,6 @@ namespace {
 template <typename T, class F>
 HWY_INLINE void map(const T* x, T* y, std::int64_t n, const F& f) {
   for_vectors<T>(n, [&](auto access, std::int64_t i) HWY_ATTR { access.store(f(access.load(x + i)), y + i); });
-}
-
-// GELU(x) = x·σ(2u) with u = √(2/π)·(x + 0.044715·x³): one exp, and accurate where tanh would cancel.
-constexpr double kTwoSqrtTwoOverPi = 1.5957691216057307117597842397375;
-constexpr double kGeluCubic = 0.044715;
-
-template <typename T, class V>
-HWY_INLINE V gelu_sigmoid(V x, V x_squared) {
-  const Lanes<T> d;
-  const V inner = hn::MulAdd(hn::Set(d, static_cast<Compute<T>>(kTwoSqrtTwoOverPi * kGeluCubic)), x_squared,
-                             hn::Set(d, static_cast<Compute<T>>(kTwoSqrtTwoOverPi)));
-  const V one = hn::Set(d, Compute<T>{1});
-  return hn::Div(one, hn::Add(one, exp_of<T>(hn::Neg(hn::Mul(inner, x)))));
 }
 
 template <typename T>

@@ -1,6 +1,7 @@
 #include "core/ops/matmul.h"
 
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "core/graph/apply.h"
@@ -9,27 +10,66 @@
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
 #include "core/ops/matmul_kernels.h"
+#include "core/ops/packed_gemm.h"
 #include "core/ops/reduce.h"
 #include "core/ops/view.h"
+#include "core/tensor/derived_forms.h"
 
 namespace convoy {
 namespace {
+
+// --- bf16 ---------------------------------------------------------------------------------------------------------
+
+// A product with bf16 operands. An f32 `b` beside a bf16 `a` is a master weight: it is rounded to bf16, and where it is
+// state its panels are kept until it is written.
+void run_half(KernelArgs& args, GemmProblem problem, const Tensor& b) {
+  auto& device = static_cast<CpuDevice&>(args.device);
+  DerivedForms* const forms = b.dtype() == DType::kF32 ? b.derived_forms() : nullptr;
+  if (forms != nullptr) {
+    const DerivedForms::Key key{.offset = b.layout().offset,
+                                .rows = problem.k,
+                                .columns = problem.n,
+                                .row_stride = problem.b.row,
+                                .column_stride = problem.b.column,
+                                .format = "bf16 panels"};
+    const auto make = [&](void* panels) { prepare_panels(device, problem.k, problem.n, problem.b, panels); };
+    problem.b.data = forms->get(key, panel_bytes(problem.k, problem.n), make);
+    problem.b_is_panels = true;
+  }
+  packed_gemm(device, problem);
+}
+
+GemmOperand operand(const Tensor& x, bool transposed) {
+  const std::int64_t width = x.shape()[-1];
+  return {.data = x.raw(), .dtype = x.dtype(), .row = transposed ? 1 : width, .column = transposed ? width : 1};
+}
+
+void* offset(const Tensor& x, std::int64_t elements) {
+  return static_cast<std::byte*>(x.raw()) + elements * static_cast<std::int64_t>(size_of(x.dtype()));
+}
 
 Tensor as_rows(const Tensor& x) { return x.shape().rank() == 2 ? x : reshape(x, {rows_of(x.shape()), x.shape()[-1]}); }
 
 class Matmul final : public Op {
  public:
-  Matmul(bool transpose_a, bool transpose_b) : transpose_a_(transpose_a), transpose_b_(transpose_b) {}
+  // dtype: of the result.
+  Matmul(bool transpose_a, bool transpose_b, DType dtype)
+      : transpose_a_(transpose_a), transpose_b_(transpose_b), dtype_(dtype) {}
   std::string_view name() const override { return "matmul"; }
   Traits traits() const override { return {.gradient_reads_outputs = 0}; }
   void attributes(AttributeVisitor& visitor) const override {
     visitor.visit("transpose_a", std::int64_t{transpose_a_});
     visitor.visit("transpose_b", std::int64_t{transpose_b_});
+    visitor.visit("dtype", name_of(dtype_));
   }
 
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_wide(name(), in);
+    const bool half = in[0].dtype == DType::kBF16;
+    const bool master = half && in[1].dtype == DType::kF32 && in[1].shape.rank() == 2 && !transpose_a_;
+    if (!master) check_floating(name(), in);
+    if (dtype_ != in[0].dtype && dtype_ != compute_dtype(in[0].dtype))
+      refuse(name(), in, fmt::format("operands whose product is {}", name_of(dtype_)));
     const Shape& a = in[0].shape;
     const Shape& b = in[1].shape;
     if (a.rank() < 2 || b.rank() < 2) refuse(name(), in, "matrices of rank 2 or more");
@@ -46,7 +86,7 @@ class Matmul final : public Op {
     }
     shape.append(inner(a, transpose_a_, -2));
     shape.append(inner(b, transpose_b_, -1));
-    return {{in[0].dtype, shape, in[0].device}};
+    return {{dtype_, shape, in[0].device}};
   }
 
   Tensors vjp(const VjpArgs& args) const override {
@@ -54,13 +94,13 @@ class Matmul final : public Op {
     const auto rows = [&](const Tensor& x) { return fold ? as_rows(x) : x; };
     const Tensor& a = args.inputs[0];
     const Tensor& b = args.inputs[1];
-    const Tensor& dc = args.gradients[0];
+    const Tensor dc = args.gradients[0].dtype() == a.dtype() ? args.gradients[0] : cast(args.gradients[0], a.dtype());
     Tensors result(2);
     if (args.needed[0])
       result[0] = transpose_a_ ? matmul(b, dc, transpose_b_, true) : matmul(dc, b, false, !transpose_b_);
     if (args.needed[1]) {
-      result[1] = transpose_b_ ? matmul(rows(dc), rows(a), true, transpose_a_)
-                               : matmul(rows(a), rows(dc), !transpose_a_, false);
+      result[1] = transpose_b_ ? matmul(rows(dc), rows(a), true, transpose_a_, b.dtype())
+                               : matmul(rows(a), rows(dc), !transpose_a_, false, b.dtype());
     }
     return result;
   }
@@ -78,6 +118,7 @@ class Matmul final : public Op {
       problem.m = inner(a, transpose_a_, -2);
       for (int i = 0; i + 2 < a.rank(); ++i) problem.batch *= a[i];
     }
+    if (args.inputs[0].dtype() == DType::kBF16) return run_half_batch(args, problem);
     with_wide(args.inputs[0].dtype(), [&]<typename T>(T) {
       matmul_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(), args.inputs[1].data<T>(),
                     nullptr, args.outputs[0].data<T>());
@@ -91,8 +132,30 @@ class Matmul final : public Op {
     return shape[transposed ? -3 - axis : axis];
   }
 
+  void run_half_batch(KernelArgs& args, const MatmulProblem& problem) const {
+    const Tensor& a = args.inputs[0];
+    const Tensor& b = args.inputs[1];
+    const Tensor& c = args.outputs[0];
+    for (std::int64_t i = 0; i < problem.batch; ++i) {
+      GemmOperand left = operand(a, transpose_a_);
+      GemmOperand right = operand(b, transpose_b_);
+      left.data = offset(a, i * problem.m * problem.k);
+      right.data = offset(b, i * problem.k * problem.n);
+      run_half(args,
+               {.m = problem.m,
+                .n = problem.n,
+                .k = problem.k,
+                .a = left,
+                .b = right,
+                .dtype = c.dtype(),
+                .y = offset(c, i * problem.m * problem.n)},
+               b);
+    }
+  }
+
   bool transpose_a_;
   bool transpose_b_;
+  DType dtype_;
 };
 
 constexpr std::array<std::string_view, 3> kActivationNames = {"none", "relu", "gelu"};
@@ -112,7 +175,7 @@ class LinearOp final : public Op {
 
   Specs infer(std::span<const Spec> in) const override {
     if (in.size() != 3) check_count(name(), in, 2);
-    check_wide(name(), in);
+    check_mixed(name(), in, 1);
     const Shape& x = in[0].shape;
     const Shape& weight = in[1].shape;
     if (x.rank() < 1 || weight.rank() != 2 || x[-1] != weight[0] || (in.size() == 3 && in[2].shape != Shape{weight[1]}))
@@ -130,14 +193,15 @@ class LinearOp final : public Op {
                                                                  : dy);
     Tensors result(args.inputs.size());
     if (args.needed[0]) result[0] = reshape(matmul(dz, args.inputs[1], false, true), x.shape());
-    if (args.needed[1]) result[1] = matmul(as_rows(x), dz, true, false);
-    if (args.inputs.size() == 3 && args.needed[2]) result[2] = sum(dz, {0});
+    if (args.needed[1]) result[1] = matmul(as_rows(x), dz, true, false, args.inputs[1].dtype());
+    if (args.inputs.size() == 3 && args.needed[2]) result[2] = sum(dz, {0}, false, args.inputs[2].dtype());
     return result;
   }
 
   void run_cpu(KernelArgs& args) const override {
     const Shape& x = args.inputs[0].shape();
     const Shape& weight = args.inputs[1].shape();
+    if (args.inputs[0].dtype() == DType::kBF16) return run_half_precision(args);
     const MatmulProblem problem{
         .m = rows_of(x), .n = weight[1], .k = weight[0], .relu = activation_ == Activation::kRelu};
     with_wide(args.inputs[0].dtype(), [&]<typename T>(T) {
@@ -153,16 +217,33 @@ class LinearOp final : public Op {
   }
 
  private:
+  void run_half_precision(KernelArgs& args) const {
+    const Tensor& weight = args.inputs[1];
+    const bool gelu = activation_ == Activation::kGelu;
+    run_half(args,
+             {.m = rows_of(args.inputs[0].shape()),
+              .n = weight.shape()[1],
+              .k = weight.shape()[0],
+              .a = operand(args.inputs[0], false),
+              .b = operand(weight, false),
+              .bias = args.inputs.size() == 3 ? args.inputs[2].data<float>() : nullptr,
+              .activation = activation_,
+              .dtype = args.outputs[0].dtype(),
+              .y = args.outputs[0].raw(),
+              .z = gelu ? args.outputs[1].raw() : nullptr},
+             weight);
+  }
+
   Activation activation_;
 };
 
-const RegisterOp kMatmul("matmul", []() -> OpPtr { return std::make_shared<Matmul>(false, false); });
+const RegisterOp kMatmul("matmul", []() -> OpPtr { return std::make_shared<Matmul>(false, false, DType::kF32); });
 const RegisterOp kLinear("linear", []() -> OpPtr { return std::make_shared<LinearOp>(Activation::kNone); });
 
 }  // namespace
 
-Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
-  return apply_one(std::make_shared<Matmul>(transpose_a, transpose_b), {a, b});
+Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b, std::optional<DType> dtype) {
+  return apply_one(std::make_shared<Matmul>(transpose_a, transpose_b, dtype.value_or(a.dtype())), {a, b});
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {

@@ -18,6 +18,7 @@
 #include "core/ops/matmul_kernels.h"
 #include "core/ops/reduce.h"
 #include "core/ops/view.h"
+#include "core/tensor/derived_forms.h"
 
 namespace convoy {
 namespace {
@@ -28,6 +29,11 @@ std::vector<T> noise(std::int64_t n, unsigned seed) {
   std::vector<T> values(static_cast<std::size_t>(n));
   for (T& value : values) value = static_cast<T>(generator()) / static_cast<T>(1U << 31) - T{1};
   return values;
+}
+
+Tensor cast_outside(const Tensor& x) {
+  const Recorder recorder(x.device(), {}, Recorder::Tape::kOff);
+  return cast(x, DType::kBF16);
 }
 
 template <typename T>
@@ -233,6 +239,86 @@ TEST(LinearTest, GradientsAreProducts) {
   EXPECT_EQ(bits(gradients[0]), bits(reshape(matmul(dy, weight, false, true), {2, 3, 4})));
   EXPECT_EQ(bits(gradients[1]), bits(matmul(reshape(x, {6, 4}), dy, true)));
   EXPECT_EQ(bits(gradients[2]), bits(sum(dy, {0})));
+}
+
+std::vector<std::uint32_t> any_bits(const Tensor& tensor) {
+  if (tensor.dtype() != DType::kBF16) return bits(tensor);
+  std::vector<std::uint32_t> result;
+  for (const bfloat16 value : tensor.to_vector<bfloat16>()) result.push_back(value.bits());
+  return result;
+}
+
+// x·weight + bias and all gradients, from a sum weighted by dy.
+Tensors half_layer(Device& device, const Sizes& size, Activation activation) {
+  Recorder recorder(device, {});
+  const Tensor x = cast(random_tensor<float>(device, {size.m, size.k}, 1), DType::kBF16);
+  const Tensor weight = random_tensor<float>(device, {size.k, size.n}, 2);
+  const Tensor bias = random_tensor<float>(device, {size.n}, 3);
+  const Tensor dy = cast(random_tensor<float>(device, {size.m, size.n}, 4), DType::kBF16);
+  const Tensor y = linear(x, weight, bias, activation);
+  Tensors results = {y};
+  backward(sum(mul(y, dy)), Tensors{x, weight, bias},
+           [&](std::size_t, const Tensor& gradient) { results.push_back(gradient); });
+  return results;
+}
+
+TEST(HalfMatmulTest, BitsDependOnTheThreadsInNoDirection) {
+  for (const Sizes& size :
+       {Sizes{1, 130, 70, 500}, Sizes{1, 9, 40, 4200}, Sizes{1, 4200, 33, 65}, Sizes{1, 1, 1100, 800}}) {
+    CpuDevice one(1);
+    const Tensors expected = half_layer(one, size, Activation::kGelu);
+    for (const int threads : {2, 3, 5}) {
+      CpuDevice device(threads);
+      const Tensors actual = half_layer(device, size, Activation::kGelu);
+      for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(any_bits(actual[i]), any_bits(expected[i])) << i;
+    }
+  }
+}
+
+TEST(HalfMatmulTest, WeightGradientsAreNotRounded) {
+  CpuDevice device;
+  const Sizes size{1, 60, 20, 30};
+  const Tensors results = half_layer(device, size, Activation::kNone);
+  const auto doubles = [&](const Shape& shape, unsigned seed) {
+    const Recorder recorder(device, {}, Recorder::Tape::kOff);
+    return cast(cast(random_tensor<float>(device, shape, seed), DType::kBF16), DType::kF64).to_vector<double>();
+  };
+  const MatmulProblem problem{.m = size.k, .n = size.n, .k = size.m, .transpose_a = true};
+  const std::vector<double> expected = naive(problem, doubles({size.m, size.k}, 1), doubles({size.m, size.n}, 4));
+  bool found = false;
+  for (const Tensor& gradient : results) {
+    if (gradient.shape() != Shape{size.k, size.n}) continue;
+    found = true;
+    const std::vector<float> actual = gradient.to_vector<float>();
+    for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1e-5);
+  }
+  EXPECT_TRUE(found);
+}
+
+TEST(HalfMatmulTest, AMasterIsPreparedOncePerWriteAndForm) {
+  CpuDevice device;
+  const Tensor arena = Tensor::zeros({DType::kF32, {2 * 48 * 40}, &device});
+  arena.make_state();
+  const auto master = [&](std::int64_t offset) { return arena.view({{48, 40}, {40, 1}, offset}); };
+  const Tensor x = cast_outside(random_tensor<float>(device, {50, 48}, 1));
+  const auto check = [&](unsigned seed, std::uint64_t made) {
+    Recorder recorder(device, {});
+    copy_elements(random_tensor<float>(device, {2 * 48 * 40}, seed), arena);
+    for (int repeat = 0; repeat < 3; ++repeat) {
+      for (const std::int64_t offset : {0, 48 * 40}) {
+        const Tensor weight = master(offset);
+        const Tensor fresh = Tensor::empty(weight.spec());
+        copy_elements(weight, fresh);
+        EXPECT_EQ(any_bits(matmul(x, weight)), any_bits(matmul(x, fresh)));
+        const Tensor y = matmul(x, weight);
+        EXPECT_EQ(any_bits(matmul(y, weight, false, true)), any_bits(matmul(y, fresh, false, true)));
+      }
+    }
+    EXPECT_EQ(arena.derived_forms()->made(), made);
+  };
+  check(7, 4);  // two weights in two forms
+  check(8, 8);
+  EXPECT_GT(device.pool_statistics().bytes_in_use, arena.spec().bytes() + 4 * 48 * 40 * sizeof(bfloat16));
 }
 
 }  // namespace
