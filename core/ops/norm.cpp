@@ -19,8 +19,10 @@ namespace {
 // Rows [0, rows) of width C; mean and rstd hold one element a row.
 template <typename T>
 struct NormForward {
-  const T *x, *gamma, *beta;
-  T *y, *mean, *rstd;
+  const T* x;
+  const Compute<T>*gamma, *beta;
+  T* y;
+  Compute<T>*mean, *rstd;
   std::int64_t rows, width;
   double epsilon;
 };
@@ -28,8 +30,10 @@ struct NormForward {
 // dgamma and dbeta get these rows' sums.
 template <typename T>
 struct NormBackward {
-  const T *x, *gamma, *mean, *rstd, *dy;
-  T *dx, *dgamma, *dbeta;
+  const T *x, *dy;
+  const Compute<T>*gamma, *mean, *rstd;
+  T* dx;
+  Compute<T>*dgamma, *dbeta;
   std::int64_t rows, width;
 };
 
@@ -50,13 +54,13 @@ void forward(const NormForward<T>& a) {
     const T* x = a.x + row * a.width;
     T* y = a.y + row * a.width;
     const double sum = sum_terms<T>(a.width, [x](auto access, std::int64_t i) HWY_ATTR { return access.load(x + i); });
-    const auto mean = static_cast<T>(sum / count);
+    const auto mean = static_cast<Compute<T>>(sum / count);
     const auto means = hn::Set(d, mean);
     const double squares = sum_terms<T>(a.width, [x, means](auto access, std::int64_t i) HWY_ATTR {
       const auto centred = hn::Sub(access.load(x + i), means);
       return access.only(hn::Mul(centred, centred));
     });
-    const auto rstd = static_cast<T>(1.0 / std::sqrt(squares / count + a.epsilon));
+    const auto rstd = static_cast<Compute<T>>(1.0 / std::sqrt(squares / count + a.epsilon));
     const auto rstds = hn::Set(d, rstd);
     for_vectors<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR {
       const auto normal = hn::Mul(hn::Sub(access.load(x + i), means), rstds);
@@ -71,8 +75,8 @@ void forward(const NormForward<T>& a) {
 template <typename T>
 void backward(const NormBackward<T>& a) {
   const Lanes<T> d;
-  std::fill_n(a.dgamma, a.width, T{0});
-  std::fill_n(a.dbeta, a.width, T{0});
+  std::fill_n(a.dgamma, a.width, Compute<T>{0});
+  std::fill_n(a.dbeta, a.width, Compute<T>{0});
   for (std::int64_t row = 0; row < a.rows; ++row) {
     const T* x = a.x + row * a.width;
     const T* dy = a.dy + row * a.width;
@@ -99,8 +103,8 @@ void backward(const NormBackward<T>& a) {
       product_sum += static_cast<double>(product_sums.total());
     }
     const auto count = static_cast<double>(a.width);
-    const auto g_means = hn::Set(d, static_cast<T>(sum / count));
-    const auto product_means = hn::Set(d, static_cast<T>(product_sum / count));
+    const auto g_means = hn::Set(d, static_cast<Compute<T>>(sum / count));
+    const auto product_means = hn::Set(d, static_cast<Compute<T>>(product_sum / count));
     for_vectors<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR {
       const auto normal = hn::Mul(hn::Sub(access.load(x + i), means), rstds);
       const auto g = hn::Mul(access.load(dy + i), access.load(a.gamma + i));
@@ -111,8 +115,10 @@ void backward(const NormBackward<T>& a) {
 
 void forward_f32(const NormForward<float>& a) { forward(a); }
 void forward_f64(const NormForward<double>& a) { forward(a); }
+void forward_bf16(const NormForward<bfloat16>& a) { forward(a); }
 void backward_f32(const NormBackward<float>& a) { backward(a); }
 void backward_f64(const NormBackward<double>& a) { backward(a); }
+void backward_bf16(const NormBackward<bfloat16>& a) { backward(a); }
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -123,62 +129,53 @@ HWY_AFTER_NAMESPACE();
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
 #include "core/ops/kernel.h"
-#include "core/ops/reduce_kernels.h"
+#include "core/ops/norm_rows.h"
 
 namespace convoy {
 namespace {
 
 HWY_EXPORT(forward_f32);
 HWY_EXPORT(forward_f64);
+HWY_EXPORT(forward_bf16);
 HWY_EXPORT(backward_f32);
 HWY_EXPORT(backward_f64);
+HWY_EXPORT(backward_bf16);
 
 void run(const NormForward<float>& a) { HWY_DYNAMIC_DISPATCH(forward_f32)(a); }
 void run(const NormForward<double>& a) { HWY_DYNAMIC_DISPATCH(forward_f64)(a); }
+void run(const NormForward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(forward_bf16)(a); }
 void run(const NormBackward<float>& a) { HWY_DYNAMIC_DISPATCH(backward_f32)(a); }
 void run(const NormBackward<double>& a) { HWY_DYNAMIC_DISPATCH(backward_f64)(a); }
+void run(const NormBackward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(backward_bf16)(a); }
 
 bool is_vector_of(const Spec& spec, std::int64_t width) { return spec.shape == Shape{width}; }
 
-// (x, gamma, mean, rstd, dy) → dx, dgamma, dbeta.
+// (x, dy, gamma, mean, rstd) → dx, dgamma, dbeta.
 class LayerNormBackward final : public Op {
  public:
   std::string_view name() const override { return "layer_norm_backward"; }
   Traits traits() const override { return {.differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 5);
-    check_wide(name(), in);
+    check_mixed(name(), in, 2);
     const Shape& shape = in[0].shape;
-    if (shape.rank() < 1 || shape[-1] < 1 || !is_vector_of(in[1], shape[-1]) || in[4].shape != shape ||
-        in[2].shape != without_last(shape) || in[3].shape != in[2].shape)
-      refuse(name(), in, "x [..., C], gamma [C], mean [...], rstd [...], dy [..., C]");
-    return {in[0], in[1], in[1]};
+    if (shape.rank() < 1 || shape[-1] < 1 || in[1].shape != shape || !is_vector_of(in[2], shape[-1]) ||
+        in[3].shape != without_last(shape) || in[4].shape != in[3].shape)
+      refuse(name(), in, "x [..., C], dy [..., C], gamma [C], mean [...], rstd [...]");
+    return {in[0], in[2], in[2]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&](auto zero) { run_rows<decltype(zero)>(args); });
-  }
-
- private:
-  static constexpr std::int64_t kRows = 64;  // of a block that sums dgamma and dbeta by itself
-
-  template <typename T>
-  static void run_rows(KernelArgs& args) {
-    const std::int64_t rows = rows_of(args.inputs[0].shape());
-    const std::int64_t width = args.inputs[0].shape()[-1];
-    const std::int64_t blocks = (rows + kRows - 1) / kRows;
-    const Tensor partial = Tensor::empty({args.outputs[0].dtype(), {blocks, 2, width}, &args.device});
-    parallel_for(threads_of(args), blocks, row_grain(width * kRows), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t block = begin; block < end; ++block) {
-        const std::int64_t row = block * kRows;
-        T* dgamma = partial.data<T>() + block * 2 * width;
-        run(NormBackward<T>{args.inputs[0].data<T>() + row * width, args.inputs[1].data<T>(),
-                            args.inputs[2].data<T>() + row, args.inputs[3].data<T>() + row,
-                            args.inputs[4].data<T>() + row * width, args.outputs[0].data<T>() + row * width, dgamma,
-                            dgamma + width, std::min(kRows, rows - row), width});
-      }
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      using C = Compute<T>;
+      const std::int64_t width = args.inputs[0].shape()[-1];
+      for_row_blocks<C>(args, rows_of(args.inputs[0].shape()), width, args.outputs.subspan(1),
+                        [&](std::int64_t row, std::int64_t rows, C* sums) {
+                          run(NormBackward<T>{
+                              args.inputs[0].data<T>() + row * width, args.inputs[1].data<T>() + row * width,
+                              args.inputs[2].data<C>(), args.inputs[3].data<C>() + row, args.inputs[4].data<C>() + row,
+                              args.outputs[0].data<T>() + row * width, sums, sums + width, rows, width});
+                        });
     });
-    column_sums_kernel(partial.data<T>(), blocks, width, 2 * width, args.outputs[1].data<T>());
-    column_sums_kernel(partial.data<T>() + width, blocks, width, 2 * width, args.outputs[2].data<T>());
   }
 };
 
@@ -191,27 +188,27 @@ class LayerNorm final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("epsilon", epsilon_); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 3);
-    check_wide(name(), in);
+    check_mixed(name(), in, 1);
     const Shape& shape = in[0].shape;
     if (shape.rank() < 1 || shape[-1] < 1 || !is_vector_of(in[1], shape[-1]) || !is_vector_of(in[2], shape[-1]))
       refuse(name(), in, "x [..., C], gamma [C], beta [C]");
-    const Spec row{in[0].dtype, without_last(shape), in[0].device};
+    const Spec row{in[1].dtype, without_last(shape), in[0].device};
     return {in[0], row, row};
   }
   Tensors vjp(const VjpArgs& args) const override {
     if (!args.gradients[0].defined()) return Tensors(3);
-    const Tensor inputs[] = {args.inputs[0], args.inputs[1], args.outputs[1], args.outputs[2], args.gradients[0]};
+    const Tensor inputs[] = {args.inputs[0], args.gradients[0], args.inputs[1], args.outputs[1], args.outputs[2]};
     return convoy::apply(shared_op<LayerNormBackward>(), inputs);
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&](auto zero) {
-      using T = decltype(zero);
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      using C = Compute<T>;
       const std::int64_t width = args.inputs[0].shape()[-1];
       parallel_for(threads_of(args), rows_of(args.inputs[0].shape()), row_grain(width),
                    [&](std::int64_t begin, std::int64_t end) {
-                     run(NormForward<T>{args.inputs[0].data<T>() + begin * width, args.inputs[1].data<T>(),
-                                        args.inputs[2].data<T>(), args.outputs[0].data<T>() + begin * width,
-                                        args.outputs[1].data<T>() + begin, args.outputs[2].data<T>() + begin,
+                     run(NormForward<T>{args.inputs[0].data<T>() + begin * width, args.inputs[1].data<C>(),
+                                        args.inputs[2].data<C>(), args.outputs[0].data<T>() + begin * width,
+                                        args.outputs[1].data<C>() + begin, args.outputs[2].data<C>() + begin,
                                         end - begin, width, epsilon_});
                    });
     });

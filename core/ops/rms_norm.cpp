@@ -17,8 +17,10 @@ namespace {
 // Rows [0, rows) of width C; rrms holds 1 / root mean square of each row.
 template <typename T>
 struct RmsForward {
-  const T *x, *gamma;
-  T *y, *rrms;
+  const T* x;
+  const Compute<T>* gamma;
+  T* y;
+  Compute<T>* rrms;
   std::int64_t rows, width;
   double epsilon;
 };
@@ -26,8 +28,10 @@ struct RmsForward {
 // dgamma gets these rows' sum.
 template <typename T>
 struct RmsBackward {
-  const T *x, *gamma, *rrms, *dy;
-  T *dx, *dgamma;
+  const T *x, *dy;
+  const Compute<T>*gamma, *rrms;
+  T* dx;
+  Compute<T>* dgamma;
   std::int64_t rows, width;
 };
 
@@ -50,7 +54,7 @@ void forward(const RmsForward<T>& a) {
       const auto value = access.load(x + i);
       return hn::Mul(value, value);
     });
-    const auto rrms = static_cast<T>(1.0 / std::sqrt(squares / static_cast<double>(a.width) + a.epsilon));
+    const auto rrms = static_cast<Compute<T>>(1.0 / std::sqrt(squares / static_cast<double>(a.width) + a.epsilon));
     const auto factor = hn::Set(d, rrms);
     for_vectors<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR {
       access.store(hn::Mul(hn::Mul(access.load(x + i), factor), access.load(a.gamma + i)), y + i);
@@ -63,7 +67,7 @@ void forward(const RmsForward<T>& a) {
 template <typename T>
 void backward(const RmsBackward<T>& a) {
   const Lanes<T> d;
-  std::fill_n(a.dgamma, a.width, T{0});
+  std::fill_n(a.dgamma, a.width, Compute<T>{0});
   for (std::int64_t row = 0; row < a.rows; ++row) {
     const T* x = a.x + row * a.width;
     const T* dy = a.dy + row * a.width;
@@ -75,7 +79,7 @@ void backward(const RmsBackward<T>& a) {
       access.store(hn::Add(term, access.load(a.dgamma + i)), a.dgamma + i);
       return hn::Mul(term, access.load(a.gamma + i));
     });
-    const auto mean = hn::Set(d, static_cast<T>(sum / static_cast<double>(a.width)));
+    const auto mean = hn::Set(d, static_cast<Compute<T>>(sum / static_cast<double>(a.width)));
     for_vectors<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR {
       const auto normal = hn::Mul(access.load(x + i), factor);
       const auto g = hn::Mul(access.load(dy + i), access.load(a.gamma + i));
@@ -86,8 +90,10 @@ void backward(const RmsBackward<T>& a) {
 
 void forward_f32(const RmsForward<float>& a) { forward(a); }
 void forward_f64(const RmsForward<double>& a) { forward(a); }
+void forward_bf16(const RmsForward<bfloat16>& a) { forward(a); }
 void backward_f32(const RmsBackward<float>& a) { backward(a); }
 void backward_f64(const RmsBackward<double>& a) { backward(a); }
+void backward_bf16(const RmsBackward<bfloat16>& a) { backward(a); }
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -99,59 +105,52 @@ HWY_AFTER_NAMESPACE();
 #include "core/graph/registry.h"
 #include "core/ops/kernel.h"
 #include "core/ops/norm.h"
-#include "core/ops/reduce_kernels.h"
+#include "core/ops/norm_rows.h"
 
 namespace convoy {
 namespace {
 
 HWY_EXPORT(forward_f32);
 HWY_EXPORT(forward_f64);
+HWY_EXPORT(forward_bf16);
 HWY_EXPORT(backward_f32);
 HWY_EXPORT(backward_f64);
+HWY_EXPORT(backward_bf16);
 
 void run(const RmsForward<float>& a) { HWY_DYNAMIC_DISPATCH(forward_f32)(a); }
 void run(const RmsForward<double>& a) { HWY_DYNAMIC_DISPATCH(forward_f64)(a); }
+void run(const RmsForward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(forward_bf16)(a); }
 void run(const RmsBackward<float>& a) { HWY_DYNAMIC_DISPATCH(backward_f32)(a); }
 void run(const RmsBackward<double>& a) { HWY_DYNAMIC_DISPATCH(backward_f64)(a); }
+void run(const RmsBackward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(backward_bf16)(a); }
 
 bool is_gain_of(const Spec& gamma, const Shape& x) { return x.rank() > 0 && x[-1] > 0 && gamma.shape == Shape{x[-1]}; }
 
-// (x, gamma, rrms, dy) → dx, dgamma.
+// (x, dy, gamma, rrms) → dx, dgamma.
 class RmsNormBackward final : public Op {
  public:
   std::string_view name() const override { return "rms_norm_backward"; }
   Traits traits() const override { return {.differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 4);
-    check_wide(name(), in);
+    check_mixed(name(), in, 2);
     const Shape& shape = in[0].shape;
-    if (!is_gain_of(in[1], shape) || in[2].shape != without_last(shape) || in[3].shape != shape)
-      refuse(name(), in, "x [..., C], gamma [C], rrms [...], dy [..., C]");
-    return {in[0], in[1]};
+    if (!is_gain_of(in[2], shape) || in[1].shape != shape || in[3].shape != without_last(shape))
+      refuse(name(), in, "x [..., C], dy [..., C], gamma [C], rrms [...]");
+    return {in[0], in[2]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) { run_rows<T>(args); });
-  }
-
- private:
-  static constexpr std::int64_t kRows = 64;  // of a block that sums dgamma by itself
-
-  template <typename T>
-  static void run_rows(KernelArgs& args) {
-    const std::int64_t rows = rows_of(args.inputs[0].shape());
-    const std::int64_t width = args.inputs[0].shape()[-1];
-    const std::int64_t blocks = (rows + kRows - 1) / kRows;
-    const Tensor partial = Tensor::empty({args.outputs[1].dtype(), {blocks, width}, &args.device});
-    parallel_for(threads_of(args), blocks, row_grain(width * kRows), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t block = begin; block < end; ++block) {
-        const std::int64_t row = block * kRows;
-        run(RmsBackward<T>{args.inputs[0].data<T>() + row * width, args.inputs[1].data<T>(),
-                           args.inputs[2].data<T>() + row, args.inputs[3].data<T>() + row * width,
-                           args.outputs[0].data<T>() + row * width, partial.data<T>() + block * width,
-                           std::min(kRows, rows - row), width});
-      }
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      using C = Compute<T>;
+      const std::int64_t width = args.inputs[0].shape()[-1];
+      for_row_blocks<C>(
+          args, rows_of(args.inputs[0].shape()), width, args.outputs.subspan(1),
+          [&](std::int64_t row, std::int64_t rows, C* sums) {
+            run(RmsBackward<T>{args.inputs[0].data<T>() + row * width, args.inputs[1].data<T>() + row * width,
+                               args.inputs[2].data<C>(), args.inputs[3].data<C>() + row,
+                               args.outputs[0].data<T>() + row * width, sums, rows, width});
+          });
     });
-    column_sums_kernel(partial.data<T>(), blocks, width, width, args.outputs[1].data<T>());
   }
 };
 
@@ -164,22 +163,23 @@ class RmsNorm final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("epsilon", epsilon_); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_wide(name(), in);
+    check_mixed(name(), in, 1);
     if (!is_gain_of(in[1], in[0].shape)) refuse(name(), in, "x [..., C], gamma [C]");
-    return {in[0], {in[0].dtype, without_last(in[0].shape), in[0].device}};
+    return {in[0], {in[1].dtype, without_last(in[0].shape), in[0].device}};
   }
   Tensors vjp(const VjpArgs& args) const override {
     if (!args.gradients[0].defined()) return Tensors(2);
-    const Tensor inputs[] = {args.inputs[0], args.inputs[1], args.outputs[1], args.gradients[0]};
+    const Tensor inputs[] = {args.inputs[0], args.gradients[0], args.inputs[1], args.outputs[1]};
     return convoy::apply(shared_op<RmsNormBackward>(), inputs);
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      using C = Compute<T>;
       const std::int64_t width = args.inputs[0].shape()[-1];
       parallel_for(threads_of(args), rows_of(args.inputs[0].shape()), row_grain(width),
                    [&](std::int64_t begin, std::int64_t end) {
-                     run(RmsForward<T>{args.inputs[0].data<T>() + begin * width, args.inputs[1].data<T>(),
-                                       args.outputs[0].data<T>() + begin * width, args.outputs[1].data<T>() + begin,
+                     run(RmsForward<T>{args.inputs[0].data<T>() + begin * width, args.inputs[1].data<C>(),
+                                       args.outputs[0].data<T>() + begin * width, args.outputs[1].data<C>() + begin,
                                        end - begin, width, epsilon_});
                    });
     });
