@@ -10,6 +10,7 @@
 // clang-format on
 
 #include <cmath>
+#include <type_traits>
 
 #ifndef CONVOY_CORE_OPS_SOFTMAX_ARGUMENTS
 #define CONVOY_CORE_OPS_SOFTMAX_ARGUMENTS
@@ -35,7 +36,7 @@ template <typename T>
 struct CrossEntropyForward {
   const T* logits;
   const std::int32_t* targets;
-  T* log_sums;
+  Compute<T>* log_sums;
   double* losses;
   std::int64_t rows, width;
 };
@@ -44,8 +45,8 @@ template <typename T>
 struct CrossEntropyBackward {
   const T* logits;
   const std::int32_t* targets;
-  const T* log_sums;
-  T gradient;  // of the loss sum
+  const Compute<T>* log_sums;
+  Compute<T> gradient;  // of the loss sum
   T* dlogits;
   std::int64_t rows, width;
 };
@@ -61,40 +62,50 @@ namespace {
 
 // The largest of n elements, or the lowest finite number: so a row of -infinity alone shifts without becoming NaN.
 template <typename T>
-T largest(const T* x, std::int64_t n) {
-  constexpr T kLowest = std::numeric_limits<T>::lowest();
+Compute<T> largest(const T* x, std::int64_t n) {
+  constexpr auto kLowest = std::numeric_limits<Compute<T>>::lowest();
   const Lanes<T> d;
+  const Whole<Compute<T>> access;
   hn::Vec<Lanes<T>> best[Partials<T>::kVectors];
   for (auto& vector : best) vector = hn::Set(d, kLowest);
   std::int64_t i = 0;
   for (; i + kSumLanes <= n; i += kSumLanes) {
     for (std::int64_t k = 0; k < Partials<T>::kVectors; ++k)
-      best[k] = hn::Max(best[k], hn::LoadU(d, x + i + k * lanes<T>()));
+      best[k] = hn::Max(best[k], access.load(x + i + k * lanes<T>()));
   }
-  alignas(64) T values[kSumLanes];
+  alignas(64) Compute<T> values[kSumLanes];
   for (std::int64_t k = 0; k < Partials<T>::kVectors; ++k) hn::Store(best[k], d, values + k * lanes<T>());
   for (std::int64_t half = kSumLanes / 2; half > 0; half /= 2) {
     for (std::int64_t k = 0; k < half; ++k) values[k] = std::max(values[k], values[k + half]);
   }
-  for (; i < n; ++i) values[0] = std::max(values[0], x[i]);
+  for (; i < n; ++i) values[0] = std::max(values[0], static_cast<Compute<T>>(x[i]));
   return values[0];
 }
 
 template <typename T>
 void softmax_forward(const SoftmaxForward<T>& a) {
+  constexpr bool kRounds = !std::is_same_v<T, Compute<T>>;
   const Lanes<T> d;
   for (std::int64_t row = 0; row < a.rows; ++row) {
     const T* x = a.x + row * a.width;
     T* y = a.y + row * a.width;
     const auto high = hn::Set(d, largest(x, a.width));
+    const auto power_at = [&](auto access, std::int64_t i)
+                              HWY_ATTR { return exp_of<T>(hn::Sub(access.load(x + i), high)); };
     const double sum = sum_terms<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR {
-      const auto power = exp_of<T>(hn::Sub(access.load(x + i), high));
-      access.store(power, y + i);
+      const auto power = power_at(access, i);
+      if constexpr (!kRounds) access.store(power, y + i);
       return access.only(power);
     });
-    const auto factor = hn::Set(d, static_cast<T>(1.0 / sum));
-    for_vectors<T>(a.width, [&](auto access, std::int64_t i)
-                                HWY_ATTR { access.store(hn::Mul(access.load(y + i), factor), y + i); });
+    const auto factor = hn::Set(d, static_cast<Compute<T>>(1.0 / sum));
+    // Where y would round the powers they are made again.
+    for_vectors<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR {
+      if constexpr (kRounds) {
+        access.store(hn::Mul(power_at(access, i), factor), y + i);
+      } else {
+        access.store(hn::Mul(access.load(y + i), factor), y + i);
+      }
+    });
   }
 }
 
@@ -108,7 +119,7 @@ void softmax_backward(const SoftmaxBackward<T>& a) {
     T* dx = a.dx + row * a.width;
     const double sum = sum_terms<T>(a.width, [&](auto access, std::int64_t i)
                                                  HWY_ATTR { return hn::Mul(access.load(y + i), access.load(dy + i)); });
-    const auto sums = hn::Set(d, static_cast<T>(sum));
+    const auto sums = hn::Set(d, static_cast<Compute<T>>(sum));
     for_vectors<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR {
       access.store(hn::Mul(access.load(y + i), hn::Sub(access.load(dy + i), sums)), dx + i);
     });
@@ -121,11 +132,11 @@ void cross_entropy_forward(const CrossEntropyForward<T>& a) {
   const Lanes<T> d;
   for (std::int64_t row = 0; row < a.rows; ++row) {
     const T* x = a.logits + row * a.width;
-    T high = std::numeric_limits<T>::lowest();
+    auto high = std::numeric_limits<Compute<T>>::lowest();
     double sum = 0;
     for (std::int64_t begin = 0; begin < a.width; begin += kSumBlock) {
       const std::int64_t n = std::min(kSumBlock, a.width - begin);
-      const T block_high = largest(x + begin, n);
+      const Compute<T> block_high = largest(x + begin, n);
       if (block_high > high) {
         sum *= std::exp(static_cast<double>(high) - static_cast<double>(block_high));
         high = block_high;
@@ -136,7 +147,7 @@ void cross_entropy_forward(const CrossEntropyForward<T>& a) {
       });
     }
     const double log_sum = static_cast<double>(high) + std::log(sum);
-    a.log_sums[row] = static_cast<T>(log_sum);
+    a.log_sums[row] = static_cast<Compute<T>>(log_sum);
     a.losses[row] = a.targets[row] < 0 ? 0.0 : log_sum - static_cast<double>(x[a.targets[row]]);
   }
 }
@@ -150,25 +161,32 @@ void cross_entropy_backward(const CrossEntropyBackward<T>& a) {
     T* dx = a.dlogits + row * a.width;
     const std::int32_t target = a.targets[row];
     if (target < 0) {
-      std::fill_n(dx, a.width, T{0});
+      std::fill_n(dx, a.width, static_cast<T>(0));
       continue;
     }
     const auto log_sums = hn::Set(d, a.log_sums[row]);
-    for_vectors<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR {
-      access.store(hn::Mul(exp_of<T>(hn::Sub(access.load(x + i), log_sums)), gradients), dx + i);
-    });
-    dx[target] -= a.gradient;
+    const auto scaled_at = [&](auto access, std::int64_t i) HWY_ATTR {
+      return hn::Mul(exp_of<T>(hn::Sub(access.load(x + i), log_sums)), gradients);
+    };
+    for_vectors<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR { access.store(scaled_at(access, i), dx + i); });
+    // Not from dx, which may be rounded.
+    const Part<Compute<T>> one(1);
+    one.store(hn::Sub(scaled_at(one, target), gradients), dx + target);
   }
 }
 
 void softmax_forward_f32(const SoftmaxForward<float>& a) { softmax_forward(a); }
 void softmax_forward_f64(const SoftmaxForward<double>& a) { softmax_forward(a); }
+void softmax_forward_bf16(const SoftmaxForward<bfloat16>& a) { softmax_forward(a); }
 void softmax_backward_f32(const SoftmaxBackward<float>& a) { softmax_backward(a); }
 void softmax_backward_f64(const SoftmaxBackward<double>& a) { softmax_backward(a); }
+void softmax_backward_bf16(const SoftmaxBackward<bfloat16>& a) { softmax_backward(a); }
 void cross_entropy_forward_f32(const CrossEntropyForward<float>& a) { cross_entropy_forward(a); }
 void cross_entropy_forward_f64(const CrossEntropyForward<double>& a) { cross_entropy_forward(a); }
+void cross_entropy_forward_bf16(const CrossEntropyForward<bfloat16>& a) { cross_entropy_forward(a); }
 void cross_entropy_backward_f32(const CrossEntropyBackward<float>& a) { cross_entropy_backward(a); }
 void cross_entropy_backward_f64(const CrossEntropyBackward<double>& a) { cross_entropy_backward(a); }
+void cross_entropy_backward_bf16(const CrossEntropyBackward<bfloat16>& a) { cross_entropy_backward(a); }
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -187,21 +205,29 @@ namespace {
 
 HWY_EXPORT(softmax_forward_f32);
 HWY_EXPORT(softmax_forward_f64);
+HWY_EXPORT(softmax_forward_bf16);
 HWY_EXPORT(softmax_backward_f32);
 HWY_EXPORT(softmax_backward_f64);
+HWY_EXPORT(softmax_backward_bf16);
 HWY_EXPORT(cross_entropy_forward_f32);
 HWY_EXPORT(cross_entropy_forward_f64);
+HWY_EXPORT(cross_entropy_forward_bf16);
 HWY_EXPORT(cross_entropy_backward_f32);
 HWY_EXPORT(cross_entropy_backward_f64);
+HWY_EXPORT(cross_entropy_backward_bf16);
 
 void run(const SoftmaxForward<float>& a) { HWY_DYNAMIC_DISPATCH(softmax_forward_f32)(a); }
 void run(const SoftmaxForward<double>& a) { HWY_DYNAMIC_DISPATCH(softmax_forward_f64)(a); }
+void run(const SoftmaxForward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(softmax_forward_bf16)(a); }
 void run(const SoftmaxBackward<float>& a) { HWY_DYNAMIC_DISPATCH(softmax_backward_f32)(a); }
 void run(const SoftmaxBackward<double>& a) { HWY_DYNAMIC_DISPATCH(softmax_backward_f64)(a); }
+void run(const SoftmaxBackward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(softmax_backward_bf16)(a); }
 void run(const CrossEntropyForward<float>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_forward_f32)(a); }
 void run(const CrossEntropyForward<double>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_forward_f64)(a); }
+void run(const CrossEntropyForward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_forward_bf16)(a); }
 void run(const CrossEntropyBackward<float>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_backward_f32)(a); }
 void run(const CrossEntropyBackward<double>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_backward_f64)(a); }
+void run(const CrossEntropyBackward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_backward_bf16)(a); }
 
 bool has_rows(const Spec& spec) { return spec.shape.rank() > 0 && spec.shape[-1] > 0; }
 
@@ -211,12 +237,12 @@ class SoftmaxBackwardOp final : public Op {
   Traits traits() const override { return {.differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_wide(name(), in);
+    check_floating(name(), in);
     if (!has_rows(in[0]) || in[0].shape != in[1].shape) refuse(name(), in, "y and dy of one shape [..., V], V ≥ 1");
     return {in[0]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&](auto zero) {
+    with_floating(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const std::int64_t width = args.inputs[0].shape()[-1];
       parallel_for(
@@ -235,7 +261,7 @@ class Softmax final : public Op {
   Traits traits() const override { return {.gradient_reads_inputs = 0, .gradient_reads_outputs = 1}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_wide(name(), in);
+    check_floating(name(), in);
     if (!has_rows(in[0])) refuse(name(), in, "[..., V], V ≥ 1");
     return {in[0]};
   }
@@ -243,7 +269,7 @@ class Softmax final : public Op {
     return {apply_one(shared_op<SoftmaxBackwardOp>(), {args.outputs[0], args.gradients[0]})};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&](auto zero) {
+    with_floating(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const std::int64_t width = args.inputs[0].shape()[-1];
       parallel_for(threads_of(args), rows_of(args.inputs[0].shape()), row_grain(width),
@@ -256,9 +282,9 @@ class Softmax final : public Op {
 };
 
 void check_rows(std::string_view op, std::span<const Spec> in) {
-  if (!is_wide(in[0].dtype) || !has_rows(in[0]) || in[1].dtype != DType::kI32 ||
+  if (!is_floating(in[0].dtype) || !has_rows(in[0]) || in[1].dtype != DType::kI32 ||
       in[1].shape != without_last(in[0].shape))
-    refuse(op, in, "logits f32 or f64 [..., V] with V ≥ 1, targets i32 [...]");
+    refuse(op, in, "logits f32, f64 or bf16 [..., V] with V ≥ 1, targets i32 [...]");
 }
 
 void check_targets(std::string_view op, const Tensor& targets, std::int64_t classes) {
@@ -278,23 +304,24 @@ class CrossEntropyBackwardOp final : public Op {
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 4);
     check_rows(name(), in);
-    if (in[2].dtype != in[0].dtype || in[2].shape != in[1].shape || in[3].dtype != DType::kF64 ||
+    if (in[2].dtype != compute_dtype(in[0].dtype) || in[2].shape != in[1].shape || in[3].dtype != DType::kF64 ||
         in[3].shape != Shape{})
       refuse(name(), in, "logits [..., V], targets [...], log sums [...], an f64 scalar");
     return {in[0]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&](auto zero) {
+    with_floating(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const std::int64_t width = args.inputs[0].shape()[-1];
       check_targets(name(), args.inputs[1], width);
-      const auto gradient = static_cast<T>(args.inputs[3].item());
-      parallel_for(
-          threads_of(args), args.inputs[1].elements(), row_grain(width), [&](std::int64_t begin, std::int64_t end) {
-            run(CrossEntropyBackward<T>{args.inputs[0].data<T>() + begin * width,
-                                        args.inputs[1].data<std::int32_t>() + begin, args.inputs[2].data<T>() + begin,
-                                        gradient, args.outputs[0].data<T>() + begin * width, end - begin, width});
-          });
+      const auto gradient = static_cast<Compute<T>>(args.inputs[3].item());
+      parallel_for(threads_of(args), args.inputs[1].elements(), row_grain(width),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     run(CrossEntropyBackward<T>{args.inputs[0].data<T>() + begin * width,
+                                                 args.inputs[1].data<std::int32_t>() + begin,
+                                                 args.inputs[2].data<Compute<T>>() + begin, gradient,
+                                                 args.outputs[0].data<T>() + begin * width, end - begin, width});
+                   });
     });
   }
 };
@@ -308,7 +335,7 @@ class CrossEntropy final : public Op {
     check_count(name(), in, 2);
     check_rows(name(), in);
     const Spec scalar{DType::kF64, {}, in[0].device};
-    return {scalar, scalar, {in[0].dtype, in[1].shape, in[0].device}};
+    return {scalar, scalar, {compute_dtype(in[0].dtype), in[1].shape, in[0].device}};
   }
   Tensors vjp(const VjpArgs& args) const override {
     if (!args.gradients[0].defined()) return Tensors(2);
@@ -317,7 +344,7 @@ class CrossEntropy final : public Op {
             Tensor()};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.inputs[0].dtype(), [&](auto zero) {
+    with_floating(args.inputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const std::int64_t width = args.inputs[0].shape()[-1];
       const std::int64_t rows = args.inputs[1].elements();
@@ -326,7 +353,8 @@ class CrossEntropy final : public Op {
       std::vector<double> losses(static_cast<std::size_t>(rows));
       parallel_for(threads_of(args), rows, row_grain(width), [&](std::int64_t begin, std::int64_t end) {
         run(CrossEntropyForward<T>{args.inputs[0].data<T>() + begin * width, targets + begin,
-                                   args.outputs[2].data<T>() + begin, losses.data() + begin, end - begin, width});
+                                   args.outputs[2].data<Compute<T>>() + begin, losses.data() + begin, end - begin,
+                                   width});
       });
       double sum = 0;
       std::int64_t count = 0;
@@ -351,15 +379,19 @@ class CountCorrect final : public Op {
     return {{DType::kF64, {}, in[0].device}};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.inputs[0].dtype(), [&](auto zero) {
+    with_floating(args.inputs[0].dtype(), [&](auto zero) {
       const auto* x = args.inputs[0].data<decltype(zero)>();
       const std::int64_t width = args.inputs[0].shape()[-1];
       const std::int64_t rows = args.inputs[1].elements();
       check_targets(name(), args.inputs[1], width);
       const std::int32_t* targets = args.inputs[1].data<std::int32_t>();
+      const auto less = [](auto a, auto b) {
+        using C = Compute<decltype(a)>;
+        return static_cast<C>(a) < static_cast<C>(b);
+      };
       std::int64_t correct = 0;
       for (std::int64_t row = 0; row < rows; ++row, x += width)
-        correct += std::max_element(x, x + width) - x == targets[row] ? 1 : 0;
+        correct += std::max_element(x, x + width, less) - x == targets[row] ? 1 : 0;
       *args.outputs[0].data<double>() = static_cast<double>(correct);
     });
   }
