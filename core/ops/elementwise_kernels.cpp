@@ -113,6 +113,12 @@ void binary(BinaryKind kind, const T* a, std::int64_t a_step, const T* b, std::i
   }
 }
 
+template <typename T>
+void accumulate(const T* x, Compute<T>* sums, std::int64_t n) {
+  for_vectors<T>(n, [&](auto access, std::int64_t i)
+                        HWY_ATTR { access.store(hn::Add(access.load(sums + i), access.load(x + i)), sums + i); });
+}
+
 void unary_f32(UnaryKind kind, const float* x, float* y, std::int64_t n, double parameter) {
   unary(kind, x, y, n, parameter);
 }
@@ -135,6 +141,10 @@ void binary_bf16(BinaryKind kind, const bfloat16* a, std::int64_t a_step, const 
   binary(kind, a, a_step, b, b_step, y, n);
 }
 
+void accumulate_f32(const float* x, float* sums, std::int64_t n) { accumulate(x, sums, n); }
+void accumulate_f64(const double* x, double* sums, std::int64_t n) { accumulate(x, sums, n); }
+void accumulate_bf16(const bfloat16* x, float* sums, std::int64_t n) { accumulate(x, sums, n); }
+
 void widen(const bfloat16* x, float* y, std::int64_t n) {
   for_vectors<float>(n, [&](auto access, std::int64_t i) HWY_ATTR { access.store(access.load(x + i), y + i); });
 }
@@ -156,6 +166,9 @@ HWY_EXPORT(unary_bf16);
 HWY_EXPORT(binary_f32);
 HWY_EXPORT(binary_f64);
 HWY_EXPORT(binary_bf16);
+HWY_EXPORT(accumulate_f32);
+HWY_EXPORT(accumulate_f64);
+HWY_EXPORT(accumulate_bf16);
 HWY_EXPORT(widen);
 HWY_EXPORT(narrow);
 
@@ -179,6 +192,15 @@ void binary_kernel(BinaryKind kind, const double* a, std::int64_t a_step, const 
 void binary_kernel(BinaryKind kind, const bfloat16* a, std::int64_t a_step, const bfloat16* b, std::int64_t b_step,
                    bfloat16* y, std::int64_t n) {
   HWY_DYNAMIC_DISPATCH(binary_bf16)(kind, a, a_step, b, b_step, y, n);
+}
+void accumulate_kernel(const float* x, float* sums, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(accumulate_f32)(x, sums, n);
+}
+void accumulate_kernel(const double* x, double* sums, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(accumulate_f64)(x, sums, n);
+}
+void accumulate_kernel(const bfloat16* x, float* sums, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(accumulate_bf16)(x, sums, n);
 }
 void convert_kernel(const bfloat16* x, float* y, std::int64_t n) { HWY_DYNAMIC_DISPATCH(widen)(x, y, n); }
 void convert_kernel(const float* x, bfloat16* y, std::int64_t n) { HWY_DYNAMIC_DISPATCH(narrow)(x, y, n); }

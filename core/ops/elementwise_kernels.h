@@ -47,6 +47,11 @@ void binary_kernel(BinaryKind kind, const double* a, std::int64_t a_step, const 
 void binary_kernel(BinaryKind kind, const bfloat16* a, std::int64_t a_step, const bfloat16* b, std::int64_t b_step,
                    bfloat16* y, std::int64_t n);
 
+// Adds x to sums, which for bf16 are f32.
+void accumulate_kernel(const float* x, float* sums, std::int64_t n);
+void accumulate_kernel(const double* x, double* sums, std::int64_t n);
+void accumulate_kernel(const bfloat16* x, float* sums, std::int64_t n);
+
 void convert_kernel(const bfloat16* x, float* y, std::int64_t n);
 void convert_kernel(const float* x, bfloat16* y, std::int64_t n);
 

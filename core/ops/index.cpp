@@ -27,21 +27,20 @@ class EmbeddingBackward final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("rows", rows_); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    if (in[0].dtype != DType::kI32 || !is_wide(in[1].dtype) || in[1].shape.rank() < 1 ||
+    if (in[0].dtype != DType::kI32 || !is_floating(in[1].dtype) || in[1].shape.rank() < 1 ||
         in[0].shape != without_last(in[1].shape))
-      refuse(name(), in, "ids i32 [...], dy f32 or f64 [..., C]");
-    return {{in[1].dtype, {rows_, in[1].shape[-1]}, in[1].device}};
+      refuse(name(), in, "ids i32 [...], dy f32, f64 or bf16 [..., C]");
+    return {{compute_dtype(in[1].dtype), {rows_, in[1].shape[-1]}, in[1].device}};
   }
   // Threads share out columns, so that each element of the table is summed by one, in token order.
   void run_cpu(KernelArgs& args) const override {
     check_ids(name(), args.inputs[0], rows_);
-    with_wide(args.outputs[0].dtype(), [&](auto zero) {
-      using T = decltype(zero);
+    with_floating(args.inputs[1].dtype(), [&]<typename T>(T) {
       const std::int64_t width = args.outputs[0].shape()[1];
       const std::int64_t tokens = args.inputs[0].elements();
       const std::int32_t* ids = args.inputs[0].data<std::int32_t>();
       const T* dy = args.inputs[1].data<T>();
-      T* table = args.outputs[0].data<T>();
+      auto* table = args.outputs[0].data<Compute<T>>();
       constexpr std::int64_t kColumns = 16;  // a cache line of f32: no two threads write to one
       const std::int64_t units = (width + kColumns - 1) / kColumns;
       parallel_for(threads_of(args), units, row_grain((tokens + rows_) * kColumns),
@@ -49,11 +48,9 @@ class EmbeddingBackward final : public Op {
                      const std::int64_t first = begin * kColumns;
                      const std::int64_t count = std::min(width, end * kColumns) - first;
                      for (std::int64_t row = 0; row < rows_; ++row)
-                       std::fill_n(table + row * width + first, count, T{0});
-                     for (std::int64_t i = 0; i < tokens; ++i) {
-                       T* sum = table + ids[i] * width + first;
-                       add_kernel(sum, dy + i * width + first, sum, count);
-                     }
+                       std::fill_n(table + row * width + first, count, Compute<T>{0});
+                     for (std::int64_t i = 0; i < tokens; ++i)
+                       accumulate_kernel(dy + i * width + first, table + ids[i] * width + first, count);
                    });
     });
   }
@@ -64,40 +61,59 @@ class EmbeddingBackward final : public Op {
 
 class Embedding final : public Op {
  public:
+  explicit Embedding(DType dtype) : dtype_(dtype) {}
   std::string_view name() const override { return "embedding"; }
   Traits traits() const override { return {.gradient_reads_inputs = 0b10, .gradient_reads_outputs = 0}; }
+  void attributes(AttributeVisitor& visitor) const override { visitor.visit("dtype", name_of(dtype_)); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    if (!is_wide(in[0].dtype) || in[0].shape.rank() != 2 || in[1].dtype != DType::kI32)
-      refuse(name(), in, "table f32 or f64 [V, C], ids i32 [...]");
+    if (!is_floating(in[0].dtype) || in[0].shape.rank() != 2 || in[1].dtype != DType::kI32)
+      refuse(name(), in, "table f32, f64 or bf16 [V, C], ids i32 [...]");
+    if (dtype_ != in[0].dtype && (dtype_ != DType::kBF16 || in[0].dtype != DType::kF32))
+      refuse(name(), in, fmt::format("a table whose rows become {}: of that dtype, or f32 for bf16", name_of(dtype_)));
     Shape shape = in[1].shape;
     shape.append(in[0].shape[1]);
-    return {{in[0].dtype, shape, in[0].device}};
+    return {{dtype_, shape, in[0].device}};
   }
   Tensors vjp(const VjpArgs& args) const override {
-    return {embedding_backward(args.inputs[1], args.gradients[0], args.inputs[0].shape()[0]), Tensor()};
+    const Tensor sums = embedding_backward(args.inputs[1], args.gradients[0], args.inputs[0].shape()[0]);
+    return {sums.dtype() == args.inputs[0].dtype() ? sums : cast(sums, args.inputs[0].dtype()), Tensor()};
   }
   void run_cpu(KernelArgs& args) const override {
-    check_ids(name(), args.inputs[1], args.inputs[0].shape()[0]);
+    const Tensor& table = args.inputs[0];
+    const std::int64_t width = table.shape()[1];
+    if (dtype_ != table.dtype())
+      return for_each_row(
+          args, [from = table.data<float>(), to = args.outputs[0].data<bfloat16>(), width](
+                    std::int64_t i, std::int64_t id) { convert_kernel(from + id * width, to + i * width, width); });
+    const auto bytes = width * static_cast<std::int64_t>(size_of(dtype_));
+    for_each_row(args, [from = static_cast<const char*>(table.raw()), to = static_cast<char*>(args.outputs[0].raw()),
+                        bytes](std::int64_t i, std::int64_t id) {
+      std::memcpy(to + i * bytes, from + id * bytes, static_cast<std::size_t>(bytes));
+    });
+  }
+
+ private:
+  // Calls copy(row of the output, row of the table) for each id.
+  template <typename Copy>
+  static void for_each_row(const KernelArgs& args, const Copy& copy) {
+    check_ids("embedding", args.inputs[1], args.inputs[0].shape()[0]);
     const std::int32_t* ids = args.inputs[1].data<std::int32_t>();
-    const auto bytes = args.inputs[0].shape()[1] * static_cast<std::int64_t>(size_of(args.inputs[0].dtype()));
-    const auto* table = static_cast<const char*>(args.inputs[0].raw());
-    auto* out = static_cast<char*>(args.outputs[0].raw());
     parallel_for(threads_of(args), args.inputs[1].elements(), row_grain(args.inputs[0].shape()[1]),
                  [&](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t i = begin; i < end; ++i)
-                     std::memcpy(out + i * bytes, table + ids[i] * bytes, static_cast<std::size_t>(bytes));
+                   for (std::int64_t i = begin; i < end; ++i) copy(i, ids[i]);
                  });
   }
+
+  DType dtype_;
 };
 
-const RegisterOp kRegistered[] = {RegisterOp("embedding", shared_op_of<Embedding>), RegisterOp("embedding_backward")};
+const RegisterOp kRegistered[] = {RegisterOp("embedding"), RegisterOp("embedding_backward")};
 
 }  // namespace
 
 Tensor embedding(const Tensor& table, const Tensor& ids, std::optional<DType> dtype) {
-  const Tensor rows = apply_one(shared_op<Embedding>(), {table, ids});
-  return dtype.value_or(rows.dtype()) == rows.dtype() ? rows : cast(rows, *dtype);
+  return apply_one(std::make_shared<Embedding>(dtype.value_or(table.dtype())), {table, ids});
 }
 
 Tensor embedding_backward(const Tensor& ids, const Tensor& dy, std::int64_t rows) {

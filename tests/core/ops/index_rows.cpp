@@ -20,13 +20,19 @@ std::vector<OpRow> index_rows() {
        {{"an id beyond the table", {real({6, 3}), integers({2}, 6, 6)}, looked_up},
         {"a negative id", {real({6, 3}), integers({2}, -1, -1)}, looked_up},
         {"ids that are not integers", {real({6, 3}), real({2})}, looked_up},
-        {"a table of one axis", {real({6}), integers({2}, 0, 5)}, looked_up}}},
+        {"a table of one axis", {real({6}), integers({2}, 0, 5)}, looked_up}},
+       {},
+       {},
+       true},
       {"embedding_backward",
        {{"a batch", {integers({4, 2}, 0, 5), real({4, 2, 3})}, added_up, {{6, 3}}, {}},
         {"no tokens", {integers({0}, 0, 5), real({0, 3})}, added_up, {{6, 3}}, {}},
         {"many", {integers({900}, 0, 5), real({900, 90})}, added_up, {{6, 90}}, {}}},
        {{"gradients of another shape", {integers({4}, 0, 5), real({3, 3})}, added_up},
-        {"an id beyond the table", {integers({4}, 6, 6), real({4, 3})}, added_up}}},
+        {"an id beyond the table", {integers({4}, 6, 6), real({4, 3})}, added_up}},
+       {},
+       {},
+       true},
   };
 }
 
