@@ -21,7 +21,7 @@ struct DropoutPiece {
   PhiloxKey key;
   std::uint64_t first_block;
   std::uint32_t threshold;  // a word below it drops its element
-  T factor;
+  Compute<T> factor;
   const T* x;
   T* y;
   std::int64_t n;
@@ -111,6 +111,7 @@ void drop(const DropoutPiece<T>& a) {
 
 void drop_f32(const DropoutPiece<float>& a) { drop(a); }
 void drop_f64(const DropoutPiece<double>& a) { drop(a); }
+void drop_bf16(const DropoutPiece<bfloat16>& a) { drop(a); }
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -131,9 +132,11 @@ namespace {
 HWY_EXPORT(words_of);
 HWY_EXPORT(drop_f32);
 HWY_EXPORT(drop_f64);
+HWY_EXPORT(drop_bf16);
 
 void run(const DropoutPiece<float>& a) { HWY_DYNAMIC_DISPATCH(drop_f32)(a); }
 void run(const DropoutPiece<double>& a) { HWY_DYNAMIC_DISPATCH(drop_f64)(a); }
+void run(const DropoutPiece<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(drop_bf16)(a); }
 
 // Linear in x for a given mask: the backward pass is the same op, with the same ordinal, applied to the gradient.
 class Dropout final : public Op {
@@ -147,18 +150,18 @@ class Dropout final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_wide(name(), in);
+    check_floating(name(), in);
     return {in[0]};
   }
   Tensors vjp(const VjpArgs& args) const override {
     return {apply_one(std::make_shared<Dropout>(p_, ordinal_), {args.gradients[0]})};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&](auto zero) {
+    with_floating(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
       const PhiloxKey key = mix(args.key.seed, args.key.step, args.key.shard, ordinal_);
       const auto threshold = static_cast<std::uint32_t>(p_ * 0x1p32);
-      const auto factor = static_cast<T>(1.0 / (1.0 - p_));
+      const auto factor = static_cast<Compute<T>>(1.0 / (1.0 - p_));
       const T* x = args.inputs[0].data<T>();
       T* y = args.outputs[0].data<T>();
       const std::int64_t n = args.outputs[0].elements();

@@ -8,8 +8,8 @@
 
 namespace convoy {
 
-// Zeroes each element of x (f32 or f64) with probability p, 0 ≤ p < 1, and scales the others by 1/(1 - p). The mask is
-// drawn anew in the backward pass. p = 0 gives x itself.
+// Zeroes each element of x (f32, f64 or bf16) with probability p, 0 ≤ p < 1, and scales the others by 1/(1 - p). The
+// mask is the same for every dtype and drawn anew in the backward pass. p = 0 gives x itself.
 Tensor dropout(const Tensor& x, double p);
 
 // The random words behind elements [4·first, 4·(first + blocks)): philox({i, i >> 32, 0, 0}, key) for each block i.

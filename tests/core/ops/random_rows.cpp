@@ -23,7 +23,10 @@ std::vector<OpRow> random_rows() {
         {"a probability of 1", {real({3})}, [](std::span<const Tensor> in) { return Tensors{dropout(in[0], 1.0)}; }},
         {"a probability below 0",
          {real({3})},
-         [](std::span<const Tensor> in) { return Tensors{dropout(in[0], -0.1)}; }}}},
+         [](std::span<const Tensor> in) { return Tensors{dropout(in[0], -0.1)}; }}},
+       {},
+       {},
+       true},
   };
 }
 
