@@ -8,7 +8,6 @@
 #endif
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -41,6 +40,8 @@ HWY_INLINE V exp_of_negative(V x) {
   return hn::IfThenZeroElse(hn::Lt(x, low), scaled);
 }
 
+constexpr std::int64_t kLine = 64;  // bytes
+
 // Fetches blocks of rows that will be needed next, a few cache lines at a time, while products are computed: rows lie
 // pages apart, where the processor does not look ahead by itself.
 class Ahead {
@@ -69,7 +70,6 @@ class Ahead {
  private:
   static constexpr int kBlocks = 6;
   static constexpr int kRowsAStep = 3;
-  static constexpr std::int64_t kLine = 64;
   struct Block {
     const std::byte* data;
     std::int64_t stride, rows, bytes;
@@ -92,7 +92,7 @@ HWY_INLINE void pack_rows(const HeadMatrix<S>& from, std::int64_t begin, std::in
     if (from.depth_stride == 1) {
       // Rows lie pages apart, where the processor does not look ahead by itself.
       const S* ahead = from.data + (begin + std::min(i + kRowsAhead, rows - 1)) * from.time_stride;
-      for (std::int64_t j = 0; j < depth; j += kUnit) hwy::Prefetch(ahead + j);
+      for (std::int64_t j = 0; j < depth; j += kLine / static_cast<std::int64_t>(sizeof(S))) hwy::Prefetch(ahead + j);
       const auto factors = hn::Set(Lanes<T>(), factor);
       for_vectors<T>(depth, [&](auto access, std::int64_t j)
                                 HWY_ATTR { access.store(hn::Mul(access.load(row + j), factors), target + j); });
@@ -177,21 +177,6 @@ HWY_INLINE void unpack_row(const T* from, std::int64_t depth, T factor, const He
                               HWY_ATTR { access.store(hn::Mul(access.load(from + j), factors), target + j); });
   } else {
     for (std::int64_t j = 0; j < depth; ++j) target[j * to.depth_stride] = static_cast<S>(from[j] * factor);
-  }
-}
-
-// Adds from[0 … depth) times `factor` to that row.
-template <typename T>
-HWY_INLINE void add_row(const T* from, std::int64_t depth, T factor, const HeadMatrix<T>& to, std::int64_t row) {
-  T* target = to.data + row * to.time_stride;
-  if (to.depth_stride == 1) {
-    const auto factors = hn::Set(Lanes<T>(), factor);
-    for_vectors<T>(depth, [&](auto access, std::int64_t j) HWY_ATTR {
-      access.store(hn::MulAdd(access.load(from + j), factors, access.load(target + j)), target + j);
-    });
-  } else {
-    for (std::int64_t j = 0; j < depth; ++j)
-      target[j * to.depth_stride] = std::fma(from[j], factor, target[j * to.depth_stride]);
   }
 }
 

@@ -59,19 +59,20 @@ void run_forward(CpuDevice& device, const ForwardTensors& x, const AttentionAttr
   const AttentionShape shape = shape_of(x.q, x.k, attributes);
   const std::int64_t heads = x.k.shape()[2];
   const std::int64_t strips = attention_strips(shape);
-  with_wide(x.q.dtype(), [&]<typename T>(T) {
-    T* const log_sums = x.log_sums.data<T>();
-    parallel_with_scratch<T>(
-        device, x.q.shape()[0] * heads * strips, attention_forward_scratch(shape), [&](std::int64_t i, T* scratch) {
-          const std::int64_t b = i / strips / heads;
-          const std::int64_t h = i / strips % heads;
-          const AttentionForward<T> group{.q = group_of<const T>(x.q, b, h, shape.group),
-                                          .k = head_of<const T>(x.k, b, h),
-                                          .v = head_of<const T>(x.v, b, h),
-                                          .out = group_of<T>(x.out, b, h, shape.group),
-                                          .log_sums = log_sums + (b * heads + h) * shape.group * shape.time};
-          attention_forward_kernel(group, shape, i % strips, scratch);
-        });
+  with_floating(x.q.dtype(), [&]<typename T>(T) {
+    Compute<T>* const log_sums = x.log_sums.data<Compute<T>>();
+    parallel_with_scratch<Compute<T>>(device, x.q.shape()[0] * heads * strips, attention_forward_scratch(shape),
+                                      [&](std::int64_t i, Compute<T>* scratch) {
+                                        const std::int64_t b = i / strips / heads;
+                                        const std::int64_t h = i / strips % heads;
+                                        const AttentionForward<T> group{
+                                            .q = group_of<const T>(x.q, b, h, shape.group),
+                                            .k = head_of<const T>(x.k, b, h),
+                                            .v = head_of<const T>(x.v, b, h),
+                                            .out = group_of<T>(x.out, b, h, shape.group),
+                                            .log_sums = log_sums + (b * heads + h) * shape.group * shape.time};
+                                        attention_forward_kernel(group, shape, i % strips, scratch);
+                                      });
   });
 }
 
@@ -79,23 +80,23 @@ void run_backward(CpuDevice& device, const BackwardTensors& x, const AttentionAt
   if (x.q.elements() == 0) return;
   const AttentionShape shape = shape_of(x.q, x.k, attributes);
   const std::int64_t heads = x.k.shape()[2];
-  with_wide(x.q.dtype(), [&]<typename T>(T) {
-    const T* const log_sums = x.log_sums.data<T>();
-    parallel_with_scratch<T>(device, x.q.shape()[0] * heads, attention_backward_scratch(shape),
-                             [&](std::int64_t i, T* scratch) {
-                               const std::int64_t b = i / heads;
-                               const std::int64_t h = i % heads;
-                               const AttentionBackward<T> group{.q = group_of<const T>(x.q, b, h, shape.group),
-                                                                .k = head_of<const T>(x.k, b, h),
-                                                                .v = head_of<const T>(x.v, b, h),
-                                                                .out = group_of<const T>(x.out, b, h, shape.group),
-                                                                .dout = group_of<const T>(x.dout, b, h, shape.group),
-                                                                .log_sums = log_sums + i * shape.group * shape.time,
-                                                                .dq = group_of<T>(x.dq, b, h, shape.group),
-                                                                .dk = head_of<T>(x.dk, b, h),
-                                                                .dv = head_of<T>(x.dv, b, h)};
-                               attention_backward_kernel(group, shape, scratch);
-                             });
+  with_floating(x.q.dtype(), [&]<typename T>(T) {
+    const Compute<T>* const log_sums = x.log_sums.data<Compute<T>>();
+    parallel_with_scratch<Compute<T>>(
+        device, x.q.shape()[0] * heads, attention_backward_scratch(shape), [&](std::int64_t i, Compute<T>* scratch) {
+          const std::int64_t b = i / heads;
+          const std::int64_t h = i % heads;
+          const AttentionBackward<T> group{.q = group_of<const T>(x.q, b, h, shape.group),
+                                           .k = head_of<const T>(x.k, b, h),
+                                           .v = head_of<const T>(x.v, b, h),
+                                           .out = group_of<const T>(x.out, b, h, shape.group),
+                                           .dout = group_of<const T>(x.dout, b, h, shape.group),
+                                           .log_sums = log_sums + i * shape.group * shape.time,
+                                           .dq = group_of<T>(x.dq, b, h, shape.group),
+                                           .dk = head_of<T>(x.dk, b, h),
+                                           .dv = head_of<T>(x.dv, b, h)};
+          attention_backward_kernel(group, shape, scratch);
+        });
   });
 }
 
@@ -111,7 +112,9 @@ class AttentionOp : public Op {
   AttentionAttributes attributes_;
 };
 
-Spec log_sums_spec(const Spec& q, std::int64_t heads) { return {q.dtype, {q.shape[0], heads, q.shape[1]}, q.device}; }
+Spec log_sums_spec(const Spec& q, std::int64_t heads) {
+  return {compute_dtype(q.dtype), {q.shape[0], heads, q.shape[1]}, q.device};
+}
 
 // Whether q [B, T, H, D] and k, v [B, T, G, D] have H a multiple of G.
 bool are_grouped(const Spec& q, const Spec& k, const Spec& v) {
@@ -129,11 +132,12 @@ class SeparateBackward final : public AttentionOp {
   Traits traits() const override { return {.strided = true, .differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 6);
-    check_wide(name(), in);
+    check_floating(name(), in.first(4));
     const Spec& q = in[0];
     if (!are_grouped(q, in[1], in[2]) || in[3] != q || in[5] != q || in[4] != log_sums_spec(q, q.shape[2]))
       refuse(name(), in,
-             "q, out and dout [B, T, H, D], k and v [B, T, G, D] with H a multiple of G, and log-sums [B, H, T]");
+             "q, out and dout [B, T, H, D], k and v [B, T, G, D] with H a multiple of G, log-sums [B, H, T], f32 for "
+             "bf16");
     return {q, in[1], in[1]};
   }
   void run_cpu(KernelArgs& args) const override {
@@ -159,7 +163,7 @@ class Separate final : public AttentionOp {
   Traits traits() const override { return {.strided = true}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 3);
-    check_wide(name(), in);
+    check_floating(name(), in);
     const Spec& q = in[0];
     if (!are_grouped(q, in[1], in[2]))
       refuse(name(), in, "q [B, T, H, D], k and v [B, T, G, D] with H a multiple of G");
@@ -217,11 +221,12 @@ class PackedBackward final : public PackedOp {
   Traits traits() const override { return {.strided = true, .differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 4);
-    check_wide(name(), in);
+    check_floating(name(), in.first(2));
     const Spec out = out_spec(in);
     if (in[1] != out || in[3] != out || in[2] != log_sums_spec(out, heads_.query))
       refuse(name(), in,
-             fmt::format("qkv, out and dout {} and log-sums [B, {}, T]", out.shape.to_string(), heads_.query));
+             fmt::format("qkv [B, T, ({} + 2·{})·D], out and dout {} log-sums [B, {}, T], f32 for bf16", heads_.query,
+                         heads_.key, out.shape.to_string(), heads_.query));
     return {in[0]};
   }
   void run_cpu(KernelArgs& args) const override {
@@ -248,7 +253,7 @@ class Packed final : public PackedOp {
   std::string_view name() const override { return "self_attention"; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_wide(name(), in);
+    check_floating(name(), in);
     const Spec out = out_spec(in);
     return {out, log_sums_spec(out, heads_.query)};
   }

@@ -14,8 +14,9 @@ struct AttentionAttributes {
 };
 
 // softmax(scale · q·kᵀ)·v for every sequence and head: q [B, T, H, D], k and v [B, T, G, D] with H a multiple of G, any
-// strides, f32 or f64, the result [B, T, H, D]. Each key head serves H/G query heads in a row (grouped-query attention,
-// Ainslie et al. 2023). The gradient is one operator, which is not differentiable again.
+// strides, f32, f64 or bf16 (scores, probabilities and sums are f32 then), the result [B, T, H, D]. Each key head
+// serves H/G query heads in a row (grouped-query attention, Ainslie et al. 2023). The gradient is one operator, which
+// is not differentiable again.
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionAttributes& attributes = {});
 
 // Heads of a packed projection.
@@ -32,8 +33,8 @@ struct PackedHeads {
 Tensor self_attention(const Tensor& qkv, const PackedHeads& heads, const AttentionAttributes& attributes = {});
 
 // The gradients: of attention with respect to q, k and v, and of self_attention with respect to qkv. out is the result,
-// dout its gradient, log_sums [B, H, T] each query's log Σ exp(scale · q·k), which attention leaves as a second output.
-// Not differentiable again.
+// dout its gradient, log_sums [B, H, T] (f32 beside bf16) each query's log Σ exp(scale · q·k), which attention leaves
+// as a second output. Not differentiable again.
 Tensors attention_backward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, const Tensor& log_sums,
                            const Tensor& dout, const AttentionAttributes& attributes = {});
 Tensor self_attention_backward(const Tensor& qkv, const Tensor& out, const Tensor& log_sums, const Tensor& dout,

@@ -13,8 +13,8 @@
 
 // With p the probabilities of the keys, computed again from the log-sums (Dao 2023), and dp the gradient of p:
 // ds = p · (dp − Σ out · dout), dq = ds·k, dk = dsᵀ·q, dv = pᵀ·dout. One block of keys at a time meets every block of
-// queries that sees it, head after head: dk and dv are finished in scratch, dq adds up over the blocks of keys in its
-// own place.
+// queries that sees it, head after head: dk and dv are finished in scratch, and dq adds up there over the blocks of
+// keys.
 
 HWY_BEFORE_NAMESPACE();
 namespace convoy {
@@ -57,13 +57,13 @@ HWY_INLINE void score_gradients(T* scores, T* gradients, std::int64_t seen, T lo
   }
 }
 
-// out[i, :] = Σ_j weights[i, j] · keys[j, :].
+// out[i, :] (+)= Σ_j weights[i, j] · keys[j, :].
 template <typename T>
-void gather(const T* weights, const T* keys, const BlockPair& pair, std::int64_t width, T* out) {
+void gather(const T* weights, const T* keys, const BlockPair& pair, std::int64_t width, bool add, T* out) {
   for (std::int64_t column = 0; column < width; column += kPanel<T>) {
     for (std::int64_t i = 0; i < pair.queries; i += kTileRows)
       multiply<T>({weights + i * kScoreRow, kScoreRow, 1}, {keys + column, width}, pair.keys_seen_before(i + kTileRows),
-                  {out + i * width + column, width}, pair.queries - i, width - column, false);
+                  {out + i * width + column, width}, pair.queries - i, width - column, add);
   }
 }
 
@@ -114,6 +114,7 @@ class Backward {
     scores_ = scratch.take(kScores);
     gradients_ = scratch.take(kScores);
     deltas_ = scratch.take(shape.group * rounded_up(shape.time, kBlock));
+    dq_ = scratch.take(shape.group * blocks_of(shape.time) * block);
   }
 
   void run() {
@@ -122,11 +123,8 @@ class Backward {
       for (std::int64_t head = 0; head < shape_.group; ++head) {
         for (std::int64_t i = shape_.causal ? index : 0; i < blocks_of(shape_.time); ++i) meet(head, i);
       }
-      const std::int64_t begin = index * kBlock;
-      for (std::int64_t j = 0; j < std::min(kBlock, shape_.time - begin); ++j) {
-        unpack_row(block_.dk + j * width_, shape_.depth, T{1}, heads_.dk, begin + j);
-        unpack_row(block_.dv + j * width_, shape_.depth, T{1}, heads_.dv, begin + j);
-      }
+      unpack(block_.dk, index, T{1}, heads_.dk);
+      unpack(block_.dv, index, T{1}, heads_.dv);
     }
   }
 
@@ -137,6 +135,10 @@ class Backward {
   }
   void pack(const HeadMatrix<const S>& from, std::int64_t block, double factor, T* to) const {
     pack_rows(from, block * kBlock, rows_of_block(block), shape_.depth, static_cast<T>(factor), to, width_);
+  }
+  void unpack(const T* from, std::int64_t block, T factor, const HeadMatrix<S>& to) const {
+    for (std::int64_t row = 0; row < rows_of_block(block); ++row)
+      unpack_row(from + row * width_, shape_.depth, factor, to, block * kBlock + row);
   }
 
   // Of the queries whose dout is packed.
@@ -151,7 +153,6 @@ class Backward {
     const auto add = [&](const auto& matrix, std::int64_t block) {
       ahead.add(matrix, block * kBlock, rows_of_block(block), shape_.depth);
     };
-    ahead.add(heads_.dq[head], index * kBlock, rows_of_block(index), shape_.depth);
     if (++index == blocks_of(shape_.time)) {
       index = shape_.causal ? block_.index : 0;
       ++head;
@@ -177,7 +178,7 @@ class Backward {
     std::fill_n(block_.dv, block_elements(shape_), T{0});
   }
 
-  // The scale lies in the packed queries, for the scores and for dk; dq takes it when it is added.
+  // The scale lies in the packed queries, for the scores and for dk; dq takes it at last.
   void meet(std::int64_t head, std::int64_t index) {
     const BlockPair pair(shape_, index, block_.index);
     const std::int64_t begin = index * kBlock;
@@ -195,15 +196,10 @@ class Backward {
                       deltas[i]);
     scatter(scores_, dout_, pair, width_, block_.dv, ahead);
     scatter(gradients_, queries_, pair, width_, block_.dk, ahead);
-    gather(gradients_, block_.keys, pair, width_, other_);
-    const auto scale = static_cast<T>(shape_.scale);
-    for (std::int64_t i = 0; i < pair.queries; ++i) {
-      if (block_.index == 0) {
-        unpack_row(other_ + i * width_, shape_.depth, scale, heads_.dq[head], begin + i);
-      } else {
-        add_row(other_ + i * width_, shape_.depth, scale, heads_.dq[head], begin + i);
-      }
-    }
+    T* const dq = dq_ + (head * blocks_of(shape_.time) + index) * block_elements(shape_);
+    gather(gradients_, block_.keys, pair, width_, block_.index > 0, dq);
+    if (block_.index + 1 == key_blocks_of(shape_, index))
+      unpack(dq, index, static_cast<T>(shape_.scale), heads_.dq[head]);
   }
 
   const AttentionBackward<S>& heads_;
@@ -211,6 +207,7 @@ class Backward {
   std::int64_t width_;
   KeyBlock<T> block_;
   T *queries_, *dout_, *other_, *scores_, *gradients_, *deltas_;
+  T* dq_;  // [group, blocks, kBlock, padded depth]
 };
 
 void backward_f32(const AttentionBackward<float>& heads, const AttentionShape& shape, float* scratch) {
@@ -218,6 +215,9 @@ void backward_f32(const AttentionBackward<float>& heads, const AttentionShape& s
 }
 void backward_f64(const AttentionBackward<double>& heads, const AttentionShape& shape, double* scratch) {
   Backward<double, double>(heads, shape, scratch).run();
+}
+void backward_bf16(const AttentionBackward<bfloat16>& heads, const AttentionShape& shape, float* scratch) {
+  Backward<bfloat16, float>(heads, shape, scratch).run();
 }
 
 }  // namespace
@@ -230,10 +230,12 @@ namespace convoy {
 
 HWY_EXPORT(backward_f32);
 HWY_EXPORT(backward_f64);
+HWY_EXPORT(backward_bf16);
 
 std::int64_t attention_backward_scratch(const AttentionShape& shape) {
   using namespace attention_blocks;
-  return 8 * block_elements(shape) + 2 * kScores + shape.group * rounded_up(shape.time, kBlock);
+  const std::int64_t query_blocks = shape.group * blocks_of(shape.time);
+  return (8 + query_blocks) * block_elements(shape) + 2 * kScores + query_blocks * kBlock;
 }
 
 void attention_backward_kernel(const AttentionBackward<float>& heads, const AttentionShape& shape, float* scratch) {
@@ -241,6 +243,9 @@ void attention_backward_kernel(const AttentionBackward<float>& heads, const Atte
 }
 void attention_backward_kernel(const AttentionBackward<double>& heads, const AttentionShape& shape, double* scratch) {
   HWY_DYNAMIC_DISPATCH(backward_f64)(heads, shape, scratch);
+}
+void attention_backward_kernel(const AttentionBackward<bfloat16>& heads, const AttentionShape& shape, float* scratch) {
+  HWY_DYNAMIC_DISPATCH(backward_bf16)(heads, shape, scratch);
 }
 
 }  // namespace convoy

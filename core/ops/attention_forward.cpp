@@ -210,6 +210,10 @@ void forward_f64(const AttentionForward<double>& heads, const AttentionShape& sh
                  double* scratch) {
   forward(heads, shape, strip, scratch);
 }
+void forward_bf16(const AttentionForward<bfloat16>& heads, const AttentionShape& shape, std::int64_t strip,
+                  float* scratch) {
+  forward(heads, shape, strip, scratch);
+}
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -221,6 +225,7 @@ namespace convoy {
 
 HWY_EXPORT(forward_f32);
 HWY_EXPORT(forward_f64);
+HWY_EXPORT(forward_bf16);
 
 std::int64_t attention_strips(const AttentionShape& shape) {
   return (attention_blocks::blocks_of(shape.time) * shape.group + kStrip - 1) / kStrip;
@@ -238,6 +243,10 @@ void attention_forward_kernel(const AttentionForward<float>& heads, const Attent
 void attention_forward_kernel(const AttentionForward<double>& heads, const AttentionShape& shape, std::int64_t strip,
                               double* scratch) {
   HWY_DYNAMIC_DISPATCH(forward_f64)(heads, shape, strip, scratch);
+}
+void attention_forward_kernel(const AttentionForward<bfloat16>& heads, const AttentionShape& shape, std::int64_t strip,
+                              float* scratch) {
+  HWY_DYNAMIC_DISPATCH(forward_bf16)(heads, shape, strip, scratch);
 }
 
 }  // namespace convoy

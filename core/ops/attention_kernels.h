@@ -1,8 +1,10 @@
 // Blocked attention of the query heads that share one key head of one sequence (Dao et al. 2022): what
-// core/ops/attention.cpp runs, each call on one thread. Scratch does not grow with the sequence.
+// core/ops/attention.cpp runs, each call on one thread. Scratch holds no scores but those of a block.
 #pragma once
 
 #include <cstdint>
+
+#include "core/tensor/bfloat16.h"
 
 namespace convoy {
 
@@ -33,12 +35,14 @@ struct AttentionShape {
   double scale;
 };
 
+// Elements are float, double or bfloat16; scores, probabilities, sums and log-sums are Compute<T>, and what a kernel
+// writes is rounded once.
 template <typename T>
 struct AttentionForward {
   HeadGroup<const T> q;
   HeadMatrix<const T> k, v;
   HeadGroup<T> out;
-  T* log_sums;  // [group, time]: log Σ exp(scores) of each query
+  Compute<T>* log_sums;  // [group, time]: log Σ exp(scores) of each query
 };
 
 template <typename T>
@@ -46,7 +50,7 @@ struct AttentionBackward {
   HeadGroup<const T> q;
   HeadMatrix<const T> k, v;
   HeadGroup<const T> out, dout;
-  const T* log_sums;
+  const Compute<T>* log_sums;
   HeadGroup<T> dq;
   HeadMatrix<T> dk, dv;
 };
@@ -62,7 +66,10 @@ void attention_forward_kernel(const AttentionForward<float>& heads, const Attent
                               float* scratch);
 void attention_forward_kernel(const AttentionForward<double>& heads, const AttentionShape& shape, std::int64_t strip,
                               double* scratch);
+void attention_forward_kernel(const AttentionForward<bfloat16>& heads, const AttentionShape& shape, std::int64_t strip,
+                              float* scratch);
 void attention_backward_kernel(const AttentionBackward<float>& heads, const AttentionShape& shape, float* scratch);
 void attention_backward_kernel(const AttentionBackward<double>& heads, const AttentionShape& shape, double* scratch);
+void attention_backward_kernel(const AttentionBackward<bfloat16>& heads, const AttentionShape& shape, float* scratch);
 
 }  // namespace convoy

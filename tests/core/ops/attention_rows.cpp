@@ -38,7 +38,7 @@ const AttentionAttributes kSharp{.causal = true, .scale = 2.5};
 }  // namespace
 
 std::vector<OpRow> attention_rows() {
-  return {
+  std::vector<OpRow> rows = {
       {"attention",
        {{"causal", three({2, 5, 2, 3}), attend(), {{2, 5, 2, 3}}, {0, 1, 2}},
         {"all keys", three({2, 5, 2, 3}), attend(kAllKeys), {{2, 5, 2, 3}}, {0, 1, 2}},
@@ -66,7 +66,7 @@ std::vector<OpRow> attention_rows() {
         {"integers", {3, integers({2, 5, 2, 3}, 0, 9)}, attend()}}},
       {"attention_backward",
        {{"causal",
-         {real({2, 5, 2, 3}), real({2, 5, 2, 3}), real({2, 5, 2, 3}), real({2, 5, 2, 3}), real({2, 2, 5}),
+         {real({2, 5, 2, 3}), real({2, 5, 2, 3}), real({2, 5, 2, 3}), real({2, 5, 2, 3}), master({2, 2, 5}),
           real({2, 5, 2, 3})},
          attend_backward(),
          {{2, 5, 2, 3}, {2, 5, 2, 3}, {2, 5, 2, 3}},
@@ -93,7 +93,7 @@ std::vector<OpRow> attention_rows() {
         {"other rank", {real({2, 5, 2, 9})}, attend_self(1)}}},
       {"self_attention_backward",
        {{"causal",
-         {real({2, 5, 18}), real({2, 5, 6}), real({2, 2, 5}), real({2, 5, 6})},
+         {real({2, 5, 18}), real({2, 5, 6}), master({2, 2, 5}), real({2, 5, 6})},
          attend_self_backward(2),
          {{2, 5, 18}},
          {}}},
@@ -104,6 +104,8 @@ std::vector<OpRow> attention_rows() {
          {real({2, 5, 18}), real({2, 5, 6}), real({2, 3, 5}), real({2, 5, 6})},
          attend_self_backward(2)}}},
   };
+  for (OpRow& row : rows) row.takes_bf16 = true;
+  return rows;
 }
 
 }  // namespace convoy

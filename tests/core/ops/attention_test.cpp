@@ -194,6 +194,33 @@ TEST(AttentionTest, GroupsOfHeadsShareAKeyHead) {
   }
 }
 
+// Blocks are widened as they are packed and results rounded as they are stored: between the two lies what f32 computes.
+TEST(AttentionTest, HalfPrecisionIsSinglePrecisionRoundedOnce) {
+  CpuDevice device;
+  const Recorder recorder(device, {}, Recorder::Tape::kOff);
+  const Shape shape{2, 150, 4, 24};
+  const Shape key_shape{2, 150, 2, 24};
+  Tensors half;
+  for (const Shape& each : {shape, key_shape, key_shape, shape, shape})
+    half.push_back(cast(random_tensor<float>(device, each, static_cast<unsigned>(half.size())), DType::kBF16));
+  const Tensor log_sums = add_scalar(random_tensor<float>(device, {2, 4, 150}, 9), 6.0);
+  Tensors single;
+  for (const Tensor& x : half) single.push_back(cast(x, DType::kF32));
+  const auto rounded_bits = [](const Tensor& x) { return bits(cast(cast(x, DType::kBF16), DType::kF32)); };
+  for (const bool causal : {true, false}) {
+    const AttentionAttributes attributes{.causal = causal, .scale = 0.7};
+    EXPECT_EQ(rounded_bits(attention(half[0], half[1], half[2], attributes)),
+              rounded_bits(attention(single[0], single[1], single[2], attributes)));
+    const Tensors gradients = attention_backward(half[0], half[1], half[2], half[3], log_sums, half[4], attributes);
+    const Tensors expected =
+        attention_backward(single[0], single[1], single[2], single[3], log_sums, single[4], attributes);
+    for (std::size_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(gradients[i].dtype(), DType::kBF16);
+      EXPECT_EQ(rounded_bits(gradients[i]), rounded_bits(expected[i])) << i;
+    }
+  }
+}
+
 // Scores of some hundreds: without the largest taken off they overflow in f32, and most probabilities are zero.
 TEST(AttentionTest, LargeScoresNeitherOverflowNorVanish) {
   CpuDevice device;
@@ -219,11 +246,12 @@ TEST(AttentionTest, WhatIsNotANumberStaysSo) {
   for (std::size_t i = 0; i < out.size(); ++i) ASSERT_EQ(std::isnan(out[i]), i / 8 == 66) << i;
 }
 
-// Scores lie in blocks, so what a call needs to work in does not grow with the sequence, but for a number a query.
-TEST(AttentionTest, ScratchDoesNotGrowWithTime) {
+// Scores lie in blocks, so what a call needs to work in does not grow with the sequence, but for the gradient of its
+// queries.
+TEST(AttentionTest, ScratchHoldsNoScoresOfTheSequence) {
   const auto shape = [](std::int64_t time) { return AttentionShape{time, 64, 1, true, 1.0}; };
   EXPECT_EQ(attention_forward_scratch(shape(1 << 20)), attention_forward_scratch(shape(64)));
-  EXPECT_LE(attention_backward_scratch(shape(1 << 20)), attention_backward_scratch(shape(64)) + (1 << 20));
+  EXPECT_LE(attention_backward_scratch(shape(1 << 20)), attention_backward_scratch(shape(64)) + (1 << 20) * (64 + 1));
 }
 
 TEST(AttentionTest, SeesNoLaterKeys) {
