@@ -11,6 +11,16 @@
 namespace convoy {
 namespace {
 
+// Rows have one floating dtype; inputs [1, vectors], which belong to the channels, that which it is computed with.
+void check_rows(std::string_view op, std::span<const Spec> in, std::size_t vectors) {
+  const DType rows = in[0].dtype;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const bool vector = i >= 1 && i <= vectors;
+    if (!is_floating(rows) || in[i].dtype != (vector ? compute_dtype(rows) : rows))
+      refuse(op, in, "f32 or f64, all the same, or bf16 rows with f32 vectors");
+  }
+}
+
 bool is_vector_of(const Spec& spec, const Shape& x) { return spec.shape == Shape{x[-1]}; }
 
 void visit_attributes(AttributeVisitor& visitor, const BatchNormAttributes& attributes) {
@@ -61,7 +71,7 @@ struct Affine {
 };
 
 template <typename T>
-void normalise(const KernelArgs& args, const Affine<T>& affine, const Tensor* residual, bool relu) {
+void normalise(const KernelArgs& args, const Affine<Compute<T>>& affine, const Tensor* residual, bool relu) {
   const Rows rows(args.inputs[0].shape());
   const T* const x = args.inputs[0].data<T>();
   const T* const added = residual == nullptr ? nullptr : residual->data<T>();
@@ -89,7 +99,7 @@ class BatchNormBackward final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("relu", std::int64_t{relu_}); }
   Specs infer(std::span<const Spec> in) const override {
     if (in.size() != 7) check_count(name(), in, 6);
-    check_wide(name(), in);
+    check_rows(name(), in, 4);
     const Shape& x = in[0].shape;
     bool sound = x.rank() >= 1 && x[-1] >= 1 && in[5].shape == x && (in.size() == 6 || in[6].shape == x);
     for (const Spec& vector : in.subspan(1, 4)) sound = sound && is_vector_of(vector, x);
@@ -99,18 +109,20 @@ class BatchNormBackward final : public Op {
     return result;
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
+    with_floating(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
   }
 
  private:
   template <typename T>
   void run(const KernelArgs& args) const {
+    using C = Compute<T>;
     const auto input = [&](std::size_t i) { return args.inputs[i].data<T>(); };
+    const auto vector = [&](std::size_t i) { return args.inputs[i].data<C>(); };
     const Rows rows(args.inputs[0].shape());
     const bool added = args.inputs.size() == 7;
     const T* const y = added ? input(6) : nullptr;
     T* const g = added ? args.outputs[3].data<T>() : nullptr;
-    const Affine<T> affine(rows.width, input(1), input(2), input(3), input(4));
+    const Affine<C> affine(rows.width, vector(1), vector(2), vector(3), vector(4));
     const std::vector<double> sums =
         sum_chunks(rows, threads_of(args), [&](std::int64_t chunk, double* first, double* second) {
           const std::int64_t at = rows.begin(chunk) * rows.width;
@@ -119,7 +131,7 @@ class BatchNormBackward final : public Op {
                                                   .x = input(0) + at,
                                                   .scale = affine.scale.data(),
                                                   .offset = affine.offset.data(),
-                                                  .mean = input(3),
+                                                  .mean = vector(3),
                                                   .dy = input(5) + at,
                                                   .y = y == nullptr ? nullptr : y + at,
                                                   .relu = relu_,
@@ -127,17 +139,17 @@ class BatchNormBackward final : public Op {
                                                   .sums = first,
                                                   .products = second});
         });
-    std::vector<T> factor(affine.scale.size()), addend(affine.scale.size());
+    std::vector<C> factor(affine.scale.size()), addend(affine.scale.size());
     const double count = static_cast<double>(std::max<std::int64_t>(rows.rows, 1));
     for (std::size_t c = 0; c < factor.size(); ++c) {
       const double sum = sums[c];
       const double product = sums[c + factor.size()];
       const auto scale = static_cast<double>(affine.scale[c]);
-      const auto rstd = static_cast<double>(input(4)[c]);
-      args.outputs[1].data<T>()[c] = static_cast<T>(rstd * product);
-      args.outputs[2].data<T>()[c] = static_cast<T>(sum);
-      factor[c] = static_cast<T>(-scale * rstd * rstd * product / count);
-      addend[c] = static_cast<T>(-scale * sum / count);
+      const auto rstd = static_cast<double>(vector(4)[c]);
+      args.outputs[1].data<C>()[c] = static_cast<C>(rstd * product);
+      args.outputs[2].data<C>()[c] = static_cast<C>(sum);
+      factor[c] = static_cast<C>(-scale * rstd * rstd * product / count);
+      addend[c] = static_cast<C>(-scale * sum / count);
     }
     parallel_for(threads_of(args), rows.rows, row_grain(rows.width), [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t at = begin * rows.width;
@@ -146,7 +158,7 @@ class BatchNormBackward final : public Op {
                                                       .x = input(0) + at,
                                                       .scale = affine.scale.data(),
                                                       .offset = affine.offset.data(),
-                                                      .mean = input(3),
+                                                      .mean = vector(3),
                                                       .dy = (added ? g : input(5)) + at,
                                                       .factor = factor.data(),
                                                       .addend = addend.data(),
@@ -173,7 +185,7 @@ class BatchNorm final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, residual_ ? 5 : 4);
-    check_wide(name(), in);
+    check_rows(name(), in, 3);
     const Shape& x = in[0].shape;
     bool sound = x.rank() >= 1 && x[-1] >= 1 && (!residual_ || in[4].shape == x);
     for (const Spec& vector : in.subspan(1, 3)) sound = sound && is_vector_of(vector, x);
@@ -192,7 +204,7 @@ class BatchNorm final : public Op {
     return result;
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
+    with_floating(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
   }
 
  private:
@@ -200,7 +212,8 @@ class BatchNorm final : public Op {
 
   template <typename T>
   void run(const KernelArgs& args) const {
-    const auto vector = [&](std::size_t output) { return args.outputs[output].data<T>(); };
+    using C = Compute<T>;
+    const auto vector = [&](std::size_t output) { return args.outputs[output].data<C>(); };
     const Rows rows(args.inputs[0].shape());
     const T* const x = args.inputs[0].data<T>();
     const std::vector<double> sums =
@@ -208,19 +221,19 @@ class BatchNorm final : public Op {
           column_moments_kernel({rows.count(chunk), rows.width, first, second}, x + rows.begin(chunk) * rows.width);
         });
     const auto count = static_cast<double>(rows.rows);
-    const T* const shifts = args.inputs[3].data<T>();
+    const C* const shifts = args.inputs[3].data<C>();
     for (std::int64_t c = 0; c < rows.width; ++c) {
       const double sum = sums[static_cast<std::size_t>(c)];
       const double squares = sums[static_cast<std::size_t>(c + rows.width)];
       const double mean = rows.rows == 0 ? 0.0 : sum / count;
       const double variance = rows.rows == 0 ? 0.0 : std::max(0.0, squares / count - mean * mean);
       const auto shift = static_cast<double>(shifts[c]);
-      vector(1)[c] = static_cast<T>(mean);
-      vector(2)[c] = static_cast<T>(1.0 / std::sqrt(variance + attributes_.epsilon));
-      vector(3)[c] = static_cast<T>(sum - count * shift);
-      vector(4)[c] = static_cast<T>(squares - shift * (2.0 * sum - count * shift));
+      vector(1)[c] = static_cast<C>(mean);
+      vector(2)[c] = static_cast<C>(1.0 / std::sqrt(variance + attributes_.epsilon));
+      vector(3)[c] = static_cast<C>(sum - count * shift);
+      vector(4)[c] = static_cast<C>(squares - shift * (2.0 * sum - count * shift));
     }
-    const Affine<T> affine(rows.width, args.inputs[1].data<T>(), args.inputs[2].data<T>(), vector(1), vector(2));
+    const Affine<C> affine(rows.width, args.inputs[1].data<C>(), args.inputs[2].data<C>(), vector(1), vector(2));
     normalise<T>(args, affine, residual_ ? &args.inputs[4] : nullptr, attributes_.relu);
   }
 
@@ -241,7 +254,7 @@ class BatchNormInference final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, residual_ ? 6 : 5);
-    check_wide(name(), in);
+    check_rows(name(), in, 4);
     const Shape& x = in[0].shape;
     bool sound = x.rank() >= 1 && x[-1] >= 1 && (!residual_ || in[5].shape == x);
     for (const Spec& vector : in.subspan(1, 4)) sound = sound && is_vector_of(vector, x);
@@ -249,16 +262,17 @@ class BatchNormInference final : public Op {
     return {in[0]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&](auto zero) {
+    with_floating(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
+      using C = Compute<T>;
       const std::int64_t width = args.inputs[0].shape()[-1];
-      std::vector<T> rstd(static_cast<std::size_t>(width));
+      std::vector<C> rstd(static_cast<std::size_t>(width));
       for (std::int64_t c = 0; c < width; ++c) {
-        const auto variance = static_cast<double>(args.inputs[4].template data<T>()[c]);
-        rstd[static_cast<std::size_t>(c)] = static_cast<T>(1.0 / std::sqrt(variance + attributes_.epsilon));
+        const auto variance = static_cast<double>(args.inputs[4].template data<C>()[c]);
+        rstd[static_cast<std::size_t>(c)] = static_cast<C>(1.0 / std::sqrt(variance + attributes_.epsilon));
       }
-      const Affine<T> affine(width, args.inputs[1].template data<T>(), args.inputs[2].template data<T>(),
-                             args.inputs[3].template data<T>(), rstd.data());
+      const Affine<C> affine(width, args.inputs[1].template data<C>(), args.inputs[2].template data<C>(),
+                             args.inputs[3].template data<C>(), rstd.data());
       normalise<T>(args, affine, residual_ ? &args.inputs[5] : nullptr, attributes_.relu);
     });
   }

@@ -20,8 +20,9 @@ struct BatchNormResult {
 };
 
 // y = relu?((x - mean) / sqrt(variance + epsilon) · weight + bias + residual) with the mean and the (biased) variance
-// of x itself. x f32 or f64 [..., C]; weight, bias and shift [C]; the residual like x, or undefined for none. Where
-// there are no rows, y is empty and the sums are zero. Sums run over blocks of rows, added up in fp64.
+// of x itself. x f32, f64 or bf16 [..., C]; weight, bias and shift [C], like all that belongs to a channel f32 beside
+// bf16; the residual like x, or undefined for none. Where there are no rows, y is empty and the sums are zero. Sums run
+// over blocks of rows, added up in fp64.
 BatchNormResult batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& shift,
                            const Tensor& residual, const BatchNormAttributes& attributes);
 

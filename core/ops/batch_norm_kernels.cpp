@@ -25,15 +25,15 @@ HWY_INLINE void for_strips(std::int64_t width, const Body& body) {
   constexpr std::int64_t kLanes = lanes<T>();
   std::int64_t c = 0;
   for (; c + kStrip * kLanes <= width; c += kStrip * kLanes)
-    body(Whole<T>(), c, std::integral_constant<std::size_t, kStrip>());
-  for (; c + kLanes <= width; c += kLanes) body(Whole<T>(), c, std::integral_constant<std::size_t, 1>());
-  if (c < width) body(Part<T>(width - c), c, std::integral_constant<std::size_t, 1>());
+    body(Whole<Compute<T>>(), c, std::integral_constant<std::size_t, kStrip>());
+  for (; c + kLanes <= width; c += kLanes) body(Whole<Compute<T>>(), c, std::integral_constant<std::size_t, 1>());
+  if (c < width) body(Part<Compute<T>>(width - c), c, std::integral_constant<std::size_t, 1>());
 }
 
 // Adds a block's column sums to fp64 totals.
 template <typename T, class V>
 HWY_INLINE void add_wide(V value, std::int64_t count, double* totals) {
-  alignas(64) T values[HWY_LANES(T)];
+  alignas(64) Compute<T> values[lanes<T>()];
   hn::Store(value, Lanes<T>(), values);
   for (std::int64_t i = 0; i < count; ++i) totals[i] += static_cast<double>(values[i]);
 }
@@ -46,7 +46,7 @@ void column_moments(const ColumnMoments& a, const T* x) {
   for (std::int64_t begin = 0; begin < a.rows; begin += kBatchNormBlock) {
     const std::int64_t rows = std::min(kBatchNormBlock, a.rows - begin);
     const T* block = x + begin * a.width;
-    const V inverse = hn::Set(d, static_cast<T>(1.0 / static_cast<double>(rows)));
+    const V inverse = hn::Set(d, static_cast<Compute<T>>(1.0 / static_cast<double>(rows)));
     for_strips<T>(a.width, [&](auto access, std::int64_t c, auto strip) HWY_ATTR {
       constexpr std::size_t kCount = decltype(strip)::value;
       V sums[kCount], squares[kCount], means[kCount];
@@ -65,7 +65,7 @@ void column_moments(const ColumnMoments& a, const T* x) {
         }
       }
       // Σx² = Σ(x - m)² + 2mΣx - rows·m², whatever m is: exact for the rounded block mean.
-      alignas(64) T s[HWY_LANES(T)], q[HWY_LANES(T)], m[HWY_LANES(T)];
+      alignas(64) Compute<T> s[lanes<T>()], q[lanes<T>()], m[lanes<T>()];
       for (std::size_t k = 0; k < kCount; ++k) {
         hn::Store(sums[k], d, s);
         hn::Store(squares[k], d, q);
@@ -162,12 +162,16 @@ void gradient(const BatchNormGradient<T>& a) {
 
 void column_moments_f32(const ColumnMoments& a, const float* x) { column_moments(a, x); }
 void column_moments_f64(const ColumnMoments& a, const double* x) { column_moments(a, x); }
+void column_moments_bf16(const ColumnMoments& a, const bfloat16* x) { column_moments(a, x); }
 void apply_f32(const BatchNormApply<float>& a) { apply_norm(a); }
 void apply_f64(const BatchNormApply<double>& a) { apply_norm(a); }
+void apply_bf16(const BatchNormApply<bfloat16>& a) { apply_norm(a); }
 void sums_f32(const BatchNormSums<float>& a) { sums_of(a); }
 void sums_f64(const BatchNormSums<double>& a) { sums_of(a); }
+void sums_bf16(const BatchNormSums<bfloat16>& a) { sums_of(a); }
 void gradient_f32(const BatchNormGradient<float>& a) { gradient(a); }
 void gradient_f64(const BatchNormGradient<double>& a) { gradient(a); }
+void gradient_bf16(const BatchNormGradient<bfloat16>& a) { gradient(a); }
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -179,21 +183,31 @@ namespace convoy {
 
 HWY_EXPORT(column_moments_f32);
 HWY_EXPORT(column_moments_f64);
+HWY_EXPORT(column_moments_bf16);
 HWY_EXPORT(apply_f32);
 HWY_EXPORT(apply_f64);
+HWY_EXPORT(apply_bf16);
 HWY_EXPORT(sums_f32);
 HWY_EXPORT(sums_f64);
+HWY_EXPORT(sums_bf16);
 HWY_EXPORT(gradient_f32);
 HWY_EXPORT(gradient_f64);
+HWY_EXPORT(gradient_bf16);
 
 void column_moments_kernel(const ColumnMoments& a, const float* x) { HWY_DYNAMIC_DISPATCH(column_moments_f32)(a, x); }
 void column_moments_kernel(const ColumnMoments& a, const double* x) { HWY_DYNAMIC_DISPATCH(column_moments_f64)(a, x); }
+void column_moments_kernel(const ColumnMoments& a, const bfloat16* x) {
+  HWY_DYNAMIC_DISPATCH(column_moments_bf16)(a, x);
+}
 void batch_norm_apply_kernel(const BatchNormApply<float>& a) { HWY_DYNAMIC_DISPATCH(apply_f32)(a); }
 void batch_norm_apply_kernel(const BatchNormApply<double>& a) { HWY_DYNAMIC_DISPATCH(apply_f64)(a); }
+void batch_norm_apply_kernel(const BatchNormApply<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(apply_bf16)(a); }
 void batch_norm_sums_kernel(const BatchNormSums<float>& a) { HWY_DYNAMIC_DISPATCH(sums_f32)(a); }
 void batch_norm_sums_kernel(const BatchNormSums<double>& a) { HWY_DYNAMIC_DISPATCH(sums_f64)(a); }
+void batch_norm_sums_kernel(const BatchNormSums<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(sums_bf16)(a); }
 void batch_norm_gradient_kernel(const BatchNormGradient<float>& a) { HWY_DYNAMIC_DISPATCH(gradient_f32)(a); }
 void batch_norm_gradient_kernel(const BatchNormGradient<double>& a) { HWY_DYNAMIC_DISPATCH(gradient_f64)(a); }
+void batch_norm_gradient_kernel(const BatchNormGradient<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(gradient_bf16)(a); }
 
 }  // namespace convoy
 #endif

@@ -34,7 +34,7 @@ Specs inferred(std::span<const Spec> in) {
 
 std::vector<OpInput> inputs_of(const Shape& x, bool residual) {
   const Shape width{x[-1]};
-  std::vector<OpInput> inputs = {real(x, -1, 2), real(width, 0.5, 2), real(width), real(width)};
+  std::vector<OpInput> inputs = {real(x, -1, 2), master(width, 0.5, 2), master(width), master(width)};
   if (residual) inputs.push_back(real(x));
   return inputs;
 }
@@ -58,8 +58,8 @@ OpRun backward_of(bool relu) {
 
 OpCase backward_case(const std::string& what, const Shape& x, bool relu, bool with_y) {
   const Shape width{x[-1]};
-  std::vector<OpInput> inputs = {real(x),     real(width, 0.5, 2), real(width, 0.1, 1),
-                                 real(width), real(width, 1, 2),   real(x)};
+  std::vector<OpInput> inputs = {real(x),       master(width, 0.5, 2), master(width, 0.1, 1),
+                                 master(width), master(width, 1, 2),   real(x)};
   std::vector<Shape> outputs = {x, width, width};
   if (with_y) {
     inputs.push_back(real(x));
@@ -70,7 +70,7 @@ OpCase backward_case(const std::string& what, const Shape& x, bool relu, bool wi
 
 std::vector<OpInput> inference_inputs(const Shape& x, bool residual) {
   const Shape width{x[-1]};
-  std::vector<OpInput> inputs = {real(x), real(width), real(width), real(width), real(width, 0.1, 2)};
+  std::vector<OpInput> inputs = {real(x), master(width), master(width), master(width), master(width, 0.1, 2)};
   if (residual) inputs.push_back(real(x));
   return inputs;
 }
@@ -86,7 +86,7 @@ std::vector<OpRow> batch_norm_rows() {
   std::vector<OpInput> other_residual = inputs_of({2, 3}, false);
   other_residual.push_back(real({3, 3}));
   std::vector<OpInput> wide_shift = inputs_of({2, 3}, false);
-  wide_shift[3] = real({4});
+  wide_shift[3] = master({4});
   return {
       {"batch_norm",
        {training_case("plain", {7, 5}, false, false), training_case("images", {2, 3, 2, 19}, false, false),
@@ -100,19 +100,29 @@ std::vector<OpRow> batch_norm_rows() {
        {{"weight of another width", {real({2, 3}), real({4}), real({3}), real({3})}, training(false)},
         {"a shift of another width", wide_shift, training(false)},
         {"a residual of another shape", other_residual, training(false)},
-        {"a scalar", {real({}), real({1}), real({1}), real({1})}, training(false)}}},
+        {"an integer bias", {real({2, 3}), real({3}), integers({3}, 0, 1), real({3})}, training(false)},
+        {"a scalar", {real({}), real({1}), real({1}), real({1})}, training(false)}},
+       {},
+       {},
+       true},
       {"batch_norm_backward",
        {backward_case("plain", {2, 3, 5}, false, false), backward_case("with relu", {2, 3, 5}, true, false),
         backward_case("with relu and a residual", {2, 3, 5}, true, true),
         backward_case("many rows", {611, 70}, true, true), backward_case("no rows", {0, 3}, true, true)},
        {{"dy of another shape",
          {real({2, 3}), real({3}), real({3}), real({3}), real({3}), real({3, 3})},
-         backward_of(true)}}},
+         backward_of(true)}},
+       {},
+       {},
+       true},
       {"batch_norm_inference",
        {{"plain", inference_inputs({2, 3, 5}, false), inference(false), {{2, 3, 5}}, {}},
         {"with relu and a residual", inference_inputs({150, 150, 3}, true), inference(true), {{150, 150, 3}}, {}},
         {"no rows", inference_inputs({0, 5}, true), inference(true), {{0, 5}}, {}}},
-       {{"a variance of another width", {real({2, 3}), real({3}), real({3}), real({3}), real({4})}, inference(false)}}},
+       {{"a variance of another width", {real({2, 3}), real({3}), real({3}), real({3}), real({4})}, inference(false)}},
+       {},
+       {},
+       true},
       {"running_statistics",
        {{"a few", update_inputs(5, 12), updated, {{5}, {5}, {1}}, {}},
         {"of one row", update_inputs(3, 1), updated, {{3}, {3}, {1}}, {}},
