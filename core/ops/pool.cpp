@@ -4,6 +4,7 @@
 
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
+#include "core/ops/elementwise.h"
 #include "core/ops/kernel.h"
 #include "core/ops/pool_kernels.h"
 #include "core/ops/reduce.h"
@@ -82,7 +83,7 @@ class MaxPool2dBackward final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_wide(name(), in.last(1));
+    check_floating(name(), in.last(1));
     const Shape& dy = in[1].shape;
     const bool sound =
         in[0].dtype == DType::kI32 && dy.rank() == 4 && is_sound(attributes_, {dy[0], in_[0], in_[1], dy[3]});
@@ -92,7 +93,7 @@ class MaxPool2dBackward final : public Op {
     return {{in[1].dtype, x_shape(problem, dy[0]), in[1].device}};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const Shape& x = args.outputs[0].shape();
       const PoolProblem p = problem_of(attributes_, x);
       for_images(args, x[0], p.x_image(), [&](std::int64_t i) {
@@ -119,7 +120,7 @@ class MaxPool2d final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visit_attributes(visitor, attributes_); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_wide(name(), in);
+    check_floating(name(), in);
     if (!is_sound(attributes_, in[0].shape)) refuse(name(), in, kExpected);
     const PoolProblem problem = problem_of(attributes_, in[0].shape);
     const std::int64_t images = in[0].shape[0];
@@ -131,7 +132,7 @@ class MaxPool2d final : public Op {
     return {max_pool2d_backward(args.outputs[1], args.gradients[0], {x[1], x[2]}, attributes_)};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const PoolProblem p = problem_of(attributes_, args.inputs[0].shape());
       for_images(args, args.inputs[0].shape()[0], p.x_image(), [&](std::int64_t i) {
         max_pool_kernel(p, args.inputs[0].data<T>() + i * p.x_image(), args.outputs[0].data<T>() + i * p.y_image(),
@@ -158,7 +159,7 @@ class AvgPool2dBackward final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_wide(name(), in);
+    check_floating(name(), in);
     const Shape& dy = in[0].shape;
     const bool sound = dy.rank() == 4 && is_sound(attributes_, {dy[0], in_[0], in_[1], dy[3]});
     const PoolProblem problem = sound ? problem_of(attributes_, in_, dy[3]) : PoolProblem{};
@@ -166,7 +167,7 @@ class AvgPool2dBackward final : public Op {
     return {{in[0].dtype, x_shape(problem, dy[0]), in[0].device}};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const Shape& x = args.outputs[0].shape();
       const PoolProblem p = problem_of(attributes_, x);
       for_images(args, x[0], p.x_image(), [&](std::int64_t i) {
@@ -192,7 +193,7 @@ class AvgPool2d final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visit_attributes(visitor, attributes_); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_wide(name(), in);
+    check_floating(name(), in);
     if (!is_sound(attributes_, in[0].shape)) refuse(name(), in, kExpected);
     return {{in[0].dtype, y_shape(problem_of(attributes_, in[0].shape), in[0].shape[0]), in[0].device}};
   }
@@ -201,7 +202,7 @@ class AvgPool2d final : public Op {
     return {avg_pool2d_backward(args.gradients[0], {x[1], x[2]}, attributes_)};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const PoolProblem p = problem_of(attributes_, args.inputs[0].shape());
       for_images(args, args.inputs[0].shape()[0], p.x_image(), [&](std::int64_t i) {
         avg_pool_kernel(p, args.inputs[0].data<T>() + i * p.x_image(), args.outputs[0].data<T>() + i * p.y_image());
@@ -235,6 +236,10 @@ Tensor avg_pool2d_backward(const Tensor& dy, const Extents& in, const Pool2dAttr
   return apply_one(std::make_shared<AvgPool2dBackward>(attributes, in), {dy});
 }
 
-Tensor global_average_pool2d(const Tensor& x) { return mean(x, {1, 2}); }
+Tensor global_average_pool2d(const Tensor& x) {
+  if (compute_dtype(x.dtype()) == x.dtype()) return mean(x, {1, 2});
+  const Tensor total = sum(x, {1, 2}, false, compute_dtype(x.dtype()));
+  return cast(scale(total, 1.0 / static_cast<double>(x.shape()[1] * x.shape()[2])), x.dtype());
+}
 
 }  // namespace convoy

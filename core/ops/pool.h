@@ -1,5 +1,5 @@
-// Pooling over images whose channels lie innermost: x [N, H, W, C], f32 or f64 → [N, H', W', C] with
-// H' = (H + 2·padding - kernel) / stride + 1, rounded down.
+// Pooling over images whose channels lie innermost: x [N, H, W, C], f32, f64 or bf16 (each result is rounded once) →
+// [N, H', W', C] with H' = (H + 2·padding - kernel) / stride + 1, rounded down.
 #pragma once
 
 #include <array>

@@ -50,7 +50,7 @@ void max_pool(const PoolProblem& p, const T* x, T* y, std::uint8_t* places) {
   using Place = hn::TFromD<decltype(di)>;
   for (std::int64_t pixel = 0; pixel < p.out[0] * p.out[1]; ++pixel) {
     for_vectors<T>(p.channels, [&](auto access, std::int64_t c) HWY_ATTR {
-      auto best = hn::Set(d, -std::numeric_limits<T>::infinity());
+      auto best = hn::Set(d, -std::numeric_limits<Compute<T>>::infinity());
       auto from = hn::Set(di, Place{-1});
       for_places(p, pixel / p.out[1], pixel % p.out[1], [&](std::int64_t place, std::int64_t at) HWY_ATTR {
         const auto value = access.load(x + at * p.channels + c);
@@ -62,7 +62,7 @@ void max_pool(const PoolProblem& p, const T* x, T* y, std::uint8_t* places) {
         from = hn::IfThenElse(hn::RebindMask(di, take), hn::Set(di, static_cast<Place>(place)), from);
       });
       access.store(best, y + pixel * p.channels + c);
-      alignas(64) Place lane_places[HWY_LANES(T)];
+      alignas(64) Place lane_places[lanes<T>()];
       hn::Store(from, di, lane_places);
       std::uint8_t* const to = places + pixel * p.place_bytes() + c;
       for (std::int64_t i = 0; i < std::min(lanes<T>(), p.channels - c); ++i)
@@ -74,22 +74,30 @@ void max_pool(const PoolProblem& p, const T* x, T* y, std::uint8_t* places) {
 
 template <typename T>
 void max_pool_backward(const PoolProblem& p, const std::uint8_t* places, const T* dy, T* dx) {
+  using C = Compute<T>;
+  constexpr std::int64_t kBlock = 64;  // channels
+  alignas(64) C sums[kBlock];
   for (std::int64_t pixel = 0; pixel < p.in[0] * p.in[1]; ++pixel) {
-    T* const to = dx + pixel * p.channels;
-    std::fill_n(to, p.channels, T{0});
-    for_kernels(p, pixel / p.in[1], pixel % p.in[1], [&](std::int64_t place, std::int64_t at) HWY_ATTR {
-      const std::uint8_t* const from = places + at * p.place_bytes();
-      const T* const gradient = dy + at * p.channels;
-      const auto here = static_cast<std::uint8_t>(place);
-      for (std::int64_t c = 0; c < p.channels; ++c) to[c] += from[c] == here ? gradient[c] : T{0};
-    });
+    for (std::int64_t first = 0; first < p.channels; first += kBlock) {
+      const std::int64_t channels = std::min(kBlock, p.channels - first);
+      std::fill_n(sums, channels, C{0});
+      for_kernels(p, pixel / p.in[1], pixel % p.in[1], [&](std::int64_t place, std::int64_t at) HWY_ATTR {
+        const std::uint8_t* const from = places + at * p.place_bytes() + first;
+        const T* const gradient = dy + at * p.channels + first;
+        const auto here = static_cast<std::uint8_t>(place);
+        for (std::int64_t c = 0; c < channels; ++c) sums[c] += from[c] == here ? static_cast<C>(gradient[c]) : C{0};
+      });
+      T* const to = dx + pixel * p.channels + first;
+      for_vectors<T>(channels,
+                     [&](auto access, std::int64_t c) HWY_ATTR { access.store(access.load(sums + c), to + c); });
+    }
   }
 }
 
 template <typename T>
 void avg_pool(const PoolProblem& p, const T* x, T* y) {
   const Lanes<T> d;
-  const auto share = hn::Set(d, static_cast<T>(1.0 / static_cast<double>(p.kernel[0] * p.kernel[1])));
+  const auto share = hn::Set(d, static_cast<Compute<T>>(1.0 / static_cast<double>(p.kernel[0] * p.kernel[1])));
   for (std::int64_t pixel = 0; pixel < p.out[0] * p.out[1]; ++pixel) {
     for_vectors<T>(p.channels, [&](auto access, std::int64_t c) HWY_ATTR {
       auto sum = hn::Zero(d);
@@ -104,7 +112,7 @@ void avg_pool(const PoolProblem& p, const T* x, T* y) {
 template <typename T>
 void avg_pool_backward(const PoolProblem& p, const T* dy, T* dx) {
   const Lanes<T> d;
-  const auto share = hn::Set(d, static_cast<T>(1.0 / static_cast<double>(p.kernel[0] * p.kernel[1])));
+  const auto share = hn::Set(d, static_cast<Compute<T>>(1.0 / static_cast<double>(p.kernel[0] * p.kernel[1])));
   for (std::int64_t pixel = 0; pixel < p.in[0] * p.in[1]; ++pixel) {
     for_vectors<T>(p.channels, [&](auto access, std::int64_t c) HWY_ATTR {
       auto sum = hn::Zero(d);
@@ -118,16 +126,24 @@ void avg_pool_backward(const PoolProblem& p, const T* dy, T* dx) {
 
 void max_pool_f32(const PoolProblem& p, const float* x, float* y, std::uint8_t* places) { max_pool(p, x, y, places); }
 void max_pool_f64(const PoolProblem& p, const double* x, double* y, std::uint8_t* places) { max_pool(p, x, y, places); }
+void max_pool_bf16(const PoolProblem& p, const bfloat16* x, bfloat16* y, std::uint8_t* places) {
+  max_pool(p, x, y, places);
+}
 void max_pool_backward_f32(const PoolProblem& p, const std::uint8_t* places, const float* dy, float* dx) {
   max_pool_backward(p, places, dy, dx);
 }
 void max_pool_backward_f64(const PoolProblem& p, const std::uint8_t* places, const double* dy, double* dx) {
   max_pool_backward(p, places, dy, dx);
 }
+void max_pool_backward_bf16(const PoolProblem& p, const std::uint8_t* places, const bfloat16* dy, bfloat16* dx) {
+  max_pool_backward(p, places, dy, dx);
+}
 void avg_pool_f32(const PoolProblem& p, const float* x, float* y) { avg_pool(p, x, y); }
 void avg_pool_f64(const PoolProblem& p, const double* x, double* y) { avg_pool(p, x, y); }
+void avg_pool_bf16(const PoolProblem& p, const bfloat16* x, bfloat16* y) { avg_pool(p, x, y); }
 void avg_pool_backward_f32(const PoolProblem& p, const float* dy, float* dx) { avg_pool_backward(p, dy, dx); }
 void avg_pool_backward_f64(const PoolProblem& p, const double* dy, double* dx) { avg_pool_backward(p, dy, dx); }
+void avg_pool_backward_bf16(const PoolProblem& p, const bfloat16* dy, bfloat16* dx) { avg_pool_backward(p, dy, dx); }
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -139,12 +155,16 @@ namespace convoy {
 
 HWY_EXPORT(max_pool_f32);
 HWY_EXPORT(max_pool_f64);
+HWY_EXPORT(max_pool_bf16);
 HWY_EXPORT(max_pool_backward_f32);
 HWY_EXPORT(max_pool_backward_f64);
+HWY_EXPORT(max_pool_backward_bf16);
 HWY_EXPORT(avg_pool_f32);
 HWY_EXPORT(avg_pool_f64);
+HWY_EXPORT(avg_pool_bf16);
 HWY_EXPORT(avg_pool_backward_f32);
 HWY_EXPORT(avg_pool_backward_f64);
+HWY_EXPORT(avg_pool_backward_bf16);
 
 void max_pool_kernel(const PoolProblem& p, const float* x, float* y, std::uint8_t* places) {
   HWY_DYNAMIC_DISPATCH(max_pool_f32)(p, x, y, places);
@@ -152,19 +172,31 @@ void max_pool_kernel(const PoolProblem& p, const float* x, float* y, std::uint8_
 void max_pool_kernel(const PoolProblem& p, const double* x, double* y, std::uint8_t* places) {
   HWY_DYNAMIC_DISPATCH(max_pool_f64)(p, x, y, places);
 }
+void max_pool_kernel(const PoolProblem& p, const bfloat16* x, bfloat16* y, std::uint8_t* places) {
+  HWY_DYNAMIC_DISPATCH(max_pool_bf16)(p, x, y, places);
+}
 void max_pool_backward_kernel(const PoolProblem& p, const std::uint8_t* places, const float* dy, float* dx) {
   HWY_DYNAMIC_DISPATCH(max_pool_backward_f32)(p, places, dy, dx);
 }
 void max_pool_backward_kernel(const PoolProblem& p, const std::uint8_t* places, const double* dy, double* dx) {
   HWY_DYNAMIC_DISPATCH(max_pool_backward_f64)(p, places, dy, dx);
 }
+void max_pool_backward_kernel(const PoolProblem& p, const std::uint8_t* places, const bfloat16* dy, bfloat16* dx) {
+  HWY_DYNAMIC_DISPATCH(max_pool_backward_bf16)(p, places, dy, dx);
+}
 void avg_pool_kernel(const PoolProblem& p, const float* x, float* y) { HWY_DYNAMIC_DISPATCH(avg_pool_f32)(p, x, y); }
 void avg_pool_kernel(const PoolProblem& p, const double* x, double* y) { HWY_DYNAMIC_DISPATCH(avg_pool_f64)(p, x, y); }
+void avg_pool_kernel(const PoolProblem& p, const bfloat16* x, bfloat16* y) {
+  HWY_DYNAMIC_DISPATCH(avg_pool_bf16)(p, x, y);
+}
 void avg_pool_backward_kernel(const PoolProblem& p, const float* dy, float* dx) {
   HWY_DYNAMIC_DISPATCH(avg_pool_backward_f32)(p, dy, dx);
 }
 void avg_pool_backward_kernel(const PoolProblem& p, const double* dy, double* dx) {
   HWY_DYNAMIC_DISPATCH(avg_pool_backward_f64)(p, dy, dx);
+}
+void avg_pool_backward_kernel(const PoolProblem& p, const bfloat16* dy, bfloat16* dx) {
+  HWY_DYNAMIC_DISPATCH(avg_pool_backward_bf16)(p, dy, dx);
 }
 
 }  // namespace convoy

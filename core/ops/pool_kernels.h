@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 
+#include "core/tensor/bfloat16.h"
+
 namespace convoy {
 
 struct PoolProblem {
@@ -22,12 +24,16 @@ struct PoolProblem {
 // `places` gets place_bytes() a pixel: the place under the kernel, row by row, that each channel came from.
 void max_pool_kernel(const PoolProblem& p, const float* x, float* y, std::uint8_t* places);
 void max_pool_kernel(const PoolProblem& p, const double* x, double* y, std::uint8_t* places);
+void max_pool_kernel(const PoolProblem& p, const bfloat16* x, bfloat16* y, std::uint8_t* places);
 void max_pool_backward_kernel(const PoolProblem& p, const std::uint8_t* places, const float* dy, float* dx);
 void max_pool_backward_kernel(const PoolProblem& p, const std::uint8_t* places, const double* dy, double* dx);
+void max_pool_backward_kernel(const PoolProblem& p, const std::uint8_t* places, const bfloat16* dy, bfloat16* dx);
 
 void avg_pool_kernel(const PoolProblem& p, const float* x, float* y);
 void avg_pool_kernel(const PoolProblem& p, const double* x, double* y);
+void avg_pool_kernel(const PoolProblem& p, const bfloat16* x, bfloat16* y);
 void avg_pool_backward_kernel(const PoolProblem& p, const float* dy, float* dx);
 void avg_pool_backward_kernel(const PoolProblem& p, const double* dy, double* dx);
+void avg_pool_backward_kernel(const PoolProblem& p, const bfloat16* dy, bfloat16* dx);
 
 }  // namespace convoy

@@ -20,6 +20,7 @@ std::vector<Problem> problems() {
       {"past the edge", {1, 6, 7, 4}, {1, 2, 2, 4}, {.kernel = {3, 3}, .stride = {3, 3}}},
       {"the whole image", {3, 4, 5, 2}, {3, 1, 1, 2}, {.kernel = {4, 5}}},
       {"no images", {0, 4, 4, 3}, {0, 2, 2, 3}, {}},
+      {"more channels than are summed at once", {1, 4, 5, 70}, {1, 2, 3, 70}, {.kernel = {3, 3}, .padding = {1, 1}}},
       {"a stem", {3, 40, 41, 37}, {3, 20, 21, 37}, {.kernel = {3, 3}, .padding = {1, 1}}, false},
   };
 }
@@ -89,6 +90,7 @@ std::vector<OpRow> pool_rows() {
       {"dy of another size", {integers({2, 2, 3, 1}, 0, 0), real({2, 3, 3, 3})}, max_backward_of(problems()[0])},
       {"places of another size", {integers({2, 2, 3, 3}, 0, 0), real({2, 2, 3, 3})}, max_backward_of(problems()[0])}};
   avg_backward.refusals = {{"dy of another size", {real({2, 3, 3, 3})}, avg_backward_of(problems()[0])}};
+  for (OpRow* row : {&max, &max_backward, &avg, &avg_backward}) row->takes_bf16 = true;
   return {max, max_backward, avg, avg_backward};
 }
 
