@@ -6,6 +6,7 @@
 
 #include "core/base/philox.h"
 #include "core/graph/recorder.h"
+#include "core/ops/elementwise.h"
 
 namespace convoy::worker {
 namespace {
@@ -15,7 +16,7 @@ std::vector<float> next_logits(const Model& model, CpuDevice& device, std::span<
   const Recorder recorder(device, {}, Recorder::Tape::kOff);
   const auto length = static_cast<std::int64_t>(tokens.size());
   const Tensor logits = model.logits(Tensor::of<std::int32_t>(device, {1, length}, tokens), Mode::kInfer);
-  const std::vector<float> all = logits.to_vector<float>();
+  const std::vector<float> all = cast(logits, DType::kF32).to_vector<float>();
   return {all.end() - logits.shape()[logits.shape().rank() - 1], all.end()};
 }
 

@@ -39,7 +39,7 @@ CheckpointEvaluation evaluate_checkpoint(const EvalCommand& command) {
   check_overrides(checkpoint_recipe(checkpoint, {}, command.workload.program), recipe);
   const std::unique_ptr<Dataset> dataset = command.workload.open_dataset(recipe);
   CpuDevice device(static_cast<int>(recipe.train.threads));
-  Replica replica(recipe, command.workload.make_model(recipe, task_of(*dataset, recipe.data)), device);
+  Replica replica(recipe, command.workload.make_model(recipe, task_of(*dataset, recipe)), device);
   read_parameters(checkpoint, replica);
   const Batches batches(*dataset, recipe.train, device);
   distributed::SoloCommunicator alone;

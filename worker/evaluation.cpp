@@ -14,7 +14,7 @@ using Sums = std::array<double, 3>;  // loss, targets, correct
 
 Sums evaluate_batch(Replica& replica, const Batch& batch) {
   const Recorder recorder(replica.device(), {}, Recorder::Tape::kOff);
-  const Tensor logits = replica.model().logits(batch.inputs, Mode::kInfer);
+  const Tensor logits = replica.model().logits(replica.inputs_of(batch), Mode::kInfer);
   const Loss loss = cross_entropy(logits, batch.targets);
   return {loss.sum.item(), loss.count.item(), count_correct(logits, batch.targets).item()};
 }

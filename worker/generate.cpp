@@ -22,8 +22,11 @@ void generate(const GenerateCommand& command, std::ostream& out) {
   if (recipe.data.kind != "text")
     fail(ErrorCode::kUsage, "{}: expected a model of text, found data.kind = \"{}\"", checkpoint, recipe.data.kind);
   CpuDevice device(static_cast<int>(recipe.train.threads));
-  const TaskSpec task{
-      .dtype = DType::kI32, .shape = {recipe.data.context}, .classes = kByteTokens, .data_kind = recipe.data.kind};
+  const TaskSpec task{.dtype = DType::kI32,
+                      .shape = {recipe.data.context},
+                      .classes = kByteTokens,
+                      .data_kind = recipe.data.kind,
+                      .activations = activation_dtype(recipe.train)};
   const Replica replica(recipe, make_model(recipe.model, task), device);
   read_parameters(checkpoint, replica);
 

@@ -7,6 +7,7 @@
 #include "core/graph/backward.h"
 #include "core/graph/recorder.h"
 #include "core/ops/batch_norm.h"
+#include "core/ops/elementwise.h"
 #include "core/ops/update.h"
 
 namespace convoy::worker {
@@ -43,6 +44,7 @@ void hash_tensor(Xxh3Hasher128& hasher, const Tensor& tensor) {
 Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device)
     : optimizer_(make_optimizer(recipe.optimizer)),
       seed_(recipe.train.seed),
+      activations_(activation_dtype(recipe.train)),
       device_(device),
       model_(std::move(model)),
       layout_(layout_of(*model_, recipe, *optimizer_)),
@@ -92,10 +94,14 @@ std::vector<StateTensor> Replica::state() const {
   return state;
 }
 
+Tensor Replica::inputs_of(const Batch& batch) const {
+  return is_floating(batch.inputs.dtype()) ? cast(batch.inputs, activations_) : batch.inputs;
+}
+
 distributed::LossSums Replica::gradient(const StepKey& key, const Batch& batch,
                                         const std::function<void(std::size_t, std::span<const float>)>& on_gradient) {
   const Recorder recorder(device_, key);
-  const Loss loss = model_->training_step(batch.inputs, batch.targets);
+  const Loss loss = model_->training_step(inputs_of(batch), batch.targets);
   handed_over_.assign(layout_.parameters().size(), false);
   const auto hand_over = [&](std::size_t parameter, const Tensor& sum) {
     handed_over_[parameter] = true;

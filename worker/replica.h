@@ -40,6 +40,9 @@ class Replica {
   const distributed::BucketLayout& layout() const { return layout_; }
   CpuDevice& device() const { return device_; }
 
+  // What the model reads, inside a recording: numbers in the activations' dtype, tokens as they are.
+  Tensor inputs_of(const Batch& batch) const;
+
   // Runs the training step forward and backward on one logical shard and hands each parameter's gradient (unscaled: of
   // the summed loss) over as soon as it is final; for running statistics, what the shard contributes to them. Every
   // parameter is handed over once.
@@ -72,6 +75,7 @@ class Replica {
 
   std::unique_ptr<Optimizer> optimizer_;
   std::uint64_t seed_;
+  DType activations_;
   CpuDevice& device_;
   std::unique_ptr<Model> model_;
   distributed::BucketLayout layout_;

@@ -30,7 +30,7 @@ void make_folder(const std::string& path) {
 void preflight(const Recipe& recipe, const Workload& workload) {
   try {
     const std::unique_ptr<Dataset> dataset = workload.open_dataset(recipe);
-    workload.make_model(recipe, task_of(*dataset, recipe.data));
+    workload.make_model(recipe, task_of(*dataset, recipe));
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kUsage) throw;
     fail(ErrorCode::kUsage, "{}", located(recipe, error.what()));

@@ -21,7 +21,7 @@ struct Workload {
       [](const Recipe& recipe, const TaskSpec& task) { return convoy::make_model(recipe.model, task); };
 };
 
-// What the data set asks of a model.
-TaskSpec task_of(const Dataset& dataset, const DataRecipe& recipe);
+// What the data set and the recipe ask of a model.
+TaskSpec task_of(const Dataset& dataset, const Recipe& recipe);
 
 }  // namespace convoy::worker

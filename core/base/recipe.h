@@ -93,7 +93,7 @@ struct TrainRecipe {
   std::int64_t steps = 0;
   std::int64_t global_batch = 0;  // samples a step
   std::int64_t logical_shards = 8;
-  std::string precision = "fp32";
+  std::string precision = "fp32";  // "fp32" | "bf16": of activations; parameters and their gradients are fp32
   std::uint64_t seed = 0;
   std::string graph = "dynamic";
   std::string device = "auto";        // "auto" | "cpu"

@@ -146,7 +146,7 @@ std::vector<RecipeKey> make_keys() {
       train<&T::steps>("steps", kRequired, Whole{1}),
       train<&T::global_batch>("global_batch", kRequired, Whole{1, 1'000'000}),
       train<&T::logical_shards>("logical_shards", kOptional, Whole{1, 65536}),
-      train<&T::precision>("precision", kOptional, OneOf{{"fp32"}}),
+      train<&T::precision>("precision", kOptional, OneOf{{"fp32", "bf16"}}),
       train<&T::seed>("seed", kOptional, Whole{0, std::numeric_limits<std::int64_t>::max()}),
       train<&T::graph>("graph", kOptional, OneOf{{"dynamic"}}),
       train<&T::device>("device", kOptional, OneOf{{"auto", "cpu"}}),

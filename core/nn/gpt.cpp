@@ -33,13 +33,19 @@ Gpt::Gpt(const GptOptions& options)
                   Activation::kNone, false);
 }
 
+// The sum is rounded, not its terms: the gradients of both tables stay f32.
+Tensor Gpt::embed(const Tensor& inputs) const {
+  if (!positions_) return tokens_(inputs, options_.activations);
+  const Tensor positions = slice(positions_->weight().value(), 0, 0, inputs.shape()[-1]);
+  return cast(add(tokens_(inputs), positions), options_.activations);
+}
+
 Tensor Gpt::logits(const Tensor& inputs, Mode mode) const {
   const std::int64_t length = inputs.shape()[-1];
   if (length > options_.context)
     fail(ErrorCode::kInvalidArgument, "gpt: {} tokens do not fit the context of {}", length, options_.context);
   const double rate = mode == Mode::kTrain ? options_.dropout : 0.0;
-  Tensor x = tokens_(inputs);
-  if (positions_) x = add(x, slice(positions_->weight().value(), 0, 0, length));
+  Tensor x = embed(inputs);
   x = dropout(x, rate);
   for (const GptBlock& block : blocks_) x = block(x, rate);
   return head_ ? (*head_)(norm_(x)) : matmul(norm_(x), tokens_.weight().value(), false, true);

@@ -19,6 +19,8 @@ class Gpt final : public Model {
   Tensor logits(const Tensor& inputs, Mode mode) const override;
 
  private:
+  Tensor embed(const Tensor& inputs) const;
+
   GptOptions options_;
   Embedding tokens_;
   std::optional<Embedding> positions_;  // learned ones

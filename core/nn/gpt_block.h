@@ -30,6 +30,7 @@ struct GptOptions {
   double rope_theta = 10000.0;  // of rotary positions
   bool own_head = false;        // instead of the token embedding
   bool bias = true;             // of linear layers
+  DType activations = DType::kF32;
 };
 
 // The standard deviation that GPT-2 starts all weights with.

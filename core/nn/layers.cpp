@@ -26,6 +26,6 @@ Tensor RmsNorm::operator()(const Tensor& x) const { return rms_norm(x, weight_.v
 Embedding::Embedding(const ParameterScope& scope, std::int64_t entries, std::int64_t width, double deviation)
     : weight_(scope.add("weight", {entries, width}, Initializer::normal(deviation), ParameterGroup::kDecay)) {}
 
-Tensor Embedding::operator()(const Tensor& ids) const { return embedding(weight_.value(), ids); }
+Tensor Embedding::operator()(const Tensor& ids, DType dtype) const { return embedding(weight_.value(), ids, dtype); }
 
 }  // namespace convoy

@@ -45,11 +45,11 @@ class RmsNorm {
   Parameter weight_;
 };
 
-// i32 [...] → [..., width]; weight [entries, width].
+// i32 [...] → [..., width], f32 or rounded to another dtype; weight [entries, width].
 class Embedding {
  public:
   Embedding(const ParameterScope& scope, std::int64_t entries, std::int64_t width, double deviation);
-  Tensor operator()(const Tensor& ids) const;
+  Tensor operator()(const Tensor& ids, DType dtype = DType::kF32) const;
   const Parameter& weight() const { return weight_; }
 
  private:

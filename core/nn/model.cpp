@@ -7,6 +7,8 @@
 
 namespace convoy {
 
+DType activation_dtype(const TrainRecipe& recipe) { return recipe.precision == "bf16" ? DType::kBF16 : DType::kF32; }
+
 std::unique_ptr<Model> make_model(const ModelRecipe& recipe, const TaskSpec& task) {
   const bool tokens = task.dtype == DType::kI32;
   if (recipe.kind == "gpt") {
@@ -27,7 +29,8 @@ std::unique_ptr<Model> make_model(const ModelRecipe& recipe, const TaskSpec& tas
                    .positions = recipe.positions == "rotary" ? GptPositions::kRotary : GptPositions::kLearned,
                    .rope_theta = recipe.rope_theta,
                    .own_head = recipe.head == "own",
-                   .bias = recipe.bias});
+                   .bias = recipe.bias,
+                   .activations = task.activations});
   }
   if (recipe.kind == "mlp") {
     if (tokens)

@@ -15,11 +15,15 @@ enum class Mode : std::uint8_t { kTrain, kInfer };  // kTrain: dropout is on, ba
 
 // What a model is asked to do: the inputs it reads and the classes it tells apart.
 struct TaskSpec {
-  DType dtype = DType::kF32;  // of the inputs
-  Shape shape;                // of one sample's inputs
-  std::int64_t classes = 0;   // targets are in [0, classes)
-  std::string data_kind;      // for messages
+  DType dtype = DType::kF32;        // of the inputs: i32, or that of the activations
+  Shape shape;                      // of one sample's inputs
+  std::int64_t classes = 0;         // targets are in [0, classes)
+  std::string data_kind;            // for messages
+  DType activations = DType::kF32;  // f32 or bf16, for what makes them of tokens; parameters are f32 beside either
 };
+
+// What train.precision names.
+DType activation_dtype(const TrainRecipe& recipe);
 
 class Model {
  public:
@@ -29,7 +33,7 @@ class Model {
 
   const Parameters& parameters() const { return parameters_; }
 
-  // inputs [batch, sample shape...] → logits [batch, ..., classes].
+  // inputs [batch, sample shape...] → logits [batch, ..., classes], of the activations' dtype.
   virtual Tensor logits(const Tensor& inputs, Mode mode) const = 0;
   // Sum of the cross-entropy over all targets that are not -1, in nats, and how many there were.
   Loss loss(const Tensor& inputs, const Tensor& targets, Mode mode) const {

@@ -484,7 +484,9 @@ Tensor silu(const Tensor& x) { return apply_one(shared_op<Silu>(), {x}); }
 Tensor square(const Tensor& x) { return apply_one(shared_op<Square>(), {x}); }
 Tensor scale(const Tensor& x, double factor) { return apply_one(std::make_shared<Scale>(factor), {x}); }
 Tensor add_scalar(const Tensor& x, double value) { return apply_one(std::make_shared<AddScalar>(value), {x}); }
-Tensor cast(const Tensor& x, DType dtype) { return apply_one(std::make_shared<Cast>(dtype), {x}); }
+Tensor cast(const Tensor& x, DType dtype) {
+  return x.dtype() == dtype ? x : apply_one(std::make_shared<Cast>(dtype), {x});
+}
 Tensor ones_like(const Tensor& x) { return apply_one(shared_op<OnesLike>(), {x}); }
 
 }  // namespace convoy

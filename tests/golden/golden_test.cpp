@@ -101,10 +101,12 @@ class GoldenRun {
   TaskSpec task() const {
     Shape sample;
     for (int i = 2; i < inputs_.shape().rank(); ++i) sample.append(inputs_.shape()[i]);
-    return {.dtype = inputs_.dtype(),
+    const DType activations = activation_dtype(recipe_.train);
+    return {.dtype = is_floating(inputs_.dtype()) ? activations : inputs_.dtype(),
             .shape = sample,
             .classes = std::stoll(file_.metadata().at("classes")),
-            .data_kind = recipe_.data.kind};
+            .data_kind = recipe_.data.kind,
+            .activations = activations};
   }
 
   Tensor batch_of(const Tensor& batches, std::int64_t step) const {
@@ -169,7 +171,8 @@ TEST_P(GoldenTest, LossesAreThoseOfPyTorch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
-                         testing::Values(Golden{"mlp", "fp32", 1e-4}, Golden{"gpt", "fp32", 1e-4},
+                         testing::Values(Golden{"mlp", "fp32", 1e-4}, Golden{"mlp", "bf16", 2e-2},
+                                         Golden{"gpt", "fp32", 1e-4}, Golden{"gpt", "bf16", 2e-2},
                                          Golden{"llama", "fp32", 1e-4}, Golden{"resnet", "fp32", 1e-4}),
                          [](const auto& golden) { return golden.param.model + "_" + golden.param.precision; });
 

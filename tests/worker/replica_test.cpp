@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
 #include <vector>
 
 #include "tests/worker/small_run.h"
@@ -78,10 +80,53 @@ TEST(ReplicaTest, WithoutWeightDecayThereIsOneGroup) {
 
 TEST(ReplicaTest, ThreadsDoNotChangeTheGradient) {
   for (const char* kind : {"text", "mnist"}) {
+    for (const char* precision : {"fp32", "bf16"}) {
+      SmallRun run(kind);
+      run.recipe.train.precision = precision;
+      const auto one = gradients_of(*run.replica(), {}, run.batches().training(1, 0));
+      run.device = std::make_unique<CpuDevice>(2);
+      EXPECT_EQ(gradients_of(*run.replica(), {}, run.batches().training(1, 0)), one) << kind << ", " << precision;
+    }
+  }
+}
+
+// The mean losses of some steps on all shards.
+std::vector<double> losses_of(SmallRun& run, const std::string& precision) {
+  constexpr std::int64_t kSteps = 20;
+  run.recipe.train.precision = precision;
+  const auto replica = run.replica();
+  const Tensor sum = Tensor::zeros({DType::kF32, {replica->layout().elements()}, run.device.get()});
+  float* const reduced = sum.data<float>();
+  std::vector<double> losses;
+  for (std::int64_t step = 1; step <= kSteps; ++step) {
+    std::fill_n(reduced, sum.elements(), 0.0F);
+    distributed::LossSums total;
+    for (std::int32_t shard = 0; shard < run.recipe.train.logical_shards; ++shard) {
+      const StepKey key{.seed = run.recipe.train.seed, .step = step, .shard = shard};
+      const auto sums = replica->gradient(key, run.batches().training(step, shard),
+                                          [&](std::size_t i, std::span<const float> gradient) {
+                                            float* const to = reduced + replica->layout().offset(i);
+                                            for (std::size_t k = 0; k < gradient.size(); ++k) to[k] += gradient[k];
+                                          });
+      total.loss += sums.loss;
+      total.count += sums.count;
+    }
+    losses.push_back(total.loss / total.count);
+    replica->update(step, reduced, {.lr = 1e-2, .gradient_scale = 1.0 / total.count});
+  }
+  return losses;
+}
+
+TEST(ReplicaTest, HalfPrecisionLearnsAsSingleDoes) {
+  for (const char* kind : {"text", "mnist"}) {
+    SCOPED_TRACE(kind);
     SmallRun run(kind);
-    const auto one = gradients_of(*run.replica(), {}, run.batches().training(1, 0));
-    run.device = std::make_unique<CpuDevice>(2);
-    EXPECT_EQ(gradients_of(*run.replica(), {}, run.batches().training(1, 0)), one);
+    const std::vector<double> single = losses_of(run, "fp32");
+    const std::vector<double> half = losses_of(run, "bf16");
+    EXPECT_LT(single.back(), 0.9 * single.front()) << "nothing was learnt";
+    EXPECT_NE(half, single) << "bf16 was not used";
+    for (std::size_t i = 0; i < single.size(); ++i)
+      EXPECT_NEAR(half[i], single[i], 2e-2 * single[i]) << "step " << i + 1;
   }
 }
 

@@ -56,7 +56,7 @@ class SmallRun {
 
   const std::filesystem::path& folder() const { return folder_; }
   std::unique_ptr<Replica> replica() const {
-    return std::make_unique<Replica>(recipe, make_model(recipe.model, task_of(*dataset, recipe.data)), *device);
+    return std::make_unique<Replica>(recipe, make_model(recipe.model, task_of(*dataset, recipe)), *device);
   }
   Batches batches() const { return Batches(*dataset, recipe.train, *device); }
 

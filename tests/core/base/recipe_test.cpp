@@ -203,8 +203,8 @@ TEST_F(RecipeTest, WrongValuesSayWhatWasExpected) {
 }
 
 TEST_F(RecipeTest, FeaturesThatAreNotBuiltAreNotAccepted) {
-  EXPECT_EQ(message(kGpt, {"train.precision=bf16"}),
-            "command line: train.precision=bf16: expected \"fp32\", found \"bf16\"");
+  EXPECT_EQ(message(kGpt, {"train.precision=fp16"}),
+            "command line: train.precision=fp16: expected one of \"fp32\", \"bf16\", found \"fp16\"");
   EXPECT_EQ(message(kGpt, {"sync.engine=nccl"}),
             "command line: sync.engine=nccl: expected one of \"auto\", \"local\", \"mpi\", found \"nccl\"");
 }

@@ -63,7 +63,9 @@ OpRow by_output(const std::string& op, BinaryFunction function) {
 
 std::vector<OpRow> elementwise_rows() {
   const OpRun to_double = [](std::span<const Tensor> in) { return Tensors{cast(in[0], DType::kF64)}; };
-  const OpRun to_single = [](std::span<const Tensor> in) { return Tensors{cast(in[0], DType::kF32)}; };
+  const OpRun to_single = [](std::span<const Tensor> in) {
+    return Tensors{cast(cast(in[0], DType::kF64), DType::kF32)};
+  };
   const OpRun to_half = [](std::span<const Tensor> in) { return Tensors{cast(in[0], DType::kBF16)}; };
   const OpRun to_integers = [](std::span<const Tensor> in) { return Tensors{cast(in[0], DType::kI32)}; };
   return {
