@@ -10,6 +10,8 @@
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
 #include "core/ops/matmul_kernels.h"
+#include "core/ops/native_gemm.h"
+#include "core/ops/onednn.h"
 #include "core/ops/packed_gemm.h"
 #include "core/ops/reduce.h"
 #include "core/ops/view.h"
@@ -21,22 +23,25 @@ namespace {
 // --- bf16 ---------------------------------------------------------------------------------------------------------
 
 // A product with bf16 operands. An f32 `b` beside a bf16 `a` is a master weight: it is rounded to bf16, and where it is
-// state its panels are kept until it is written.
+// state the form in which it is read is kept until it is written.
 void run_half(KernelArgs& args, GemmProblem problem, const Tensor& b) {
+  static const bool native = has_bf16_instructions();
   auto& device = static_cast<CpuDevice&>(args.device);
+  const std::int64_t k = problem.k, n = problem.n;
   DerivedForms* const forms = b.dtype() == DType::kF32 ? b.derived_forms() : nullptr;
   if (forms != nullptr) {
     const DerivedForms::Key key{.offset = b.layout().offset,
-                                .rows = problem.k,
-                                .columns = problem.n,
+                                .rows = k,
+                                .columns = n,
                                 .row_stride = problem.b.row,
                                 .column_stride = problem.b.column,
-                                .format = "bf16 panels"};
-    const auto make = [&](void* panels) { prepare_panels(device, problem.k, problem.n, problem.b, panels); };
-    problem.b.data = forms->get(key, panel_bytes(problem.k, problem.n), make);
-    problem.b_is_panels = true;
+                                .format = native ? "oneDNN's bf16 blocks" : "bf16 panels"};
+    problem.b.data = forms->get(key, native ? native_bytes(device, k, n) : panel_bytes(k, n), [&](void* form) {
+      native ? prepare_native(device, k, n, problem.b, form) : prepare_panels(device, k, n, problem.b, form);
+    });
+    problem.b_is_prepared = true;
   }
-  packed_gemm(device, problem);
+  native ? native_gemm(device, problem) : packed_gemm(device, problem);
 }
 
 GemmOperand operand(const Tensor& x, bool transposed) {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <dnnl.hpp>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
 #include "core/ops/matmul_kernels.h"
+#include "core/ops/onednn.h"
 
 namespace convoy {
 namespace {
@@ -113,9 +113,6 @@ const Prepared& OneDnn::prepare(const Piece& piece) {
   scratch.resize(std::max(scratch.size(), chosen.scratchpad_desc().get_size() + Device::kAlignment));
   return prepared.emplace(piece, std::move(ready)).first->second;
 }
-
-// oneDNN takes what it is given as mutable.
-void point(const dnnl::memory& memory, const void* data) { memory.set_data_handle(const_cast<void*>(data)); }
 
 void execute(CpuDevice& device, const Piece& piece, const float* a, const float* b, const float* bias, float* c) {
   OneDnn& onednn = device.local<OneDnn>();

@@ -248,7 +248,7 @@ void run(CpuDevice& device, const GemmProblem& p) {
   std::int64_t blocks = up((tiles + kTilesOfRows - 1) / kTilesOfRows, device.threads());
   blocks = std::min(blocks, tiles);
   const std::int64_t most_rows = (tiles + blocks - 1) / blocks * kRows;
-  const bool prepared = p.b_is_panels;
+  const bool prepared = p.b_is_prepared;
   const std::int64_t widest = std::min(up(p.n, kColumns), kStripColumns);
   std::optional<Storage> strip_memory;
   if (!prepared) strip_memory.emplace(device, static_cast<std::size_t>(widest * p.k) * sizeof(float));

@@ -29,7 +29,7 @@ struct GemmProblem {
   std::int64_t k = 0;
   GemmOperand a;
   GemmOperand b;
-  bool b_is_panels = false;     // b.data is what prepare_panels() made
+  bool b_is_prepared = false;   // b.data is the form that the product asks for
   const float* bias = nullptr;  // [n]
   Activation activation = Activation::kNone;
   DType dtype = DType::kF32;  // of y and z
