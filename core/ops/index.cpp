@@ -13,7 +13,7 @@ namespace {
 
 void check_ids(std::string_view op, const Tensor& ids, std::int64_t rows) {
   const std::int32_t* values = ids.data<std::int32_t>();
-  for (std::int64_t i = 0; i < ids.elements(); ++i) {
+  for (std::int64_t i = 0, count = ids.elements(); i < count; ++i) {
     if (values[i] < 0 || values[i] >= rows)
       fail(ErrorCode::kInvalidArgument, "{}: id {} at position {}; expected one of {} rows", op, values[i], i, rows);
   }

@@ -51,6 +51,14 @@ struct CrossEntropyBackward {
   std::int64_t rows, width;
 };
 
+// Targets of -1 are never largest.
+template <typename T>
+struct CountLargest {
+  const T* x;
+  const std::int32_t* targets;
+  std::int64_t rows, width;
+};
+
 }  // namespace
 }  // namespace convoy
 #endif
@@ -175,6 +183,35 @@ void cross_entropy_backward(const CrossEntropyBackward<T>& a) {
   }
 }
 
+// Whether target is the first place of a row's largest element, as std::max_element finds it: NaN is no larger than
+// anything, nor anything than a NaN in front.
+template <typename T>
+bool is_largest(const T* x, std::int64_t n, std::int64_t target) {
+  const Lanes<T> d;
+  const auto value = static_cast<Compute<T>>(x[target]);
+  if (target > 0 && (std::isnan(value) || std::isnan(static_cast<Compute<T>>(x[0])))) return false;
+  const auto values = hn::Set(d, value);
+  const auto none = [&](const T* from, std::int64_t count, const auto& beats) HWY_ATTR {
+    std::int64_t i = 0;
+    for (; i + lanes<T>() <= count; i += lanes<T>()) {
+      if (!hn::AllFalse(d, beats(Whole<Compute<T>>().load(from + i)))) return false;
+    }
+    if (i == count) return true;
+    const Part<Compute<T>> rest(count - i);
+    return hn::AllFalse(d, hn::And(rest.mask, beats(rest.load(from + i))));
+  };
+  return none(x, target, [values](auto other) HWY_ATTR { return hn::Ge(other, values); }) &&
+         none(x + target + 1, n - target - 1, [values](auto other) HWY_ATTR { return hn::Gt(other, values); });
+}
+
+template <typename T>
+std::int64_t count_largest(const CountLargest<T>& a) {
+  std::int64_t count = 0;
+  for (std::int64_t row = 0; row < a.rows; ++row)
+    count += a.targets[row] >= 0 && is_largest(a.x + row * a.width, a.width, a.targets[row]) ? 1 : 0;
+  return count;
+}
+
 void softmax_forward_f32(const SoftmaxForward<float>& a) { softmax_forward(a); }
 void softmax_forward_f64(const SoftmaxForward<double>& a) { softmax_forward(a); }
 void softmax_forward_bf16(const SoftmaxForward<bfloat16>& a) { softmax_forward(a); }
@@ -187,6 +224,9 @@ void cross_entropy_forward_bf16(const CrossEntropyForward<bfloat16>& a) { cross_
 void cross_entropy_backward_f32(const CrossEntropyBackward<float>& a) { cross_entropy_backward(a); }
 void cross_entropy_backward_f64(const CrossEntropyBackward<double>& a) { cross_entropy_backward(a); }
 void cross_entropy_backward_bf16(const CrossEntropyBackward<bfloat16>& a) { cross_entropy_backward(a); }
+std::int64_t count_largest_f32(const CountLargest<float>& a) { return count_largest(a); }
+std::int64_t count_largest_f64(const CountLargest<double>& a) { return count_largest(a); }
+std::int64_t count_largest_bf16(const CountLargest<bfloat16>& a) { return count_largest(a); }
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -215,6 +255,9 @@ HWY_EXPORT(cross_entropy_forward_bf16);
 HWY_EXPORT(cross_entropy_backward_f32);
 HWY_EXPORT(cross_entropy_backward_f64);
 HWY_EXPORT(cross_entropy_backward_bf16);
+HWY_EXPORT(count_largest_f32);
+HWY_EXPORT(count_largest_f64);
+HWY_EXPORT(count_largest_bf16);
 
 void run(const SoftmaxForward<float>& a) { HWY_DYNAMIC_DISPATCH(softmax_forward_f32)(a); }
 void run(const SoftmaxForward<double>& a) { HWY_DYNAMIC_DISPATCH(softmax_forward_f64)(a); }
@@ -228,6 +271,9 @@ void run(const CrossEntropyForward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(cross_en
 void run(const CrossEntropyBackward<float>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_backward_f32)(a); }
 void run(const CrossEntropyBackward<double>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_backward_f64)(a); }
 void run(const CrossEntropyBackward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_backward_bf16)(a); }
+std::int64_t run(const CountLargest<float>& a) { return HWY_DYNAMIC_DISPATCH(count_largest_f32)(a); }
+std::int64_t run(const CountLargest<double>& a) { return HWY_DYNAMIC_DISPATCH(count_largest_f64)(a); }
+std::int64_t run(const CountLargest<bfloat16>& a) { return HWY_DYNAMIC_DISPATCH(count_largest_bf16)(a); }
 
 bool has_rows(const Spec& spec) { return spec.shape.rank() > 0 && spec.shape[-1] > 0; }
 
@@ -289,7 +335,7 @@ void check_rows(std::string_view op, std::span<const Spec> in) {
 
 void check_targets(std::string_view op, const Tensor& targets, std::int64_t classes) {
   const std::int32_t* values = targets.data<std::int32_t>();
-  for (std::int64_t row = 0; row < targets.elements(); ++row) {
+  for (std::int64_t row = 0, count = targets.elements(); row < count; ++row) {
     if (values[row] < -1 || values[row] >= classes)
       fail(ErrorCode::kInvalidArgument, "{}: target {} of row {}; expected -1 or one of {} classes", op, values[row],
            row, classes);
@@ -379,20 +425,11 @@ class CountCorrect final : public Op {
     return {{DType::kF64, {}, in[0].device}};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_floating(args.inputs[0].dtype(), [&](auto zero) {
-      const auto* x = args.inputs[0].data<decltype(zero)>();
-      const std::int64_t width = args.inputs[0].shape()[-1];
-      const std::int64_t rows = args.inputs[1].elements();
-      check_targets(name(), args.inputs[1], width);
-      const std::int32_t* targets = args.inputs[1].data<std::int32_t>();
-      const auto less = [](auto a, auto b) {
-        using C = Compute<decltype(a)>;
-        return static_cast<C>(a) < static_cast<C>(b);
-      };
-      std::int64_t correct = 0;
-      for (std::int64_t row = 0; row < rows; ++row, x += width)
-        correct += std::max_element(x, x + width, less) - x == targets[row] ? 1 : 0;
-      *args.outputs[0].data<double>() = static_cast<double>(correct);
+    const std::int64_t width = args.inputs[0].shape()[-1];
+    check_targets(name(), args.inputs[1], width);
+    with_floating(args.inputs[0].dtype(), [&]<typename T>(T) {
+      *args.outputs[0].data<double>() = static_cast<double>(run(CountLargest<T>{
+          args.inputs[0].data<T>(), args.inputs[1].data<std::int32_t>(), args.inputs[1].elements(), width}));
     });
   }
 };

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "core/device/cpu_device.h"
@@ -70,6 +72,36 @@ TEST_F(SoftmaxTest, HalfPrecisionRoundsEachProbabilityOnce) {
   const std::vector<float> expected = softmax(Tensor::of<float>(device_, {4, 75}, single)).to_vector<float>();
   for (std::size_t i = 0; i < expected.size(); ++i)
     ASSERT_EQ(actual[i].bits(), bfloat16(expected[i]).bits()) << "element " << i;
+}
+
+TEST_F(SoftmaxTest, TheFirstOfEqualLogitsIsTheLargest) {
+  const Recorder recorder(device_, {}, Recorder::Tape::kOff);
+  constexpr std::int64_t kWidth = 70;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto correct = [&](const std::vector<float>& row, std::int32_t target) {
+    const Tensor targets = Tensor::of<std::int32_t>(device_, {1}, std::vector<std::int32_t>{target});
+    const Tensor logits = Tensor::of<float>(device_, {1, kWidth}, row);
+    const double single = count_correct(logits, targets).item();
+    EXPECT_EQ(count_correct(cast(logits, DType::kBF16), targets).item(), single);
+    EXPECT_EQ(single, target == std::max_element(row.begin(), row.end()) - row.begin() ? 1 : 0);
+    return single;
+  };
+  std::vector<float> row(kWidth, -1);
+  row[20] = row[40] = row[69] = 2;
+  EXPECT_EQ(correct(row, 20), 1);
+  EXPECT_EQ(correct(row, 40), 0);
+  EXPECT_EQ(correct(row, 69), 0);
+  EXPECT_EQ(correct(row, 21), 0);
+  EXPECT_EQ(correct(row, -1), 0);
+  row[69] = 3;
+  EXPECT_EQ(correct(row, 69), 1);
+  EXPECT_EQ(correct(row, 20), 0);
+  row[30] = nan;
+  EXPECT_EQ(correct(row, 69), 1);
+  EXPECT_EQ(correct(row, 30), 0);
+  row[0] = nan;
+  EXPECT_EQ(correct(row, 69), 0);
+  EXPECT_EQ(correct(row, 0), 1);
 }
 
 }  // namespace
