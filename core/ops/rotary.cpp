@@ -9,30 +9,49 @@
 #include "core/ops/vector-inl.h"
 // clang-format on
 
+#ifndef CONVOY_CORE_OPS_ROTARY_ARGUMENTS
+#define CONVOY_CORE_OPS_ROTARY_ARGUMENTS
+namespace convoy {
+namespace {
+
+// Vectors of 2·half elements, one a head, at one time: those of x lie `stride` apart. Back: by the opposite angles.
+template <typename T>
+struct Turns {
+  const T* x;
+  const Compute<T>*cosines, *sines;
+  T* y;
+  std::int64_t heads, stride, half;
+  bool back;
+};
+
+}  // namespace
+}  // namespace convoy
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace convoy {
 namespace HWY_NAMESPACE {
 namespace {
 
-// One vector of 2·half elements; back: by the opposite angles.
 template <typename T>
-void turn(const T* x, const T* cosines, const T* sines, std::int64_t half, bool back, T* y) {
-  for_vectors<T>(half, [&](auto access, std::int64_t i) HWY_ATTR {
-    const auto a = access.load(x + i);
-    const auto b = access.load(x + half + i);
-    const auto c = access.load(cosines + i);
-    const auto s = back ? hn::Neg(access.load(sines + i)) : access.load(sines + i);
-    access.store(hn::NegMulAdd(b, s, hn::Mul(a, c)), y + i);
-    access.store(hn::MulAdd(a, s, hn::Mul(b, c)), y + half + i);
-  });
+void turn(const Turns<T>& a) {
+  for (std::int64_t head = 0; head < a.heads; ++head) {
+    const T* const x = a.x + head * a.stride;
+    T* const y = a.y + head * 2 * a.half;
+    for_vectors<T>(a.half, [&](auto access, std::int64_t i) HWY_ATTR {
+      const auto u = access.load(x + i);
+      const auto v = access.load(x + a.half + i);
+      const auto c = access.load(a.cosines + i);
+      const auto s = a.back ? hn::Neg(access.load(a.sines + i)) : access.load(a.sines + i);
+      access.store(hn::NegMulAdd(v, s, hn::Mul(u, c)), y + i);
+      access.store(hn::MulAdd(u, s, hn::Mul(v, c)), y + a.half + i);
+    });
+  }
 }
 
-void turn_f32(const float* x, const float* cosines, const float* sines, std::int64_t half, bool back, float* y) {
-  turn(x, cosines, sines, half, back, y);
-}
-void turn_f64(const double* x, const double* cosines, const double* sines, std::int64_t half, bool back, double* y) {
-  turn(x, cosines, sines, half, back, y);
-}
+void turn_f32(const Turns<float>& a) { turn(a); }
+void turn_f64(const Turns<double>& a) { turn(a); }
+void turn_bf16(const Turns<bfloat16>& a) { turn(a); }
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -54,13 +73,11 @@ namespace {
 
 HWY_EXPORT(turn_f32);
 HWY_EXPORT(turn_f64);
+HWY_EXPORT(turn_bf16);
 
-void run(const float* x, const float* cosines, const float* sines, std::int64_t half, bool back, float* y) {
-  HWY_DYNAMIC_DISPATCH(turn_f32)(x, cosines, sines, half, back, y);
-}
-void run(const double* x, const double* cosines, const double* sines, std::int64_t half, bool back, double* y) {
-  HWY_DYNAMIC_DISPATCH(turn_f64)(x, cosines, sines, half, back, y);
-}
+void run(const Turns<float>& a) { HWY_DYNAMIC_DISPATCH(turn_f32)(a); }
+void run(const Turns<double>& a) { HWY_DYNAMIC_DISPATCH(turn_f64)(a); }
+void run(const Turns<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(turn_bf16)(a); }
 
 // Cosines and sines of all angles, [time, half] each: computed in double once a device, for the longest time so far.
 template <typename T>
@@ -97,7 +114,7 @@ class Rotary final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_wide(name(), in);
+    check_floating(name(), in);
     if (in[0].shape.rank() != 4 || in[0].shape[3] < 2 || in[0].shape[3] % 2 != 0 || !(theta_ > 0))
       refuse(name(), in, "x [B, T, H, D] with D even, theta > 0");
     return {in[0]};
@@ -106,21 +123,21 @@ class Rotary final : public Op {
     return {apply_one(std::make_shared<Rotary>(theta_, !back_), {args.gradients[0]})};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const Tensor x = args.inputs[0].layout().strides[3] == 1 ? args.inputs[0] : contiguous(args.inputs[0]);
       const Shape& shape = x.shape();
       const Shape& strides = x.layout().strides;
       const std::int64_t half = shape[3] / 2;
-      const auto& table = args.device.local<AngleTables<T>>().find(theta_, half, shape[1]);
+      const auto& table = args.device.local<AngleTables<Compute<T>>>().find(theta_, half, shape[1]);
       const T* const from = x.data<T>();
       T* const to = args.outputs[0].data<T>();
-      parallel_for(threads_of(args), rows_of(shape), row_grain(shape[3]), [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t width = shape[2] * shape[3];
+      parallel_for(threads_of(args), shape[0] * shape[1], row_grain(width), [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t row = begin; row < end; ++row) {
-          const std::int64_t head = row % shape[2];
-          const std::int64_t time = row / shape[2] % shape[1];
-          const std::int64_t sequence = row / shape[2] / shape[1];
-          run(from + sequence * strides[0] + time * strides[1] + head * strides[2], table.cosines.data() + time * half,
-              table.sines.data() + time * half, half, back_, to + row * shape[3]);
+          const std::int64_t sequence = row / shape[1];
+          const std::int64_t time = row % shape[1];
+          run(Turns<T>{from + sequence * strides[0] + time * strides[1], table.cosines.data() + time * half,
+                       table.sines.data() + time * half, to + row * width, shape[2], strides[2], half, back_});
         }
       });
     });

@@ -36,10 +36,15 @@ void backward(const T* gate, const T* up, const T* dy, T* dgate, T* dup, std::in
 
 void forward_f32(const float* gate, const float* up, float* y, std::int64_t n) { forward(gate, up, y, n); }
 void forward_f64(const double* gate, const double* up, double* y, std::int64_t n) { forward(gate, up, y, n); }
+void forward_bf16(const bfloat16* gate, const bfloat16* up, bfloat16* y, std::int64_t n) { forward(gate, up, y, n); }
 void backward_f32(const float* gate, const float* up, const float* dy, float* dgate, float* dup, std::int64_t n) {
   backward(gate, up, dy, dgate, dup, n);
 }
 void backward_f64(const double* gate, const double* up, const double* dy, double* dgate, double* dup, std::int64_t n) {
+  backward(gate, up, dy, dgate, dup, n);
+}
+void backward_bf16(const bfloat16* gate, const bfloat16* up, const bfloat16* dy, bfloat16* dgate, bfloat16* dup,
+                   std::int64_t n) {
   backward(gate, up, dy, dgate, dup, n);
 }
 
@@ -58,8 +63,10 @@ namespace {
 
 HWY_EXPORT(forward_f32);
 HWY_EXPORT(forward_f64);
+HWY_EXPORT(forward_bf16);
 HWY_EXPORT(backward_f32);
 HWY_EXPORT(backward_f64);
+HWY_EXPORT(backward_bf16);
 
 void run(const float* gate, const float* up, float* y, std::int64_t n) {
   HWY_DYNAMIC_DISPATCH(forward_f32)(gate, up, y, n);
@@ -67,11 +74,17 @@ void run(const float* gate, const float* up, float* y, std::int64_t n) {
 void run(const double* gate, const double* up, double* y, std::int64_t n) {
   HWY_DYNAMIC_DISPATCH(forward_f64)(gate, up, y, n);
 }
+void run(const bfloat16* gate, const bfloat16* up, bfloat16* y, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(forward_bf16)(gate, up, y, n);
+}
 void run(const float* gate, const float* up, const float* dy, float* dgate, float* dup, std::int64_t n) {
   HWY_DYNAMIC_DISPATCH(backward_f32)(gate, up, dy, dgate, dup, n);
 }
 void run(const double* gate, const double* up, const double* dy, double* dgate, double* dup, std::int64_t n) {
   HWY_DYNAMIC_DISPATCH(backward_f64)(gate, up, dy, dgate, dup, n);
+}
+void run(const bfloat16* gate, const bfloat16* up, const bfloat16* dy, bfloat16* dgate, bfloat16* dup, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(backward_bf16)(gate, up, dy, dgate, dup, n);
 }
 
 // (gate, up, dy) → dgate, dup.
@@ -81,12 +94,12 @@ class SwigluBackward final : public Op {
   Traits traits() const override { return {.elementwise = true, .differentiable = false}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 3);
-    check_wide(name(), in);
+    check_floating(name(), in);
     if (in[1] != in[0] || in[2] != in[0]) refuse(name(), in, "gate, up and dy of one shape");
     return {in[0], in[0]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       parallel_for(threads_of(args), args.outputs[0].elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
         run(args.inputs[0].data<T>() + begin, args.inputs[1].data<T>() + begin, args.inputs[2].data<T>() + begin,
             args.outputs[0].data<T>() + begin, args.outputs[1].data<T>() + begin, end - begin);
@@ -101,7 +114,7 @@ class Swiglu final : public Op {
   Traits traits() const override { return {.elementwise = true, .gradient_reads_outputs = 0}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_wide(name(), in);
+    check_floating(name(), in);
     if (in[1] != in[0]) refuse(name(), in, "gate and up of one shape");
     return {in[0]};
   }
@@ -110,7 +123,7 @@ class Swiglu final : public Op {
     return convoy::apply(shared_op<SwigluBackward>(), inputs);
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       parallel_for(threads_of(args), args.outputs[0].elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
         run(args.inputs[0].data<T>() + begin, args.inputs[1].data<T>() + begin, args.outputs[0].data<T>() + begin,
             end - begin);

@@ -5,8 +5,8 @@
 
 namespace convoy {
 
-// silu(gate) · up, element by element: f32 or f64, both of one dtype and shape. The gradient is one operator that gives
-// both in one pass and is not differentiable again.
+// silu(gate) · up, element by element: f32, f64 or bf16, both of one dtype and shape. The gradient is one operator that
+// gives both in one pass and is not differentiable again.
 Tensor swiglu(const Tensor& gate, const Tensor& up);
 
 }  // namespace convoy
