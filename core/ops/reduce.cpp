@@ -176,7 +176,7 @@ class Max final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_wide(name(), in);
+    check_floating(name(), in);
     if (in[0].shape[axis_] == 0) refuse(name(), in, fmt::format("at least one element along axis {}", axis_));
     return {{in[0].dtype, reduced(in[0].shape, {axis_}, keep_), in[0].device}};
   }
@@ -185,17 +185,17 @@ class Max final : public Op {
     return {max_backward(args.inputs[0], reshape(args.outputs[0], kept), reshape(args.gradients[0], kept), axis_)};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&](auto zero) {
-      const auto* x = args.inputs[0].data<decltype(zero)>();
-      auto* y = args.outputs[0].data<decltype(zero)>();
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      const T* x = args.inputs[0].data<T>();
+      T* y = args.outputs[0].data<T>();
       const Split split = split_at(args.inputs[0].shape(), axis_, axis_ + 1);
       for_each_line(split, [&](std::int64_t first, std::int64_t place) {
-        auto best = x[first];
+        auto best = static_cast<Compute<T>>(x[first]);
         for (std::int64_t i = 1; i < split.extent; ++i) {
-          const auto value = x[first + i * split.inner];
+          const auto value = static_cast<Compute<T>>(x[first + i * split.inner]);
           if (value > best || std::isnan(value)) best = value;
         }
-        y[place] = best;
+        y[place] = static_cast<T>(best);
       });
     });
   }
@@ -214,7 +214,7 @@ class MaxBackward final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("axis", std::int64_t{axis_}); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 3);
-    check_wide(name(), in);
+    check_floating(name(), in);
     normal_axis(name(), axis_, in[0].shape);
     const Shape kept = reduced(in[0].shape, {axis_}, true);
     if (in[1].shape != kept || in[2].shape != kept)
@@ -222,18 +222,19 @@ class MaxBackward final : public Op {
     return {in[0]};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&](auto zero) {
-      const auto* x = args.inputs[0].data<decltype(zero)>();
-      const auto* y = args.inputs[1].data<decltype(zero)>();
-      const auto* dy = args.inputs[2].data<decltype(zero)>();
-      auto* dx = args.outputs[0].data<decltype(zero)>();
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      const T* x = args.inputs[0].data<T>();
+      const T* y = args.inputs[1].data<T>();
+      const T* dy = args.inputs[2].data<T>();
+      T* dx = args.outputs[0].data<T>();
       const Split split = split_at(args.inputs[0].shape(), axis_, axis_ + 1);
       for_each_line(split, [&](std::int64_t first, std::int64_t place) {
+        const auto best = static_cast<Compute<T>>(y[place]);
         bool found = false;
         for (std::int64_t i = 0; i < split.extent; ++i) {
-          const auto value = x[first + i * split.inner];
-          const bool here = !found && (value == y[place] || std::isnan(value));
-          dx[first + i * split.inner] = here ? dy[place] : decltype(zero){0};
+          const auto value = static_cast<Compute<T>>(x[first + i * split.inner]);
+          const bool here = !found && (value == best || std::isnan(value));
+          dx[first + i * split.inner] = here ? dy[place] : static_cast<T>(0);
           found = found || here;
         }
       });

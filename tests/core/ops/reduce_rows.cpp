@@ -67,11 +67,17 @@ std::vector<OpRow> reduce_rows() {
         {"columns", {real({3, 5})}, max_along(0, true), {{1, 5}}, {0}},
         {"the middle", {real({2, 4, 3})}, max_along(1), {{2, 3}}, {0}},
         {"no rows", {real({0, 3})}, max_along(1), {{0}}, {0}}},
-       {{"no elements", {real({0, 3})}, max_along(0)}, {"no such axis", {real({3})}, max_along(1)}}},
+       {{"no elements", {real({0, 3})}, max_along(0)}, {"no such axis", {real({3})}, max_along(1)}},
+       {},
+       {},
+       true},
       {"max_backward",
        {{"rows", {real({3, 5}), real({3, 1})}, max_backward_along(1), {{3, 5}}, {}},
         {"columns", {real({3, 5}), real({1, 5})}, max_backward_along(0), {{3, 5}}, {}}},
-       {{"a gradient of another shape", {real({3, 5}), real({3})}, max_backward_along(1)}}},
+       {{"a gradient of another shape", {real({3, 5}), real({3})}, max_backward_along(1)}},
+       {},
+       {},
+       true},
   };
 }
 
