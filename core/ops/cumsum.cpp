@@ -1,11 +1,119 @@
 #include "core/ops/cumsum.h"
 
+#include "core/ops/simd.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/cumsum.cpp"
+// clang-format off
+#include "hwy/foreach_target.h"  // must come first
+#include "core/ops/vector-inl.h"
+// clang-format on
+
+#ifndef CONVOY_CORE_OPS_CUMSUM_ARGUMENTS
+#define CONVOY_CORE_OPS_CUMSUM_ARGUMENTS
+#include <type_traits>
+
+namespace convoy {
+namespace {
+
+constexpr std::int64_t kColumns = 256; // side by side, that one piece sums
+constexpr std::int64_t kLines = 8;     // one after the other, that one piece sums together
+
+// What sums of T run in.
+template <typename T>
+using Running = std::conditional_t<std::is_same_v<T, bfloat16>, float, double>;
+
+// Element i of step s is x[s·step + i], i < count ≤ kColumns. Sums that run from the end have a negative step.
+template <typename T>
+struct Columns {
+  const T* x;
+  T* y;
+  std::int64_t steps, step, count;
+  bool exclusive;
+};
+
+}  // namespace
+}  // namespace convoy
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace convoy {
+namespace HWY_NAMESPACE {
+namespace {
+
+using HalfOfDoubles = hn::Rebind<float, Lanes<double>>;
+
+HWY_INLINE auto load(const bfloat16* x) { return Whole<float>().load(x); }
+HWY_INLINE auto load(const float* x) { return hn::PromoteTo(Lanes<double>(), hn::LoadU(HalfOfDoubles(), x)); }
+HWY_INLINE auto load(const double* x) { return Whole<double>().load(x); }
+
+HWY_INLINE void store(hn::Vec<Lanes<float>> sum, bfloat16* y) { Whole<float>().store(sum, y); }
+HWY_INLINE void store(hn::Vec<Lanes<double>> sum, float* y) {
+  hn::StoreU(hn::DemoteTo(HalfOfDoubles(), sum), HalfOfDoubles(), y);
+}
+HWY_INLINE void store(hn::Vec<Lanes<double>> sum, double* y) { Whole<double>().store(sum, y); }
+
+template <typename T>
+void scan(const Columns<T>& a) {
+  constexpr std::int64_t kLanes = lanes<Running<T>>();
+  const Lanes<Running<T>> d;
+  alignas(64) Running<T> sums[kColumns] = {};
+  for (std::int64_t s = 0; s < a.steps; ++s) {
+    const T* const x = a.x + s * a.step;
+    T* const y = a.y + s * a.step;
+    std::int64_t i = 0;
+    for (; i + kLanes <= a.count; i += kLanes) {
+      const auto before = hn::Load(d, sums + i);
+      const auto after = hn::Add(before, load(x + i));
+      store(a.exclusive ? before : after, y + i);
+      hn::Store(after, d, sums + i);
+    }
+    for (; i < a.count; ++i) {
+      const Running<T> before = sums[i];
+      sums[i] += static_cast<Running<T>>(x[i]);
+      y[i] = static_cast<T>(a.exclusive ? before : sums[i]);
+    }
+  }
+}
+
+void scan_f32(const Columns<float>& a) { scan(a); }
+void scan_f64(const Columns<double>& a) { scan(a); }
+void scan_bf16(const Columns<bfloat16>& a) { scan(a); }
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace convoy
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
 #include "core/ops/kernel.h"
 
 namespace convoy {
 namespace {
+
+HWY_EXPORT(scan_f32);
+HWY_EXPORT(scan_f64);
+HWY_EXPORT(scan_bf16);
+
+void run(const Columns<float>& a) { HWY_DYNAMIC_DISPATCH(scan_f32)(a); }
+void run(const Columns<double>& a) { HWY_DYNAMIC_DISPATCH(scan_f64)(a); }
+void run(const Columns<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(scan_bf16)(a); }
+
+// kCount lines of `extent` elements, one after the other: an addition waits for the one before it in its line only.
+template <std::int64_t kCount, typename T>
+void scan_lines(const T* x, std::int64_t extent, const CumsumAttributes& attributes, T* y) {
+  Running<T> sums[kCount] = {};
+  for (std::int64_t s = 0; s < extent; ++s) {
+    const std::int64_t place = attributes.reverse ? extent - 1 - s : s;
+    for (std::int64_t i = 0; i < kCount; ++i) {
+      const Running<T> before = sums[i];
+      sums[i] += static_cast<Running<T>>(x[i * extent + place]);
+      y[i * extent + place] = static_cast<T>(attributes.exclusive ? before : sums[i]);
+    }
+  }
+}
 
 class Cumsum final : public Op {
  public:
@@ -19,50 +127,56 @@ class Cumsum final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_wide(name(), in);
+    check_floating(name(), in);
     return {in[0]};
   }
   Tensors vjp(const VjpArgs& args) const override {
     return {cumsum(args.gradients[0], axis_, {attributes_.exclusive, !attributes_.reverse})};
   }
   void run_cpu(KernelArgs& args) const override {
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
-      const Shape& shape = args.inputs[0].shape();
-      std::int64_t inner = 1;
-      for (int i = axis_ + 1; i < shape.rank(); ++i) inner *= shape[i];
-      const std::int64_t columns = (inner + kColumns - 1) / kColumns;
-      const std::int64_t extent = shape[axis_];
-      if (args.outputs[0].elements() == 0) return;
-      const std::int64_t pieces = shape.elements() / (extent * inner) * columns;
-      parallel_for(threads_of(args), pieces, row_grain(extent * std::min(inner, kColumns)),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     for (std::int64_t piece = begin; piece < end; ++piece) {
-                       const std::int64_t first = piece % columns * kColumns;
-                       const std::int64_t offset = piece / columns * extent * inner + first;
-                       run_columns(args.inputs[0].data<T>() + offset, extent, std::min(kColumns, inner - first), inner,
-                                   args.outputs[0].data<T>() + offset);
-                     }
-                   });
+    if (args.outputs[0].elements() == 0) return;
+    const Shape& shape = args.inputs[0].shape();
+    std::int64_t inner = 1;
+    for (int i = axis_ + 1; i < shape.rank(); ++i) inner *= shape[i];
+    const std::int64_t outer = shape.elements() / (shape[axis_] * inner);
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      const T* x = args.inputs[0].data<T>();
+      T* y = args.outputs[0].data<T>();
+      if (inner == 1) {
+        run_lines(threads_of(args), x, outer, shape[axis_], y);
+      } else {
+        run_columns(threads_of(args), x, outer, shape[axis_], inner, y);
+      }
     });
   }
 
  private:
-  static constexpr std::int64_t kColumns = 64;  // side by side, that one piece sums
-
-  // Rows of `count` elements, `stride` apart.
   template <typename T>
-  void run_columns(const T* x, std::int64_t extent, std::int64_t count, std::int64_t stride, T* y) const {
-    double sums[kColumns] = {};
-    for (std::int64_t step = 0; step < extent; ++step) {
-      const std::int64_t row = (attributes_.reverse ? extent - 1 - step : step) * stride;
-      if (attributes_.exclusive) {
-        for (std::int64_t i = 0; i < count; ++i) y[row + i] = static_cast<T>(sums[i]);
-      }
-      for (std::int64_t i = 0; i < count; ++i) sums[i] += static_cast<double>(x[row + i]);
-      if (!attributes_.exclusive) {
-        for (std::int64_t i = 0; i < count; ++i) y[row + i] = static_cast<T>(sums[i]);
-      }
-    }
+  void run_lines(int threads, const T* x, std::int64_t lines, std::int64_t extent, T* y) const {
+    const std::int64_t pieces = (lines + kLines - 1) / kLines;
+    parallel_for(threads, pieces, row_grain(extent * kLines), [&](std::int64_t begin, std::int64_t end) {
+      std::int64_t line = begin * kLines;
+      const std::int64_t last = std::min(lines, end * kLines);
+      for (; line + kLines <= last; line += kLines)
+        scan_lines<kLines>(x + line * extent, extent, attributes_, y + line * extent);
+      for (; line < last; ++line) scan_lines<1>(x + line * extent, extent, attributes_, y + line * extent);
+    });
+  }
+
+  template <typename T>
+  void run_columns(int threads, const T* x, std::int64_t outer, std::int64_t extent, std::int64_t inner, T* y) const {
+    const std::int64_t across = (inner + kColumns - 1) / kColumns;
+    const std::int64_t start = attributes_.reverse ? (extent - 1) * inner : 0;
+    const std::int64_t step = attributes_.reverse ? -inner : inner;
+    parallel_for(threads, outer * across, row_grain(extent * std::min(inner, kColumns)),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t piece = begin; piece < end; ++piece) {
+                     const std::int64_t first = piece % across * kColumns;
+                     const std::int64_t offset = piece / across * extent * inner + first + start;
+                     run(Columns<T>{x + offset, y + offset, extent, step, std::min(kColumns, inner - first),
+                                    attributes_.exclusive});
+                   }
+                 });
   }
 
   int axis_;
@@ -78,3 +192,4 @@ Tensor cumsum(const Tensor& x, int axis, const CumsumAttributes& attributes) {
 }
 
 }  // namespace convoy
+#endif

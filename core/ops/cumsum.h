@@ -10,8 +10,8 @@ struct CumsumAttributes {
   bool reverse = false;    // sums run from the end
 };
 
-// Sums of all elements up to each along an axis (negative: from the end): x f32 or f64, added in order, in fp64. The
-// gradient runs the other way.
+// Sums of all elements up to each along an axis (negative: from the end): x f32, f64 or bf16, added in order, in fp64
+// (bf16: in f32, rounded where a sum is stored). The gradient runs the other way.
 Tensor cumsum(const Tensor& x, int axis, const CumsumAttributes& attributes = {});
 
 }  // namespace convoy

@@ -1,8 +1,12 @@
 #include "core/ops/gather.h"
 
+#include <cstring>
+
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
+#include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
+#include "core/ops/scratch.h"
 
 namespace convoy {
 namespace {
@@ -17,37 +21,80 @@ struct Places {
   }
 };
 
+// Columns side by side of one outer place, whose elements no other strip picks or adds to: where they begin in the
+// tensor picked from and in the index. Along the axis their rows lie `inner` apart.
+struct Strip {
+  std::int64_t whole, index, width;
+};
+
+class Strips {
+ public:
+  explicit Strips(const Places& places) : places_(places), across_((places.inner + kWidth - 1) / kWidth) {}
+  std::int64_t count() const { return places_.outer * across_; }
+  std::int64_t elements() const { return places_.count * width(); }  // of the index, at most, in a strip
+  std::int64_t width() const { return std::min(places_.inner, kWidth); }
+  Strip operator[](std::int64_t i) const {
+    const std::int64_t outer = i / across_;
+    const std::int64_t first = i % across_ * kWidth;
+    return {outer * places_.extent * places_.inner + first, outer * places_.count * places_.inner + first,
+            std::min(kWidth, places_.inner - first)};
+  }
+
+ private:
+  static constexpr std::int64_t kWidth = 256;
+  Places places_;
+  std::int64_t across_;
+};
+
 void check_indices(std::string_view op, const Tensor& index, std::int64_t extent) {
   const std::int32_t* values = index.data<std::int32_t>();
-  for (std::int64_t i = 0; i < index.elements(); ++i) {
+  const std::int64_t count = index.elements();
+  std::uint32_t largest = 0;  // negative ones are larger than any extent
+  for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, static_cast<std::uint32_t>(values[i]));
+  if (count == 0 || largest < extent) return;
+  for (std::int64_t i = 0; i < count; ++i) {
     if (values[i] < 0 || values[i] >= extent)
       fail(ErrorCode::kInvalidArgument, "{}: index {} at position {}; expected one of {} along the axis", op, values[i],
            i, extent);
   }
 }
 
-// Calls visit(place in the tensor picked from, place in the index), in the order of the index, on threads that share
-// out the lines along the axis: no two meet in one place.
-template <typename Visit>
-void for_each_place(const KernelArgs& args, const Places& places, const std::int32_t* index, const Visit& visit) {
-  const auto visit_lines = [&](std::int64_t outer, std::int64_t first, std::int64_t last) {
-    for (std::int64_t j = 0; j < places.count; ++j) {
-      for (std::int64_t i = first; i < last; ++i) {
-        const std::int64_t at = (outer * places.count + j) * places.inner + i;
-        visit((outer * places.extent + index[at]) * places.inner + i, at);
-      }
-    }
-  };
-  if (places.outer >= threads_of(args) || places.inner == 1) {
-    parallel_for(threads_of(args), places.outer, row_grain(places.count * places.inner),
-                 [&](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t outer = begin; outer < end; ++outer) visit_lines(outer, 0, places.inner);
-                 });
+// Rows that are picked whole have one index all along.
+bool is_whole_row(const std::int32_t* index, std::int64_t width) {
+  return std::memcmp(index, index + 1, static_cast<std::size_t>(width - 1) * sizeof(*index)) == 0;
+}
+
+// y row j, column i = x row index[j, i], column i. Rows of x, index and y lie `inner` apart.
+template <typename T>
+void gather_strip(const T* x, const std::int32_t* index, std::int64_t count, std::int64_t inner, std::int64_t width,
+                  T* y) {
+  if (inner == 1) {
+    for (std::int64_t j = 0; j < count; ++j) y[j] = x[index[j]];
     return;
   }
-  for (std::int64_t outer = 0; outer < places.outer; ++outer) {
-    parallel_for(threads_of(args), places.inner, row_grain(places.count),
-                 [&](std::int64_t begin, std::int64_t end) { visit_lines(outer, begin, end); });
+  for (std::int64_t j = 0; j < count; ++j, index += inner, y += inner) {
+    if (is_whole_row(index, width)) {
+      std::copy_n(x + index[0] * inner, width, y);
+    } else {
+      for (std::int64_t i = 0; i < width; ++i) y[i] = x[index[i] * inner + i];
+    }
+  }
+}
+
+// Adds values row j, column i to sums row index[j, i], column i, whose rows lie `stride` apart.
+template <typename T>
+void scatter_strip(const T* values, const std::int32_t* index, std::int64_t count, std::int64_t inner,
+                   std::int64_t width, Compute<T>* sums, std::int64_t stride) {
+  if (inner == 1) {
+    for (std::int64_t j = 0; j < count; ++j) sums[index[j]] += static_cast<Compute<T>>(values[j]);
+    return;
+  }
+  for (std::int64_t j = 0; j < count; ++j, index += inner, values += inner) {
+    if (is_whole_row(index, width)) {
+      accumulate_kernel(values, sums + index[0] * stride, width);
+    } else {
+      for (std::int64_t i = 0; i < width; ++i) sums[index[i] * stride + i] += static_cast<Compute<T>>(values[i]);
+    }
   }
 }
 
@@ -62,8 +109,8 @@ class ScatterAdd final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    if (in[0].dtype != DType::kI32 || !is_wide(in[1].dtype) || in[0].shape != in[1].shape || extent_ < 0)
-      refuse(name(), in, "index i32 and values f32 or f64 of one shape, extent >= 0");
+    if (in[0].dtype != DType::kI32 || !is_floating(in[1].dtype) || in[0].shape != in[1].shape || extent_ < 0)
+      refuse(name(), in, "index i32 and values f32, f64 or bf16 of one shape, extent >= 0");
     normal_axis(name(), axis_, in[0].shape);
     Spec whole = in[1];
     whole.shape[axis_] = extent_;
@@ -75,12 +122,35 @@ class ScatterAdd final : public Op {
   void run_cpu(KernelArgs& args) const override {
     check_indices(name(), args.inputs[0], extent_);
     const Places places(args.inputs[0].shape(), axis_, extent_);
+    const Strips strips(places);
     const std::int32_t* index = args.inputs[0].data<std::int32_t>();
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const T* values = args.inputs[1].data<T>();
-      T* sums = args.outputs[0].data<T>();
-      std::fill_n(sums, args.outputs[0].elements(), T{0});
-      for_each_place(args, places, index, [&](std::int64_t to, std::int64_t from) { sums[to] += values[from]; });
+      T* y = args.outputs[0].data<T>();
+      if constexpr (std::is_same_v<T, Compute<T>>) {
+        std::fill_n(y, args.outputs[0].elements(), T{0});
+        parallel_for(threads_of(args), strips.count(), row_grain(strips.elements()),
+                     [&](std::int64_t begin, std::int64_t end) {
+                       for (std::int64_t i = begin; i < end; ++i) {
+                         const Strip strip = strips[i];
+                         scatter_strip(values + strip.index, index + strip.index, places.count, places.inner,
+                                       strip.width, y + strip.whole, places.inner);
+                       }
+                     });
+      } else {
+        parallel_with_scratch<Compute<T>>(static_cast<CpuDevice&>(args.device), strips.count(),
+                                          places.extent * strips.width(), [&](std::int64_t i, Compute<T>* sums) {
+                                            const Strip strip = strips[i];
+                                            std::fill_n(sums, places.extent * strip.width, Compute<T>{0});
+                                            scatter_strip(values + strip.index, index + strip.index, places.count,
+                                                          places.inner, strip.width, sums, strip.width);
+                                            const bool all = strip.width == places.inner;
+                                            const std::int64_t run = all ? places.extent * strip.width : strip.width;
+                                            for (std::int64_t row = 0; row < (all ? 1 : places.extent); ++row)
+                                              convert_kernel(sums + row * strip.width,
+                                                             y + strip.whole + row * places.inner, run);
+                                          });
+      }
     });
   }
 
@@ -99,8 +169,9 @@ class Gather final : public Op {
     check_count(name(), in, 2);
     Shape lines = in[1].shape;
     if (lines.rank() == in[0].shape.rank() && axis_ < lines.rank()) lines[axis_] = in[0].shape[axis_];
-    if (!is_wide(in[0].dtype) || in[1].dtype != DType::kI32 || lines != in[0].shape)
-      refuse(name(), in, fmt::format("x f32 or f64, index i32 with x's extents along all axes but axis {}", axis_));
+    if (!is_floating(in[0].dtype) || in[1].dtype != DType::kI32 || lines != in[0].shape)
+      refuse(name(), in,
+             fmt::format("x f32, f64 or bf16, index i32 with x's extents along all axes but axis {}", axis_));
     normal_axis(name(), axis_, in[0].shape);
     return {{in[0].dtype, in[1].shape, in[0].device}};
   }
@@ -111,11 +182,19 @@ class Gather final : public Op {
     const std::int64_t extent = args.inputs[0].shape()[axis_];
     check_indices(name(), args.inputs[1], extent);
     const Places places(args.inputs[1].shape(), axis_, extent);
+    const Strips strips(places);
     const std::int32_t* index = args.inputs[1].data<std::int32_t>();
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const T* x = args.inputs[0].data<T>();
       T* y = args.outputs[0].data<T>();
-      for_each_place(args, places, index, [&](std::int64_t from, std::int64_t to) { y[to] = x[from]; });
+      parallel_for(threads_of(args), strips.count(), row_grain(strips.elements()),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t i = begin; i < end; ++i) {
+                       const Strip strip = strips[i];
+                       gather_strip(x + strip.whole, index + strip.index, places.count, places.inner, strip.width,
+                                    y + strip.index);
+                     }
+                   });
     });
   }
 

@@ -1,7 +1,94 @@
 #include "core/ops/top_k.h"
 
-#include <algorithm>
+#include "core/ops/simd.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/top_k.cpp"
+// clang-format off
+#include "hwy/foreach_target.h"  // must come first
+#include "core/ops/vector-inl.h"
+// clang-format on
+
 #include <cmath>
+
+#ifndef CONVOY_CORE_OPS_TOP_K_ARGUMENTS
+#define CONVOY_CORE_OPS_TOP_K_ARGUMENTS
+namespace convoy {
+namespace {
+
+// Rows [0, rows) of x, each with k values and k indices.
+template <typename T>
+struct TopKRows {
+  const T* x;
+  T* values;
+  std::int32_t* indices;
+  std::int64_t rows, width, k;
+};
+
+// NaN is larger than all numbers.
+template <typename T>
+bool is_larger(T a, T b) {
+  const auto left = static_cast<Compute<T>>(a);
+  const auto right = static_cast<Compute<T>>(b);
+  return left > right || (std::isnan(left) && !std::isnan(right));
+}
+
+// The first `count` places hold what is largest so far, falling; an element of a higher index comes in behind its
+// equals, and what falls off place k is lost.
+template <typename T>
+void insert(T value, std::int32_t index, std::int64_t count, std::int64_t k, T* values, std::int32_t* indices) {
+  std::int64_t place = std::min(count, k - 1);
+  for (; place > 0 && is_larger(value, values[place - 1]); --place) {
+    values[place] = values[place - 1];
+    indices[place] = indices[place - 1];
+  }
+  values[place] = value;
+  indices[place] = index;
+}
+
+}  // namespace
+}  // namespace convoy
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace convoy {
+namespace HWY_NAMESPACE {
+namespace {
+
+// Most elements are below the k-th largest so far: whole vectors of them are passed over.
+template <typename T>
+void scan(const TopKRows<T>& a) {
+  const Lanes<T> d;
+  for (std::int64_t row = 0; row < a.rows; ++row) {
+    const T* const x = a.x + row * a.width;
+    T* const values = a.values + row * a.k;
+    std::int32_t* const indices = a.indices + row * a.k;
+    const auto take = [&](std::int64_t i) { insert(x[i], static_cast<std::int32_t>(i), i, a.k, values, indices); };
+    std::int64_t i = 0;
+    for (; i < a.k; ++i) take(i);
+    for (; i < a.width; i += lanes<T>()) {
+      const std::int64_t end = std::min(a.width, i + lanes<T>());
+      if (end - i == lanes<T>()) {
+        const auto least = hn::Set(d, static_cast<Compute<T>>(values[a.k - 1]));
+        if (hn::AllTrue(d, hn::Le(Whole<Compute<T>>().load(x + i), least))) continue;
+      }
+      for (std::int64_t j = i; j < end; ++j) {
+        if (is_larger(x[j], values[a.k - 1])) take(j);
+      }
+    }
+  }
+}
+
+void scan_f32(const TopKRows<float>& a) { scan(a); }
+void scan_f64(const TopKRows<double>& a) { scan(a); }
+void scan_bf16(const TopKRows<bfloat16>& a) { scan(a); }
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace convoy
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 #include <numeric>
 
 #include "core/graph/apply.h"
@@ -14,6 +101,31 @@
 namespace convoy {
 namespace {
 
+HWY_EXPORT(scan_f32);
+HWY_EXPORT(scan_f64);
+HWY_EXPORT(scan_bf16);
+
+void run(const TopKRows<float>& a) { HWY_DYNAMIC_DISPATCH(scan_f32)(a); }
+void run(const TopKRows<double>& a) { HWY_DYNAMIC_DISPATCH(scan_f64)(a); }
+void run(const TopKRows<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(scan_bf16)(a); }
+
+constexpr std::int64_t kScanned = 64;  // the largest k whose insertions cost less than sorting
+
+// The same by sorting: `order` has room for a row of indices.
+template <typename T>
+void sort_row(const T* x, std::int64_t width, std::int64_t k, std::int32_t* order, T* values, std::int32_t* indices) {
+  std::iota(order, order + width, 0);
+  const auto comes_first = [x](std::int32_t a, std::int32_t b) {
+    return is_larger(x[a], x[b]) || (!is_larger(x[b], x[a]) && a < b);
+  };
+  std::nth_element(order, order + k, order + width, comes_first);
+  std::sort(order, order + k, comes_first);
+  for (std::int64_t i = 0; i < k; ++i) {
+    indices[i] = order[i];
+    values[i] = x[order[i]];
+  }
+}
+
 // Along the last axis: x → (values, indices).
 class TopKOp final : public Op {
  public:
@@ -23,7 +135,7 @@ class TopKOp final : public Op {
   void attributes(AttributeVisitor& visitor) const override { visitor.visit("k", k_); }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
-    check_wide(name(), in);
+    check_floating(name(), in);
     if (in[0].shape.rank() < 1 || k_ < 0 || k_ > in[0].shape[-1])
       refuse(name(), in, fmt::format("at least k = {} elements along the axis, k >= 0", k_));
     Spec values = in[0];
@@ -36,27 +148,22 @@ class TopKOp final : public Op {
   }
   void run_cpu(KernelArgs& args) const override {
     const std::int64_t width = args.inputs[0].shape()[-1];
+    const std::int64_t rows = rows_of(args.inputs[0].shape());
     if (k_ == 0) return;
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const T* x = args.inputs[0].data<T>();
       T* values = args.outputs[0].data<T>();
       std::int32_t* indices = args.outputs[1].data<std::int32_t>();
-      parallel_with_scratch<std::int32_t>(static_cast<CpuDevice&>(args.device), rows_of(args.inputs[0].shape()), width,
-                                          [&](std::int64_t row, std::int32_t* order) {
-                                            const T* from = x + row * width;
-                                            std::iota(order, order + width, 0);
-                                            std::partial_sort(order, order + k_, order + width,
-                                                              [from](std::int32_t a, std::int32_t b) {
-                                                                const T left = from[a], right = from[b];
-                                                                if (std::isnan(left) != std::isnan(right))
-                                                                  return std::isnan(left);
-                                                                return left > right || (!(left < right) && a < b);
-                                                              });
-                                            for (std::int64_t i = 0; i < k_; ++i) {
-                                              indices[row * k_ + i] = order[i];
-                                              values[row * k_ + i] = from[order[i]];
-                                            }
-                                          });
+      if (k_ <= kScanned) {
+        parallel_for(threads_of(args), rows, row_grain(width), [&](std::int64_t begin, std::int64_t end) {
+          run(TopKRows<T>{x + begin * width, values + begin * k_, indices + begin * k_, end - begin, width, k_});
+        });
+        return;
+      }
+      parallel_with_scratch<std::int32_t>(
+          static_cast<CpuDevice&>(args.device), rows, width, [&](std::int64_t row, std::int32_t* order) {
+            sort_row(x + row * width, width, k_, order, values + row * k_, indices + row * k_);
+          });
     });
   }
 
@@ -78,3 +185,4 @@ TopK top_k(const Tensor& x, std::int64_t k, int axis) {
 }
 
 }  // namespace convoy
+#endif

@@ -9,6 +9,7 @@
 #include "core/graph/recorder.h"
 #include "core/ops/concat.h"
 #include "core/ops/cumsum.h"
+#include "core/ops/elementwise.h"
 #include "core/ops/gather.h"
 #include "core/ops/top_k.h"
 
@@ -48,6 +49,31 @@ TEST_F(ArrangeTest, GatherAndScatterAddFollowTheIndex) {
             (std::vector<float>{0, 2, 0, 4, 5, 6, 1, 0, 3}));
 }
 
+// Rows picked whole, of which there are some, take another way than those picked element by element.
+TEST_F(ArrangeTest, WideRowsArePickedByTheirOwnIndices) {
+  constexpr std::int64_t kFrom = 7, kTo = 9, kWidth = 300;
+  std::vector<float> x, values, picked(kTo * kWidth), sums(kFrom * kWidth, 0.0F);
+  std::vector<std::int32_t> index;
+  for (int i = 0; i < kFrom * kWidth; ++i) x.push_back(static_cast<float>(i % 251));
+  for (int i = 0; i < kTo * kWidth; ++i) {
+    const int row = i / kWidth;
+    index.push_back(row % 3 == 0 ? row % kFrom : i * 5 % kFrom);
+    values.push_back(static_cast<float>(i % 17));
+  }
+  for (std::size_t i = 0; i < index.size(); ++i) {
+    const std::size_t place = static_cast<std::size_t>(index[i]) * kWidth + i % kWidth;
+    picked[i] = x[place];
+    sums[place] += values[i];
+  }
+  const Tensor places = integers({kTo, kWidth}, index);
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const Tensor y = gather(cast(floats({kFrom, kWidth}, x), dtype), 0, places);
+    EXPECT_EQ(cast(y, DType::kF32).to_vector<float>(), picked) << name_of(dtype);
+    const Tensor total = scatter_add(places, cast(floats({kTo, kWidth}, values), dtype), 0, kFrom);
+    EXPECT_EQ(cast(total, DType::kF32).to_vector<float>(), sums) << name_of(dtype);
+  }
+}
+
 TEST_F(ArrangeTest, TopKPutsTheLowerIndexFirstAmongEquals) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const TopK found = top_k(floats({2, 5}, {1, 3, 2, 3, 3, 5, nan, -1, 5, nan}), 4);
@@ -56,6 +82,30 @@ TEST_F(ArrangeTest, TopKPutsTheLowerIndexFirstAmongEquals) {
   EXPECT_EQ(values[3], 2);
   EXPECT_TRUE(std::isnan(values[4]) && std::isnan(values[5]));
   EXPECT_EQ(values[6], 5);
+}
+
+// Few are found in one pass, many by sorting.
+TEST_F(ArrangeTest, TopKFindsTheSameForAnyK) {
+  std::vector<float> values;
+  for (int i = 0; i < 3 * 500; ++i)
+    values.push_back(i % 83 == 9 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(i * 37 % 101));
+  for (const DType dtype : {DType::kF32, DType::kF64, DType::kBF16}) {
+    const Tensor x = cast(floats({3, 500}, values), dtype);
+    const std::vector<std::int32_t> all = top_k(x, 500).indices.to_vector<std::int32_t>();
+    for (const std::int64_t k : {1, 5, 64, 65}) {
+      const std::vector<std::int32_t> found = top_k(x, k).indices.to_vector<std::int32_t>();
+      for (std::int64_t i = 0; i < 3 * k; ++i)
+        ASSERT_EQ(found[static_cast<std::size_t>(i)], all[static_cast<std::size_t>(i / k * 500 + i % k)])
+            << name_of(dtype) << ", k = " << k << ", element " << i;
+    }
+  }
+}
+
+TEST_F(ArrangeTest, SumsOfHalfPrecisionAreRoundedOnce) {
+  const Tensor many = cast(floats({400}, std::vector<float>(400, 1.0F)), DType::kBF16);
+  const Tensor one_place = integers({400}, std::vector<std::int32_t>(400, 0));
+  EXPECT_EQ(static_cast<float>(scatter_add(one_place, many, 0, 1).to_vector<bfloat16>()[0]), 400);
+  EXPECT_EQ(static_cast<float>(cumsum(many, 0).to_vector<bfloat16>()[399]), 400);
 }
 
 TEST_F(ArrangeTest, CumsumRunsEitherWayWithOrWithoutTheElement) {
