@@ -1,6 +1,7 @@
 #include "core/ops/conv.h"
 
 #include <span>
+#include <type_traits>
 
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
@@ -60,9 +61,19 @@ bool is_sound(const Conv2dAttributes& attributes, const Shape& x, const Shape& w
   return problem.out[0] >= 1 && problem.out[1] >= 1;
 }
 
+// As the kernels of T's images take them.
+template <typename T>
+auto kernel_weights(const Tensor& weight) {
+  if constexpr (std::is_same_v<T, double>) {
+    return weight.data<double>();
+  } else {
+    return ConvWeights{.data = weight.data<float>(), .forms = weight.derived_forms(), .offset = weight.layout().offset};
+  }
+}
+
 Shape y_shape(const ConvProblem& problem) { return {problem.n, problem.out[0], problem.out[1], problem.o}; }
 
-// (weight, dy) → dx.
+// (dy, weight) → dx.
 class Conv2dBackwardData final : public Op {
  public:
   Conv2dBackwardData(const Conv2dAttributes& attributes, Extents in) : attributes_(attributes), in_(in) {}
@@ -74,26 +85,24 @@ class Conv2dBackwardData final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_wide(name(), in);
-    if (in[0].shape.rank() != 4 || in[1].shape.rank() != 4) refuse(name(), in, "weight and dy of rank 4");
-    const Shape x = x_shape(in[0].shape, in[1].shape);
-    if (!is_sound(attributes_, x, in[0].shape) || in[1].shape != y_shape(problem_of(attributes_, x, in[0].shape)))
-      refuse(name(), in, fmt::format("weight and dy of a convolution of {} under {}", x.to_string(), describe(*this)));
-    return {{in[1].dtype, x, in[1].device}};
+    check_mixed(name(), in, 1);
+    const Shape& dy = in[0].shape;
+    const Shape& weight = in[1].shape;
+    if (dy.rank() != 4 || weight.rank() != 4) refuse(name(), in, "dy and weight of rank 4");
+    const Shape x{dy[0], in_[0], in_[1], weight[1] * attributes_.groups};
+    if (!is_sound(attributes_, x, weight) || dy != y_shape(problem_of(attributes_, x, weight)))
+      refuse(name(), in, fmt::format("dy and weight of a convolution of {} under {}", x.to_string(), describe(*this)));
+    return {{in[0].dtype, x, in[0].device}};
   }
   void run_cpu(KernelArgs& args) const override {
-    const ConvProblem problem = problem_of(attributes_, args.outputs[0].shape(), args.inputs[0].shape());
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    const ConvProblem problem = problem_of(attributes_, args.outputs[0].shape(), args.inputs[1].shape());
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       conv2d_backward_data_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(),
-                                  args.inputs[1].data<T>(), args.outputs[0].data<T>());
+                                  kernel_weights<T>(args.inputs[1]), args.outputs[0].data<T>());
     });
   }
 
  private:
-  Shape x_shape(const Shape& weight, const Shape& dy) const {
-    return {dy[0], in_[0], in_[1], weight[1] * attributes_.groups};
-  }
-
   Conv2dAttributes attributes_;
   Extents in_;
 };
@@ -111,19 +120,19 @@ class Conv2dBackwardWeights final : public Op {
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
-    check_wide(name(), in);
+    check_floating(name(), in);
     if (in[0].shape.rank() != 4 || in[1].shape.rank() != 4) refuse(name(), in, "x and dy of rank 4");
     const Shape weight{in[1].shape[3], in[0].shape[3] / attributes_.groups, kernel_[0], kernel_[1]};
     if (!is_sound(attributes_, in[0].shape, weight) ||
         in[1].shape != y_shape(problem_of(attributes_, in[0].shape, weight)))
       refuse(name(), in, "x and dy of a convolution under " + describe(*this));
-    return {{in[0].dtype, weight, in[0].device}};
+    return {{compute_dtype(in[0].dtype), weight, in[0].device}};
   }
   void run_cpu(KernelArgs& args) const override {
     const ConvProblem problem = problem_of(attributes_, args.inputs[0].shape(), args.outputs[0].shape());
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+    with_floating(args.inputs[0].dtype(), [&]<typename T>(T) {
       conv2d_backward_weights_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(),
-                                     args.inputs[1].data<T>(), args.outputs[0].data<T>());
+                                     args.inputs[1].data<T>(), args.outputs[0].data<Compute<T>>());
     });
   }
 
@@ -142,7 +151,7 @@ class Conv2d final : public Op {
 
   Specs infer(std::span<const Spec> in) const override {
     if (in.size() != 3) check_count(name(), in, 2);
-    check_wide(name(), in);
+    check_mixed(name(), in, 1);
     if (!is_sound(attributes_, in[0].shape, in[1].shape) || (in.size() == 3 && in[2].shape != Shape{in[1].shape[0]}))
       refuse(name(), in,
              fmt::format("{} and bias [O], with a kernel inside the padded image under {}", kShapes, describe(*this)));
@@ -155,20 +164,21 @@ class Conv2d final : public Op {
     const Tensor& dy = args.gradients[0];
     Tensors result(args.inputs.size());
     if (args.needed[0]) {
-      result[0] = conv2d_backward_data(weight, dy, {x.shape()[1], x.shape()[2]}, attributes_);
+      result[0] = conv2d_backward_data(dy, weight, {x.shape()[1], x.shape()[2]}, attributes_);
     }
     if (args.needed[1]) {
       result[1] = conv2d_backward_weights(x, dy, {weight.shape()[2], weight.shape()[3]}, attributes_);
     }
-    if (args.inputs.size() == 3 && args.needed[2]) result[2] = sum(dy, {0, 1, 2});
+    if (args.inputs.size() == 3 && args.needed[2]) result[2] = sum(dy, {0, 1, 2}, false, weight.dtype());
     return result;
   }
 
   void run_cpu(KernelArgs& args) const override {
     const ConvProblem problem = problem_of(attributes_, args.inputs[0].shape(), args.inputs[1].shape());
-    with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
-      conv2d_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(), args.inputs[1].data<T>(),
-                    args.inputs.size() == 3 ? args.inputs[2].data<T>() : nullptr, args.outputs[0].data<T>());
+    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      conv2d_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(),
+                    kernel_weights<T>(args.inputs[1]),
+                    args.inputs.size() == 3 ? args.inputs[2].data<Compute<T>>() : nullptr, args.outputs[0].data<T>());
     });
   }
 
@@ -187,9 +197,9 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
   return bias.defined() ? apply_one(op, {x, weight, bias}) : apply_one(op, {x, weight});
 }
 
-Tensor conv2d_backward_data(const Tensor& weight, const Tensor& dy, const Extents& in,
+Tensor conv2d_backward_data(const Tensor& dy, const Tensor& weight, const Extents& in,
                             const Conv2dAttributes& attributes) {
-  return apply_one(std::make_shared<Conv2dBackwardData>(attributes, in), {weight, dy});
+  return apply_one(std::make_shared<Conv2dBackwardData>(attributes, in), {dy, weight});
 }
 
 Tensor conv2d_backward_weights(const Tensor& x, const Tensor& dy, const Extents& kernel,

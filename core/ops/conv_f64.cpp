@@ -54,7 +54,7 @@ void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const double* 
   });
 }
 
-void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const double* weight, const double* dy,
+void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const double* dy, const double* weight,
                                  double* dx) {
   parallel_for(device.threads(), problem.n, 1, [&](std::int64_t begin, std::int64_t end) {
     std::fill(dx + begin * problem.x_image(), dx + end * problem.x_image(), 0.0);

@@ -7,6 +7,8 @@
 #include <cstdint>
 
 #include "core/device/cpu_device.h"
+#include "core/tensor/bfloat16.h"
+#include "core/tensor/derived_forms.h"
 
 namespace convoy {
 
@@ -28,21 +30,41 @@ struct ConvProblem {
   std::int64_t weights() const { return o * (c / groups) * kernel[0] * kernel[1]; }
 };
 
+// f32 weights, which bf16 images meet rounded to bf16. Where they are state, `forms` keeps what kernels make of them
+// until they are written.
+struct ConvWeights {
+  const float* data = nullptr;
+  DerivedForms* forms = nullptr;
+  std::int64_t offset = 0;  // of `data` in its storage, in elements
+};
+
+// How bf16 images are convolved, with fp32 sums either way: by oneDNN's bf16 kernels, or by its f32 kernels on pieces
+// that are widened before and rounded behind, which is many times as fast where the processor knows no bf16.
+enum class Bf16Convolution : std::uint8_t { kNative, kWidened };
+Bf16Convolution fastest_bf16_convolution();
+
 // Only from the thread that runs the device's kernels. `bias` may be null.
-void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const float* x, const float* weight,
+void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const float* x, const ConvWeights& weights,
                    const float* bias, float* y);
+void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const bfloat16* x, const ConvWeights& weights,
+                   const float* bias, bfloat16* y, Bf16Convolution how = fastest_bf16_convolution());
 void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const double* x, const double* weight,
                    const double* bias, double* y);
 
 // The gradient with respect to x.
-void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const float* weight, const float* dy,
-                                 float* dx);
-void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const double* weight, const double* dy,
+void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const float* dy,
+                                 const ConvWeights& weights, float* dx);
+void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const bfloat16* dy,
+                                 const ConvWeights& weights, bfloat16* dx,
+                                 Bf16Convolution how = fastest_bf16_convolution());
+void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const double* dy, const double* weight,
                                  double* dx);
 
 // The gradient with respect to the weights.
 void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& problem, const float* x, const float* dy,
                                     float* dw);
+void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& problem, const bfloat16* x,
+                                    const bfloat16* dy, float* dw, Bf16Convolution how = fastest_bf16_convolution());
 void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& problem, const double* x, const double* dy,
                                     double* dw);
 

@@ -7,16 +7,20 @@ namespace {
 
 using dnnl::memory;
 using Dims = memory::dims;
-constexpr auto kF32 = memory::data_type::f32;
+using Type = memory::data_type;
 
-memory::desc images(std::int64_t n, std::int64_t channels, const std::array<std::int64_t, 2>& extents) {
-  return {Dims{n, channels, extents[0], extents[1]}, kF32, memory::format_tag::nhwc};
+memory::desc images(const ConvPiece& piece, std::int64_t channels, const std::array<std::int64_t, 2>& extents) {
+  return {Dims{piece.problem.n, channels, extents[0], extents[1]}, piece.bf16 ? Type::bf16 : Type::f32,
+          memory::format_tag::nhwc};
 }
+memory::desc x_of(const ConvPiece& piece) { return images(piece, piece.problem.c, piece.problem.in); }
+memory::desc y_of(const ConvPiece& piece) { return images(piece, piece.problem.o, piece.problem.out); }
+memory::desc bias_of(const ConvPiece& piece) { return {Dims{piece.problem.o}, Type::f32, memory::format_tag::a}; }
 
-memory::desc weights_of(const ConvProblem& p, bool plain) {
+memory::desc weights_of(const ConvProblem& p, bool plain, Type type) {
   using Tag = memory::format_tag;
-  if (p.groups == 1) return {Dims{p.o, p.c, p.kernel[0], p.kernel[1]}, kF32, plain ? Tag::oihw : Tag::any};
-  return {Dims{p.groups, p.o / p.groups, p.c / p.groups, p.kernel[0], p.kernel[1]}, kF32,
+  if (p.groups == 1) return {Dims{p.o, p.c, p.kernel[0], p.kernel[1]}, type, plain ? Tag::oihw : Tag::any};
+  return {Dims{p.groups, p.o / p.groups, p.c / p.groups, p.kernel[0], p.kernel[1]}, type,
           plain ? Tag::goihw : Tag::any};
 }
 
@@ -29,9 +33,9 @@ struct Chosen {
 
 Chosen choose(const dnnl::engine& engine, const ConvPiece& piece) {
   const ConvProblem& p = piece.problem;
-  const memory::desc x = images(p.n, p.c, p.in);
-  const memory::desc y = images(p.n, p.o, p.out);
-  const memory::desc weights = weights_of(p, false);
+  const memory::desc x = x_of(piece);
+  const memory::desc y = y_of(piece);
+  const memory::desc weights = weights_of(p, false, piece.bf16 ? Type::bf16 : Type::f32);
   const Dims stride{p.stride[0], p.stride[1]};
   const Dims dilation{p.dilation[0] - 1, p.dilation[1] - 1};
   const Dims padding{p.padding[0], p.padding[1]};
@@ -41,7 +45,7 @@ Chosen choose(const dnnl::engine& engine, const ConvPiece& piece) {
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
 
   using Forward = dnnl::convolution_forward;
-  const memory::desc bias(Dims{p.o}, kF32, memory::format_tag::a);
+  const memory::desc bias = bias_of(piece);
   const Forward::primitive_desc forward(
       piece.bias ? Forward::desc(kTraining, kDirect, x, weights, bias, y, stride, dilation, padding, padding)
                  : Forward::desc(kTraining, kDirect, x, weights, y, stride, dilation, padding, padding),
@@ -55,7 +59,8 @@ Chosen choose(const dnnl::engine& engine, const ConvPiece& piece) {
   }
   if (piece.pass == ConvPass::kBackwardWeights) {
     using Backward = dnnl::convolution_backward_weights;
-    const Backward::primitive_desc chosen(Backward::desc(kDirect, x, weights, y, stride, dilation, padding, padding),
+    const memory::desc gradient = weights_of(p, false, Type::f32);
+    const Backward::primitive_desc chosen(Backward::desc(kDirect, x, gradient, y, stride, dilation, padding, padding),
                                           attributes, engine, forward);
     return {Backward(chosen), chosen.diff_weights_desc(), chosen.scratchpad_desc(),
             DNNL_ARG_SRC,     DNNL_ARG_DIFF_WEIGHTS,      DNNL_ARG_DIFF_DST};
@@ -74,9 +79,9 @@ void check(dnnl_status_t status) {
 
 }  // namespace
 
-std::array<std::int64_t, 18> ConvPiece::fields() const {
+std::array<std::int64_t, 17> ConvPiece::fields() const {
   const ConvProblem& p = problem;
-  return {static_cast<std::int64_t>(pass) * 2 + bias,
+  return {static_cast<std::int64_t>(pass) * 4 + bias * 2 + bf16,
           p.n,
           p.c,
           p.o,
@@ -107,14 +112,13 @@ std::size_t ConvPieceHash::operator()(const ConvPiece& piece) const {
 ConvPrimitive::ConvPrimitive(const dnnl::engine& engine, const ConvPiece& piece, int threads)
     : arguments_used_(piece.bias ? 5 : 4), weights_read_(piece.pass != ConvPass::kBackwardWeights), stream_(engine) {
   const Chosen chosen = choose(engine, piece);
-  const ConvProblem& p = piece.problem;
   primitive_ = chosen.primitive;
   scratch_bytes_ = chosen.scratch.get_size();
   for (int i = 0; i < threads; ++i) {
-    Arguments a{.x = memory(images(p.n, p.c, p.in), engine, nullptr),
+    Arguments a{.x = memory(x_of(piece), engine, nullptr),
                 .weights = memory(chosen.weights, engine, nullptr),
-                .bias = memory({Dims{p.o}, kF32, memory::format_tag::a}, engine, nullptr),
-                .y = memory(images(p.n, p.o, p.out), engine, nullptr),
+                .bias = memory(bias_of(piece), engine, nullptr),
+                .y = memory(y_of(piece), engine, nullptr),
                 .scratch = memory(chosen.scratch, engine, nullptr),
                 .stream = dnnl::stream(engine),
                 .list = {}};
@@ -125,12 +129,12 @@ ConvPrimitive::ConvPrimitive(const dnnl::engine& engine, const ConvPiece& piece,
                {DNNL_ARG_BIAS, a.bias.get()}}};
     threads_.push_back(std::move(a));
   }
-  plain_ = memory(weights_of(p, true), engine, nullptr);
+  plain_ = memory(weights_of(piece.problem, true, Type::f32), engine, nullptr);
   blocked_ = memory(chosen.weights, engine, nullptr);
   reorder_ = weights_read_ ? dnnl::reorder(plain_, blocked_) : dnnl::reorder(blocked_, plain_);
 }
 
-void ConvPrimitive::reorder(const float* from, float* to) {
+void ConvPrimitive::reorder(const void* from, void* to) {
   const memory& source = weights_read_ ? plain_ : blocked_;
   const memory& target = weights_read_ ? blocked_ : plain_;
   point(source, from);
@@ -139,7 +143,7 @@ void ConvPrimitive::reorder(const float* from, float* to) {
   check(dnnl_primitive_execute(reorder_.get(), stream_.get(), 2, list.data()));
 }
 
-void ConvPrimitive::run(int thread, const float* x, const float* weights, const float* bias, const float* y,
+void ConvPrimitive::run(int thread, const void* x, const void* weights, const float* bias, const void* y,
                         std::byte* scratch) {
   const Arguments& a = threads_[static_cast<std::size_t>(thread)];
   point(a.x, x);

@@ -1,7 +1,8 @@
 // A prepared oneDNN convolution: one pass over a piece of a batch, for one thread at a time.
 //
 // Made for one thread and a fixed number of images, it has one order of summation; whoever runs several of them shares
-// out pieces, never the inside of one. Images are nhwc, weights in the blocked form that oneDNN asks for.
+// out pieces, never the inside of one. Images are nhwc, weights in the blocked form that oneDNN asks for; biases and
+// weight gradients are f32 whatever the images are.
 #pragma once
 
 #include <array>
@@ -19,9 +20,10 @@ enum class ConvPass : std::uint8_t { kForward, kBackwardData, kBackwardWeights }
 struct ConvPiece {
   ConvPass pass = ConvPass::kForward;
   bool bias = false;
+  bool bf16 = false;    // images, and weights where they are read
   ConvProblem problem;  // n: images of the piece
 
-  std::array<std::int64_t, 18> fields() const;
+  std::array<std::int64_t, 17> fields() const;
   bool operator==(const ConvPiece& other) const { return fields() == other.fields(); }
 };
 
@@ -34,16 +36,16 @@ class ConvPrimitive {
   // Up to `threads` threads may run it at once. Throws dnnl::error.
   ConvPrimitive(const dnnl::engine& engine, const ConvPiece& piece, int threads);
 
-  std::size_t weights_bytes() const { return blocked_.get_desc().get_size(); }  // in the blocked form
+  dnnl::memory::desc blocked() const { return blocked_.get_desc(); }  // the weights' form
   std::size_t scratch_bytes() const { return scratch_bytes_; }
 
-  // Between the blocked form and [O, C/groups, kh, kw]: into it for the first two passes, out of it for weight
+  // Between the blocked form and f32 [O, C/groups, kh, kw]: into it for the first two passes, out of it for weight
   // gradients. On as many threads as OpenMP gives.
-  void reorder(const float* from, float* to);
+  void reorder(const void* from, void* to);
 
   // On the calling thread, as number `thread` of those that run it now. Weights are blocked. What the pass computes is
   // written, the rest read; `bias` only where the piece has one.
-  void run(int thread, const float* x, const float* weights, const float* bias, const float* y, std::byte* scratch);
+  void run(int thread, const void* x, const void* weights, const float* bias, const void* y, std::byte* scratch);
 
  private:
   struct Arguments {

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <utility>
 
+#include "core/ops/conv_weights.h"
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
 #include "core/ops/matmul_kernels.h"
+#include "core/ops/packed_gemm.h"
 
 namespace convoy {
 namespace {
@@ -55,38 +59,130 @@ void for_pixels(CpuDevice& device, const ConvProblem& p, const Tap& tap, const V
 }
 
 // Memory for a packed matrix of the most rows that a tap has.
+template <typename T>
 class Packed {
  public:
   Packed(CpuDevice& device, const ConvProblem& p, std::int64_t columns)
-      : storage_(device, static_cast<std::size_t>(p.n * p.out[0] * p.out[1] * columns) * sizeof(float)) {}
-  float* data() const { return static_cast<float*>(storage_.data()); }
+      : storage_(device, static_cast<std::size_t>(p.n * p.out[0] * p.out[1] * columns) * sizeof(T)) {}
+  T* data() const { return static_cast<T*>(storage_.data()); }
 
  private:
   Storage storage_;
 };
 
-// [O, C, taps] → [taps, C, O].
-void to_taps(CpuDevice& device, const ConvProblem& p, const float* from, float* to) {
-  const std::int64_t taps = taps_of(p);
-  parallel_for(device.threads(), p.c, row_grain(p.o * taps), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t c = begin; c < end; ++c) {
-      for (std::int64_t o = 0; o < p.o; ++o) {
-        for (std::int64_t tap = 0; tap < taps; ++tap) to[(tap * p.c + c) * p.o + o] = from[(o * p.c + c) * taps + tap];
-      }
-    }
-  });
+// Where a result's fp32 sums form: in the result itself, or in memory of their own until they are rounded to bf16.
+class Sums {
+ public:
+  Sums(CpuDevice&, float* result, std::int64_t) : data_(result) {}
+  Sums(CpuDevice& device, bfloat16*, std::int64_t elements)
+      : own_(std::in_place, device, static_cast<std::size_t>(elements) * sizeof(float)),
+        data_(static_cast<float*>(own_->data())) {}
+  float* data() const { return data_; }
+
+  void finish(CpuDevice&, float*, std::int64_t) const {}
+  void finish(CpuDevice& device, bfloat16* result, std::int64_t elements) const {
+    parallel_for(device.threads(), elements, kGrain, [&](std::int64_t begin, std::int64_t end) {
+      convert_kernel(data_ + begin, result + begin, end - begin);
+    });
+  }
+
+ private:
+  std::optional<Storage> own_;
+  float* data_;
+};
+
+// Rows of pixels [rows, k] times a tap's weights [k, n]: the channels of x and of y, or back.
+struct TapProduct {
+  std::int64_t k, n;
+  bool back;
+};
+
+TapProduct product_of(const ConvProblem& p, bool back) {
+  return {.k = back ? p.o : p.c, .n = back ? p.c : p.o, .back = back};
 }
 
-// And back.
-void from_taps(CpuDevice& device, const ConvProblem& p, const float* from, float* to) {
-  const std::int64_t taps = taps_of(p);
-  parallel_for(device.threads(), p.c, row_grain(p.o * taps), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t c = begin; c < end; ++c) {
-      for (std::int64_t o = 0; o < p.o; ++o) {
-        for (std::int64_t tap = 0; tap < taps; ++tap) to[(o * p.c + c) * taps + tap] = from[(tap * p.c + c) * p.o + o];
-      }
+// f32: one form for both directions, [taps, C, O].
+WeightForm tap_weights(CpuDevice& device, const ConvProblem& p, const ConvWeights& weights, bool, const float*) {
+  return WeightForm(device, p, weights, "conv taps", 0, static_cast<std::size_t>(p.weights()) * sizeof(float),
+                    [&](void* to) { to_taps(device, p, weights.data, static_cast<float*>(to)); });
+}
+
+void multiply(CpuDevice& device, const TapProduct& product, std::int64_t tap, std::int64_t rows, const float* pixels,
+              const void* weights, float* to) {
+  const float* const by_tap = static_cast<const float*>(weights) + tap * product.k * product.n;
+  matmul_kernel(device, {.m = rows, .n = product.n, .k = product.k, .transpose_b = product.back}, pixels, by_tap,
+                nullptr, to);
+}
+
+// bf16: the panels of every tap in turn.
+WeightForm tap_weights(CpuDevice& device, const ConvProblem& p, const ConvWeights& weights, bool back,
+                       const bfloat16*) {
+  const TapProduct product = product_of(p, back);
+  const std::size_t bytes = panel_bytes(product.k, product.n);
+  const auto make = [&](void* to) {
+    const Storage memory(device, static_cast<std::size_t>(p.weights()) * sizeof(float));
+    auto* const by_tap = static_cast<float*>(memory.data());
+    to_taps(device, p, weights.data, by_tap);
+    for (std::int64_t tap = 0; tap < taps_of(p); ++tap) {
+      const GemmOperand operand{
+          .data = by_tap + tap * p.c * p.o, .dtype = DType::kF32, .row = back ? 1 : p.o, .column = back ? p.o : 1};
+      prepare_panels(device, product.k, product.n, operand,
+                     static_cast<std::byte*>(to) + static_cast<std::size_t>(tap) * bytes);
     }
-  });
+  };
+  return WeightForm(device, p, weights, back ? "conv panels back" : "conv panels", 0,
+                    static_cast<std::size_t>(taps_of(p)) * bytes, make);
+}
+
+void multiply(CpuDevice& device, const TapProduct& product, std::int64_t tap, std::int64_t rows, const bfloat16* pixels,
+              const void* weights, float* to) {
+  const std::size_t offset = static_cast<std::size_t>(tap) * panel_bytes(product.k, product.n);
+  packed_gemm(device, {.m = rows,
+                       .n = product.n,
+                       .k = product.k,
+                       .a = {.data = pixels, .dtype = DType::kBF16, .row = product.k, .column = 1},
+                       .b = {.data = static_cast<const std::byte*>(weights) + offset},
+                       .b_is_panels = true,
+                       .dtype = DType::kF32,
+                       .y = to});
+}
+
+// The products of x's pixels and dy's, [C, rows]·[rows, O].
+void multiply_transposed(CpuDevice& device, const ConvProblem& p, std::int64_t rows, const float* x, const float* dy,
+                         float* to) {
+  matmul_kernel(device, {.m = p.c, .n = p.o, .k = rows, .transpose_a = true}, x, dy, nullptr, to);
+}
+
+void multiply_transposed(CpuDevice& device, const ConvProblem& p, std::int64_t rows, const bfloat16* x,
+                         const bfloat16* dy, float* to) {
+  packed_gemm(device, {.m = p.c,
+                       .n = p.o,
+                       .k = rows,
+                       .a = {.data = x, .dtype = DType::kBF16, .row = 1, .column = p.c},
+                       .b = {.data = dy, .dtype = DType::kBF16, .row = p.o, .column = 1},
+                       .dtype = DType::kF32,
+                       .y = to});
+}
+
+// Adds to `to`'s pixels what all taps make of `from`'s: to y of x, or back, to dx of dy.
+template <typename T>
+void add_products(CpuDevice& device, const ConvProblem& p, const ConvWeights& weights, bool back, const T* from,
+                  float* to) {
+  const TapProduct product = product_of(p, back);
+  const WeightForm form = tap_weights(device, p, weights, back, from);
+  const Packed<T> pixels(device, p, product.k);
+  const Packed<float> products(device, p, product.n);
+  for (std::int64_t index = 0; index < taps_of(p); ++index) {
+    const Tap tap = tap_of(p, index);
+    for_pixels(device, p, tap, [&](std::int64_t row, std::int64_t y, std::int64_t x) {
+      std::copy_n(from + (back ? y : x) * product.k, product.k, pixels.data() + row * product.k);
+    });
+    multiply(device, product, index, p.n * tap.pixels(), pixels.data(), form.data(), products.data());
+    for_pixels(device, p, tap, [&](std::int64_t row, std::int64_t y, std::int64_t x) {
+      float* const sum = to + (back ? x : y) * product.n;
+      add_kernel(sum, products.data() + row * product.n, sum, product.n);
+    });
+  }
 }
 
 bool is_small(const ConvProblem& p, std::int64_t most_pixels) {
@@ -100,71 +196,56 @@ bool goes_by_taps(const ConvProblem& p) { return is_small(p, 16); }
 
 bool sums_by_taps(const ConvProblem& p) { return is_small(p, 49); }
 
-void conv2d_by_taps(CpuDevice& device, const ConvProblem& p, const float* x, const float* weight, const float* bias,
-                    float* y) {
-  const Storage weights(device, static_cast<std::size_t>(p.weights()) * sizeof(float));
-  auto* const by_tap = static_cast<float*>(weights.data());
-  to_taps(device, p, weight, by_tap);
-  const Packed packed(device, p, p.c);
-  const Packed product(device, p, p.o);
+template <typename T>
+void conv2d_by_taps(CpuDevice& device, const ConvProblem& p, const T* x, const ConvWeights& weights, const float* bias,
+                    T* y) {
   const std::int64_t rows = p.n * p.out[0] * p.out[1];
+  const Sums sums(device, y, rows * p.o);
   for (std::int64_t row = 0; row < rows; ++row) {
     if (bias == nullptr) {
-      std::fill_n(y + row * p.o, p.o, 0.0F);
+      std::fill_n(sums.data() + row * p.o, p.o, 0.0F);
     } else {
-      std::copy_n(bias, p.o, y + row * p.o);
+      std::copy_n(bias, p.o, sums.data() + row * p.o);
     }
   }
-  for (std::int64_t index = 0; index < taps_of(p); ++index) {
-    const Tap tap = tap_of(p, index);
-    for_pixels(device, p, tap, [&](std::int64_t row, std::int64_t, std::int64_t from) {
-      std::copy_n(x + from * p.c, p.c, packed.data() + row * p.c);
-    });
-    matmul_kernel(device, {.m = p.n * tap.pixels(), .n = p.o, .k = p.c}, packed.data(), by_tap + index * p.c * p.o,
-                  nullptr, product.data());
-    for_pixels(device, p, tap, [&](std::int64_t row, std::int64_t to, std::int64_t) {
-      add_kernel(y + to * p.o, product.data() + row * p.o, y + to * p.o, p.o);
-    });
-  }
+  add_products(device, p, weights, false, x, sums.data());
+  sums.finish(device, y, rows * p.o);
 }
 
-void conv2d_backward_data_by_taps(CpuDevice& device, const ConvProblem& p, const float* weight, const float* dy,
-                                  float* dx) {
-  const Storage weights(device, static_cast<std::size_t>(p.weights()) * sizeof(float));
-  auto* const by_tap = static_cast<float*>(weights.data());
-  to_taps(device, p, weight, by_tap);
-  const Packed packed(device, p, p.o);
-  const Packed product(device, p, p.c);
-  std::fill_n(dx, p.n * p.x_image(), 0.0F);
-  for (std::int64_t index = 0; index < taps_of(p); ++index) {
-    const Tap tap = tap_of(p, index);
-    for_pixels(device, p, tap, [&](std::int64_t row, std::int64_t from, std::int64_t) {
-      std::copy_n(dy + from * p.o, p.o, packed.data() + row * p.o);
-    });
-    matmul_kernel(device, {.m = p.n * tap.pixels(), .n = p.c, .k = p.o, .transpose_b = true}, packed.data(),
-                  by_tap + index * p.c * p.o, nullptr, product.data());
-    for_pixels(device, p, tap, [&](std::int64_t row, std::int64_t, std::int64_t to) {
-      add_kernel(dx + to * p.c, product.data() + row * p.c, dx + to * p.c, p.c);
-    });
-  }
+template <typename T>
+void conv2d_backward_data_by_taps(CpuDevice& device, const ConvProblem& p, const T* dy, const ConvWeights& weights,
+                                  T* dx) {
+  const std::int64_t elements = p.n * p.x_image();
+  const Sums sums(device, dx, elements);
+  std::fill_n(sums.data(), elements, 0.0F);
+  add_products(device, p, weights, true, dy, sums.data());
+  sums.finish(device, dx, elements);
 }
 
-void conv2d_backward_weights_by_taps(CpuDevice& device, const ConvProblem& p, const float* x, const float* dy,
-                                     float* dw) {
+template <typename T>
+void conv2d_backward_weights_by_taps(CpuDevice& device, const ConvProblem& p, const T* x, const T* dy, float* dw) {
   const Storage weights(device, static_cast<std::size_t>(p.weights()) * sizeof(float));
   auto* const by_tap = static_cast<float*>(weights.data());
-  const Packed packed_x(device, p, p.c);
-  const Packed packed_dy(device, p, p.o);
+  const Packed<T> packed_x(device, p, p.c);
+  const Packed<T> packed_dy(device, p, p.o);
   for (std::int64_t index = 0; index < taps_of(p); ++index) {
     const Tap tap = tap_of(p, index);
     for_pixels(device, p, tap, [&](std::int64_t row, std::int64_t to, std::int64_t from) {
       std::copy_n(x + from * p.c, p.c, packed_x.data() + row * p.c);
       std::copy_n(dy + to * p.o, p.o, packed_dy.data() + row * p.o);
     });
-    matmul_kernel(device, {.m = p.c, .n = p.o, .k = p.n * tap.pixels(), .transpose_a = true}, packed_x.data(),
-                  packed_dy.data(), nullptr, by_tap + index * p.c * p.o);
+    multiply_transposed(device, p, p.n * tap.pixels(), packed_x.data(), packed_dy.data(), by_tap + index * p.c * p.o);
   }
   from_taps(device, p, by_tap, dw);
 }
+
+template void conv2d_by_taps(CpuDevice&, const ConvProblem&, const float*, const ConvWeights&, const float*, float*);
+template void conv2d_by_taps(CpuDevice&, const ConvProblem&, const bfloat16*, const ConvWeights&, const float*,
+                             bfloat16*);
+template void conv2d_backward_data_by_taps(CpuDevice&, const ConvProblem&, const float*, const ConvWeights&, float*);
+template void conv2d_backward_data_by_taps(CpuDevice&, const ConvProblem&, const bfloat16*, const ConvWeights&,
+                                           bfloat16*);
+template void conv2d_backward_weights_by_taps(CpuDevice&, const ConvProblem&, const float*, const float*, float*);
+template void conv2d_backward_weights_by_taps(CpuDevice&, const ConvProblem&, const bfloat16*, const bfloat16*, float*);
 
 }  // namespace convoy

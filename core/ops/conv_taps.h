@@ -1,6 +1,6 @@
 // Convolutions as matrix products, one for each tap of the kernel: for images of few pixels and many channels, where
 // oneDNN's convolutions find no long rows to work on and much of the padded kernel meets zeros, which are left out
-// here.
+// here. Images are f32, multiplied by oneDNN, or bf16, multiplied over packed panels.
 #pragma once
 
 #include "core/ops/conv_kernels.h"
@@ -11,11 +11,13 @@ namespace convoy {
 bool goes_by_taps(const ConvProblem& problem);
 bool sums_by_taps(const ConvProblem& problem);
 
-void conv2d_by_taps(CpuDevice& device, const ConvProblem& problem, const float* x, const float* weight,
-                    const float* bias, float* y);
-void conv2d_backward_data_by_taps(CpuDevice& device, const ConvProblem& problem, const float* weight, const float* dy,
-                                  float* dx);
-void conv2d_backward_weights_by_taps(CpuDevice& device, const ConvProblem& problem, const float* x, const float* dy,
-                                     float* dw);
+template <typename T>
+void conv2d_by_taps(CpuDevice& device, const ConvProblem& problem, const T* x, const ConvWeights& weights,
+                    const float* bias, T* y);
+template <typename T>
+void conv2d_backward_data_by_taps(CpuDevice& device, const ConvProblem& problem, const T* dy,
+                                  const ConvWeights& weights, T* dx);
+template <typename T>
+void conv2d_backward_weights_by_taps(CpuDevice& device, const ConvProblem& problem, const T* x, const T* dy, float* dw);
 
 }  // namespace convoy

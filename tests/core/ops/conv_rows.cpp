@@ -57,12 +57,12 @@ OpRun backward_weights_of(const Problem& p) {
 }
 
 OpCase forward_case(const Problem& p, bool numerical) {
-  return {p.what, {real(p.x), real(p.weight)}, forward_of(p.attributes), {p.y}, {0, 1}, 1e-4, numerical};
+  return {p.what, {real(p.x), master(p.weight)}, forward_of(p.attributes), {p.y}, {0, 1}, 1e-4, numerical};
 }
 
 OpCase with_bias(const Problem& p) {
   return {p.what + " with a bias",
-          {real(p.x), real(p.weight), real({p.weight[0]})},
+          {real(p.x), master(p.weight), master({p.weight[0]})},
           forward_of(p.attributes),
           {p.y},
           {0, 1, 2},
@@ -76,7 +76,7 @@ OpRow forward_row() {
   row.cases.push_back(with_bias(problems()[0]));
   row.cases.push_back(with_bias(problems()[7]));
   const auto refuse = [&](const std::string& what, const Shape& x, const Shape& weight, const Conv2dAttributes& a) {
-    row.refusals.push_back({what, {real(x), real(weight)}, forward_of(a)});
+    row.refusals.push_back({what, {real(x), master(weight)}, forward_of(a)});
   };
   refuse("other channels", {1, 4, 4, 3}, {2, 4, 3, 3}, {});
   refuse("one image alone", {4, 4, 3}, {2, 3, 3, 3}, {});
@@ -86,7 +86,7 @@ OpRow forward_row() {
   refuse("no stride", {1, 4, 4, 3}, {2, 3, 3, 3}, {.stride = {1, 0}});
   refuse("negative padding", {1, 4, 4, 3}, {2, 3, 3, 3}, {.padding = {-1, 0}});
   row.refusals.push_back(
-      {"a bias too long", {real({1, 4, 4, 3}), real({2, 3, 3, 3}), real({3})}, forward_of(Conv2dAttributes{})});
+      {"a bias too long", {real({1, 4, 4, 3}), master({2, 3, 3, 3}), master({3})}, forward_of(Conv2dAttributes{})});
   return row;
 }
 
@@ -94,10 +94,10 @@ OpRow backward_data_row() {
   OpRow row{"conv2d_backward_data", {}, {}};
   for (const auto& list : {problems(), large_problems()}) {
     for (const Problem& p : list)
-      row.cases.push_back({p.what, {real(p.weight), real(p.y)}, backward_data_of(p), {p.x}, {}, 1e-4});
+      row.cases.push_back({p.what, {real(p.y), master(p.weight)}, backward_data_of(p), {p.x}, {}, 1e-4});
   }
   row.refusals.push_back(
-      {"dy of another size", {real({4, 3, 3, 3}), real({2, 4, 4, 4})}, backward_data_of(problems()[0])});
+      {"dy of another size", {real({2, 4, 4, 4}), master({4, 3, 3, 3})}, backward_data_of(problems()[0])});
   return row;
 }
 
@@ -114,6 +114,10 @@ OpRow backward_weights_row() {
 
 }  // namespace
 
-std::vector<OpRow> conv_rows() { return {forward_row(), backward_data_row(), backward_weights_row()}; }
+std::vector<OpRow> conv_rows() {
+  std::vector<OpRow> rows = {forward_row(), backward_data_row(), backward_weights_row()};
+  for (OpRow& row : rows) row.takes_bf16 = true;
+  return rows;
+}
 
 }  // namespace convoy

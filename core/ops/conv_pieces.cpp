@@ -1,0 +1,147 @@
+#include "core/ops/conv_pieces.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "core/device/parallel.h"
+#include "core/ops/elementwise_kernels.h"
+
+namespace convoy {
+namespace {
+
+// OpenMP's default number of threads while this lives; oneDNN takes it for primitives made and run meanwhile.
+class OmpThreads {
+ public:
+  explicit OmpThreads(int threads) : before_(omp_get_max_threads()) { set(threads); }
+  ~OmpThreads() { set(before_); }
+  OmpThreads(const OmpThreads&) = delete;
+  OmpThreads& operator=(const OmpThreads&) = delete;
+
+ private:
+  static void set(int threads) {
+    if (omp_get_max_threads() != threads) omp_set_num_threads(threads);
+  }
+  int before_;
+};
+
+// A device's engine, all its prepared convolutions, and the blocked forms that they ask for.
+struct Convolutions {
+  struct Prepared {
+    std::unique_ptr<ConvPrimitive> primitive;
+    std::int64_t layout = 0;
+  };
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  std::unordered_map<ConvPiece, Prepared, ConvPieceHash> prepared;
+  std::vector<dnnl::memory::desc> layouts;
+
+  const Prepared& prepare(const ConvPiece& piece, int threads) {
+    Prepared& slot = prepared[piece];
+    if (slot.primitive == nullptr) {
+      const OmpThreads one(1);
+      slot.primitive = std::make_unique<ConvPrimitive>(engine, piece, threads);
+      const auto known = std::find(layouts.begin(), layouts.end(), slot.primitive->blocked());
+      slot.layout = known - layouts.begin();
+      if (known == layouts.end()) layouts.push_back(slot.primitive->blocked());
+    }
+    return slot;
+  }
+};
+
+// The smallest divisor of n that is at least `wanted`: pieces of one size need one primitive.
+std::int64_t divisor_from(std::int64_t n, std::int64_t wanted) {
+  std::int64_t divisor = std::min(n, wanted);
+  while (n % divisor != 0) ++divisor;
+  return divisor;
+}
+
+constexpr std::size_t kUnit = Device::kAlignment;
+std::size_t up(std::size_t bytes) { return (bytes + kUnit - 1) / kUnit * kUnit; }
+
+const void* advanced(const void* data, std::size_t bytes) { return static_cast<const std::byte*>(data) + bytes; }
+
+}  // namespace
+
+std::int64_t images_of_piece(const ConvProblem& p) {
+  constexpr double kFlops = 5e7;
+  constexpr std::int64_t kLargeWeights = 1 << 18;
+  constexpr std::int64_t kPixels = 256;
+  const std::int64_t pixels = p.out[0] * p.out[1];
+  const double flops = 2.0 * static_cast<double>(pixels) * static_cast<double>(p.weights());
+  const auto for_work = static_cast<std::int64_t>(kFlops / flops) + 1;
+  const std::int64_t for_weights = p.weights() < kLargeWeights ? 1 : kPixels / pixels + 1;
+  return divisor_from(p.n, std::max(for_work, for_weights));
+}
+
+std::int64_t images_of_sum(const ConvProblem& p) {
+  constexpr std::int64_t kPixels = 1000;
+  constexpr std::int64_t kMostPieces = 16;
+  const std::int64_t pieces = std::min(kMostPieces, p.n * p.out[0] * p.out[1] / kPixels + 1);
+  return divisor_from(p.n, std::max((p.n + pieces - 1) / pieces, images_of_piece(p)));
+}
+
+// Memory of a thread's own: the primitive's scratch, and a widened piece of x and of y.
+struct ConvPieces::Room {
+  std::byte* scratch;
+  float* x;
+  float* y;
+};
+
+ConvPieces::ConvPieces(CpuDevice& device, ConvPass pass, const ConvProblem& problem, std::int64_t images,
+                       const ConvImages& in, bool bias)
+    : device_(device), pass_(pass), piece_(problem), bf16_(in.bf16), widened_(in.widened), count_(problem.n / images) {
+  piece_.n = images;
+  const Convolutions::Prepared& prepared = device.local<Convolutions>().prepare(
+      {.pass = pass, .bias = bias, .bf16 = bf16_ && !widened_, .problem = piece_}, device.threads());
+  primitive_ = prepared.primitive.get();
+  layout_ = prepared.layout;
+}
+
+void ConvPieces::run(const Operands& operands) {
+  const auto floats = [&](std::int64_t image) {
+    return widened_ ? up(static_cast<std::size_t>(piece_.n * image) * sizeof(float)) : 0;
+  };
+  const std::size_t scratch = up(primitive_->scratch_bytes());
+  const std::size_t x = floats(piece_.x_image());
+  const std::size_t stride = scratch + x + floats(piece_.y_image());
+  const auto threads = static_cast<std::size_t>(std::min<std::int64_t>(device_.threads(), count_));
+  const Storage memory(device_, threads * stride);
+  const OmpThreads one(1);
+  parallel_for(device_.threads(), count_, 1, [&](std::int64_t begin, std::int64_t end) {
+    const int thread = omp_get_thread_num();
+    std::byte* const own = static_cast<std::byte*>(memory.data()) + static_cast<std::size_t>(thread) * stride;
+    const Room room{
+        .scratch = own, .x = reinterpret_cast<float*>(own + scratch), .y = reinterpret_cast<float*>(own + scratch + x)};
+    for (std::int64_t piece = begin; piece < end; ++piece) run_piece(operands, piece, thread, room);
+  });
+}
+
+void ConvPieces::run_piece(const Operands& operands, std::int64_t piece, int thread, const Room& room) {
+  const std::int64_t x_elements = piece_.n * piece_.x_image();
+  const std::int64_t y_elements = piece_.n * piece_.y_image();
+  const std::size_t element = bf16_ ? sizeof(bfloat16) : sizeof(float);
+  const void* const x = advanced(operands.x, static_cast<std::size_t>(piece * x_elements) * element);
+  const void* const y = advanced(operands.y, static_cast<std::size_t>(piece * y_elements) * element);
+  const void* const weights = advanced(operands.weights, static_cast<std::size_t>(piece) * operands.weights_step);
+  if (!widened_) {
+    primitive_->run(thread, x, weights, operands.bias, y, room.scratch);
+    return;
+  }
+  // oneDNN's interface names what is written as it does what is read.
+  const auto rounded = [](const void* to) { return static_cast<bfloat16*>(const_cast<void*>(to)); };
+  if (pass_ != ConvPass::kBackwardData) convert_kernel(static_cast<const bfloat16*>(x), room.x, x_elements);
+  if (pass_ != ConvPass::kForward) convert_kernel(static_cast<const bfloat16*>(y), room.y, y_elements);
+  primitive_->run(thread, room.x, weights, operands.bias, room.y, room.scratch);
+  if (pass_ == ConvPass::kForward) convert_kernel(room.y, rounded(y), y_elements);
+  if (pass_ == ConvPass::kBackwardData) convert_kernel(room.x, rounded(x), x_elements);
+}
+
+void ConvPieces::reorder(const void* from, void* to) {
+  const OmpThreads all(device_.threads());
+  primitive_->reorder(from, to);
+}
+
+}  // namespace convoy
