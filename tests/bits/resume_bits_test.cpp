@@ -1,124 +1,116 @@
-// Runs that are stopped at step 10 and gone on with by another number of workers, against a run that was never stopped:
-// every bit of every step after.
+// Runs that are stopped at step 10 and gone on with by another number of workers, against one that was never stopped
+// and had one worker: every bit, before the stop and after it.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <map>
+#include <ostream>
 #include <string>
 #include <vector>
 
-#include "tests/support/launched_run.h"
-#include "tests/support/small_data.h"
+#include "tests/bits/bits_run.h"
 
 namespace convoy {
 namespace {
 
-using testing_support::LaunchedRun;
-
-constexpr int kSteps = 20;
 constexpr int kStop = 10;
 
-struct Case {
+struct Row {
   std::string name;
-  std::string recipe;  // in recipes/
-  std::string precision;
-  std::string engine;
-  int before;  // workers; 0: `convoy train` without a launcher
-  int after;
-  std::vector<std::string> overrides = {};
+  Job job;
+  Workers before;
+  Workers after;
 };
+void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
 
-const std::vector<Case> kCases = {
-    {"Mlp1To3", "mnist-mlp.toml", "fp32", "auto", 1, 3},  //
-    {"Mlp4To1", "mnist-mlp.toml", "fp32", "auto", 4, 1},
-    {"Gpt0To2", "gpt-tiny.toml", "fp32", "auto", 0, 2},
-    {"ResNet2To3", "mnist-resnet.toml", "fp32", "auto", 2, 3, {"model.width=4", "train.global_batch=32"}},
-    {"Llama1To2", "llama-tiny.toml", "fp32", "auto", 1, 2},
-    {"Gpt3To4", "gpt-tiny.toml", "fp32", "local", 3, 4},
-    {"Gpt2To0", "gpt-tiny.toml", "fp32", "auto", 2, 0},
-};
-
-// What must not depend on where a run was stopped, nor on who went on with it.
-struct Outcome {
-  std::vector<std::string> loss_bits;
-  std::string parameters_hash;
-  std::string state_hash;
-  nlohmann::json eval_loss;
-  bool operator==(const Outcome&) const = default;
-};
-
-Outcome outcome_of(const std::filesystem::path& run) {
-  Outcome outcome;
-  std::ifstream metrics(run / "metrics.jsonl");
-  for (std::string line; std::getline(metrics, line);)
-    outcome.loss_bits.push_back(nlohmann::json::parse(line).at("loss_bits"));
-  const auto final_report = nlohmann::json::parse(std::ifstream(run / "final.json"));
-  outcome.parameters_hash = final_report.at("parameters_hash");
-  outcome.state_hash = final_report.at("state_hash");
-  outcome.eval_loss = final_report.at("eval_loss");
-  return outcome;
+// "Gpt_fp32_2To4_Mpi", "Gpt_fp32_3To2_LaunchToMpi".
+Row row(const std::string& model, const Job& job, const Workers& before, const Workers& after) {
+  const auto how = [](const Workers& workers) -> std::string {
+    if (workers.count == 0) return "Alone";
+    if (workers.start == Workers::Start::kConvoy) return "Launch";
+    return workers.engine == "mpi" ? "Mpi" : "Mpirun";
+  };
+  const std::string change = how(before) == how(after) ? "" : "To" + how(after);
+  return {
+      .name = fmt::format("{}_{}_{}To{}_{}{}", model, job.precision, before.count, after.count, how(before), change),
+      .job = job,
+      .before = before,
+      .after = after};
 }
 
-class ResumeBitsTest : public ::testing::TestWithParam<Case> {
+// With each engine, each number of workers stops and each goes on.
+std::vector<Row> all_rows() {
+  const auto launched = [](int count) { return Workers{.count = count, .start = {}, .engine = "local"}; };
+  const auto local = [](int count) { return under_mpirun(count, "local"); };
+  const auto mpi = [](int count) { return under_mpirun(count, "mpi"); };
+  const std::string buckets = "sync.bucket_mib=0.05";
+  std::vector<Row> rows;
+  for (const std::string& precision : kPrecisions) {
+    const Job gpt{.recipe = "gpt-tiny.toml", .overrides = {buckets, "train.global_batch=8"}, .precision = precision};
+    const Job resnet{.recipe = "mnist-resnet.toml",
+                     .overrides = {buckets, "model.width=4", "train.global_batch=32"},
+                     .precision = precision};
+    for (const auto& [name, job] : {std::pair{"Gpt", gpt}, std::pair{"ResNet", resnet}}) {
+      rows.push_back(row(name, job, launched(1), launched(2)));
+      rows.push_back(row(name, job, launched(2), launched(4)));
+      rows.push_back(row(name, job, launched(3), launched(1)));
+      rows.push_back(row(name, job, launched(4), launched(3)));
+      rows.push_back(row(name, job, mpi(1), mpi(3)));
+      rows.push_back(row(name, job, mpi(2), mpi(1)));
+      rows.push_back(row(name, job, mpi(3), mpi(4)));
+      rows.push_back(row(name, job, mpi(4), mpi(2)));
+      rows.push_back(row(name, job, local(2), local(3)));
+    }
+    rows.push_back(row("Gpt", gpt, {.count = 0}, launched(2)));
+    rows.push_back(row("Gpt", gpt, launched(2), {.count = 0}));
+    rows.push_back(row("Gpt", gpt, launched(3), mpi(2)));
+    rows.push_back(row("ResNet", resnet, mpi(4), launched(1)));
+    const Job mlp{.recipe = "mnist-mlp.toml", .precision = precision};
+    rows.push_back(row("Mlp", mlp, launched(1), launched(3)));
+    rows.push_back(row("Mlp", mlp, mpi(4), mpi(1)));
+    const Job llama{.recipe = "llama-tiny.toml", .overrides = {"train.global_batch=8"}, .precision = precision};
+    rows.push_back(row("Llama", llama, launched(1), launched(2)));
+    rows.push_back(row("Llama", llama, mpi(3), mpi(2)));
+  }
+  return rows;
+}
+
+class ResumeBitsTest : public ::testing::TestWithParam<Row> {
  protected:
-  ResumeBitsTest() {
-    testing_support::write_text(run_.folder() / "text.txt", 40'000);
-    testing_support::write_digits(run_.folder() / "digits", 600);
+  // Trained once for all rows of a job.
+  static const Outcome& undisturbed(const Job& job) {
+    static std::map<std::string, Outcome> outcomes;
+    Outcome& outcome = outcomes[job.recipe + job.precision];
+    if (outcome.loss_bits.empty()) outcome = train(job, {.count = 0});
+    return outcome;
   }
-
-  void convoy(int workers, const std::vector<std::string>& words) {
-    std::vector<std::string> command = {CONVOY_PROGRAM};
-    if (workers > 0) command.insert(command.end(), {"launch", "-n", std::to_string(workers), "--"});
-    command.insert(command.end(), words.begin(), words.end());
-    run_.start(command);
-    const auto exit = run_.wait_exit(std::chrono::seconds(120));
-    ASSERT_TRUE(exit && exit->success()) << run_.output() << run_.errors();
-  }
-  void train(int workers, const std::string& folder) {
-    const Case& test = GetParam();
-    const std::string data = test.recipe.starts_with("mnist") ? "digits" : "text.txt";
-    std::vector<std::string> words = {"train",
-                                      fmt::format("{}/recipes/{}", CONVOY_SOURCE_DIR, test.recipe),
-                                      "--run",
-                                      folder,
-                                      fmt::format("train.steps={}", kSteps),
-                                      "data.path=" + data,
-                                      "train.precision=" + test.precision,
-                                      "sync.engine=" + test.engine,
-                                      fmt::format("checkpoint.every={}", kStop),
-                                      "train.eval_every=5"};
-    words.insert(words.end(), test.overrides.begin(), test.overrides.end());
-    convoy(workers, words);
-  }
-
-  LaunchedRun run_{"resume-bits"};
 };
 
 TEST_P(ResumeBitsTest, NoBitTellsWhereARunWasStopped) {
-  train(GetParam().before, "run");
-  const Outcome undisturbed = outcome_of(run_.folder() / "run");
-  ASSERT_EQ(undisturbed.loss_bits.size(), static_cast<std::size_t>(kSteps));
-  // As if it had been killed before its next checkpoint.
-  std::filesystem::remove_all(run_.folder() / fmt::format("run/checkpoints/step-{}", kSteps));
-  std::filesystem::remove(run_.folder() / "run/final.json");
-  convoy(GetParam().after, {"resume", "run"});
-  const Outcome resumed = outcome_of(run_.folder() / "run");
-  EXPECT_EQ(resumed.loss_bits, undisturbed.loss_bits);
-  EXPECT_EQ(resumed.parameters_hash, undisturbed.parameters_hash);
-  EXPECT_EQ(resumed.state_hash, undisturbed.state_hash);
-  EXPECT_EQ(resumed.eval_loss, undisturbed.eval_loss);
-  std::ifstream metrics(run_.folder() / "run/metrics.jsonl");
+  const auto& [name, job, before, after] = GetParam();
+  if (std::max(before.start, after.start) == Workers::Start::kMpirun && !has_mpirun())
+    GTEST_SKIP() << "there is no MPI here";
+  const Outcome& reference = undisturbed(job);
+  ASSERT_EQ(reference.loss_bits.size(), static_cast<std::size_t>(kSteps));
+  BitsRun run;
+  run.train(job, before);
+  {
+    SCOPED_TRACE(to_string(before));
+    EXPECT_EQ(run.outcome().world, std::max(before.count, 1));
+    expect_same_bits(run.outcome(), reference);
+  }
+  run.forget_what_followed(kStop);
+  run.resume(after);
+  SCOPED_TRACE("resumed by " + to_string(after));
+  EXPECT_EQ(run.outcome().world, std::max(after.count, 1));
+  expect_same_bits(run.outcome(), reference);
   int step = 0;
-  for (std::string line; std::getline(metrics, line);)
-    EXPECT_EQ(nlohmann::json::parse(line).at("ballot"), ++step <= kStop ? "1.1" : "2.1");
+  for (const auto& line : run.records("metrics")) EXPECT_EQ(line.at("ballot"), ++step <= kStop ? "1.1" : "2.1");
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, ResumeBitsTest, ::testing::ValuesIn(kCases),
+INSTANTIATE_TEST_SUITE_P(Rows, ResumeBitsTest, ::testing::ValuesIn(all_rows()),
                          [](const auto& test) { return test.param.name; });
-void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
 
 }  // namespace
 }  // namespace convoy
