@@ -12,10 +12,11 @@ namespace convoy::launcher {
 namespace {
 
 constexpr std::array kOwnVariables = {
-    cluster::kRankVariable,       cluster::kWorldVariable,     cluster::kLocalRankVariable,
-    cluster::kLocalWorldVariable, cluster::kSchedulerVariable, cluster::kSchedulerKeyVariable,
-    cluster::kTokenVariable,      cluster::kLifelineVariable,  cluster::kAddressDescriptorVariable,
-    cluster::kRunVariable,        kPrepareDescriptorVariable,  kPrepareWorkersVariable};
+    cluster::kRankVariable,           cluster::kWorldVariable,     cluster::kLocalRankVariable,
+    cluster::kLocalWorldVariable,     cluster::kSchedulerVariable, cluster::kSchedulerKeyVariable,
+    cluster::kTokenVariable,          cluster::kLifelineVariable,  cluster::kAddressDescriptorVariable,
+    cluster::kSchedulerWordsVariable, cluster::kRunVariable,       kPrepareDescriptorVariable,
+    kPrepareWorkersVariable};
 
 }  // namespace
 

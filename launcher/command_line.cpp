@@ -77,6 +77,13 @@ std::optional<std::string> one_run(const std::vector<std::string>& runs) {
   return runs.empty() ? std::nullopt : std::optional(runs.front());
 }
 
+void add_place_option(CLI::App& app, std::string& place) {
+  app.add_option("--place", place, "whose variables tell the worker its rank, if not the first found")
+      ->check(
+          CLI::IsMember(std::vector<std::string>(std::begin(cluster::kPlaceChoices), std::end(cluster::kPlaceChoices))))
+      ->capture_default_str();
+}
+
 void check_overrides(const std::string& who, const std::vector<std::string>& overrides) {
   for (const std::string& override : overrides) {
     if (override.find('=') == std::string::npos || override.front() == '=')
@@ -91,10 +98,7 @@ CommandLine parse_train(const std::vector<std::string>& words) {
   app.add_option("RECIPE", line.recipe, "the recipe, a TOML file")->required();
   app.add_option("key=value", line.overrides, "values that replace the recipe's, like train.steps=50");
   add_run_option(app, runs);
-  app.add_option("--place", line.place, "whose variables tell the worker its rank, if not the first found")
-      ->check(
-          CLI::IsMember(std::vector<std::string>(std::begin(cluster::kPlaceChoices), std::end(cluster::kPlaceChoices))))
-      ->capture_default_str();
+  add_place_option(app, line.place);
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
   check_overrides("convoy train", line.overrides);
   line.run = one_run(runs);
@@ -118,6 +122,15 @@ CommandLine parse_resume(const std::vector<std::string>& words) {
   line.recipe = directory + "/recipe.toml";
   return line;
 }
+
+}  // namespace
+
+void check_launched_place(const TrainLine& line) {
+  if (line.place == TrainLine().place) return;
+  fail(ErrorCode::kUsage, "convoy launch: --place {}: it tells its workers their places itself", line.place);
+}
+
+namespace {
 
 CommandLine parse_launch(const std::vector<std::string>& words) {
   const auto separator = std::find(words.begin(), words.end(), "--");
@@ -151,9 +164,7 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
   CommandLine train = command == "train" ? parse_train(rest) : parse_resume(rest);
   if (std::holds_alternative<PrintLine>(train)) return train;
   line.train = std::get<TrainLine>(std::move(train));
-  if (line.train.place != TrainLine().place) {
-    fail(ErrorCode::kUsage, "convoy launch: --place {}: it tells its workers their places itself", line.train.place);
-  }
+  check_launched_place(line.train);
   if (line.train.run) runs.push_back(*line.train.run);
   line.train.run = one_run(runs);
   return line;
@@ -230,6 +241,7 @@ std::variant<TrainLine, PrintLine> parse_program_line(const std::string& name, c
   app.add_option("RECIPE key=value", line.overrides,
                  "a recipe (a TOML file), and values that replace the recipe's, like train.steps=50");
   add_run_option(app, runs);
+  add_place_option(app, line.place);
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
   if (!line.overrides.empty() && line.overrides.front().find('=') == std::string::npos) {
     line.recipe = line.overrides.front();

@@ -77,6 +77,9 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments);
 std::variant<TrainLine, PrintLine> parse_program_line(const std::string& name, const std::vector<std::string>& words,
                                                       bool has_recipe);
 
+// Throws Error(kUsage) for a --place where `convoy launch` starts the worker.
+void check_launched_place(const TrainLine& line);
+
 // The arguments that make `convoy` parse to the same scheduler line.
 std::vector<std::string> to_arguments(const SchedulerLine& line);
 

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <csignal>
 #include <exception>
 #include <functional>
 #include <iostream>
@@ -10,24 +9,18 @@
 #include <variant>
 #include <vector>
 
-#include "cluster/place.h"
 #include "core/base/error.h"
-#include "core/base/log.h"
-#include "core/base/signals.h"
 #include "distributed/local/segment.h"
 #include "launcher/command_line.h"
 #include "launcher/output.h"
 #include "launcher/preparation.h"
-#include "launcher/run_lock.h"
-#include "launcher/scheduler_file.h"
 #include "launcher/supervisor.h"
 #include "library/environment.h"
 #include "library/outcome.h"
 #include "library/prepared_run.h"
+#include "library/run_scheduler.h"
 #include "library/run_signals.h"
 #include "library/run_worker.h"
-#include "library/scheduler_setup.h"
-#include "scheduler/scheduler.h"
 #include "worker/commands.h"
 
 extern char** environ;
@@ -122,48 +115,7 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
   return launcher::launch(options, output);
 }
 
-// Tells the launcher, which made the token itself.
-void hand_over(const cluster::Credentials& credentials, int pipe) {
-  const std::string address = credentials.address + '\n' + credentials.public_key + '\n';
-  if (write(pipe, address.data(), address.size()) != static_cast<ssize_t>(address.size())) {
-    fail(ErrorCode::kUnavailable, "cannot hand the scheduler's address to the launcher: {}", errno_text(errno));
-  }
-  close(pipe);
-}
-
-int run(const SchedulerLine& line, Output& output, Clock::time_point) {
-  library::ignore_broken_pipes();
-  library::watch_launcher();
-  SignalReceiver signals(kStopSignals);
-  const auto address_pipe = library::inherited_number(cluster::kAddressDescriptorVariable);
-  const auto token = library::environment(cluster::kTokenVariable);
-  if (address_pipe && !token) {
-    fail(ErrorCode::kUsage, "{} is set but {} is not: `convoy launch` sets both", cluster::kAddressDescriptorVariable,
-         cluster::kTokenVariable);
-  }
-  Logger logger;
-  library::log_to_file(logger, line.run);
-  const launcher::RunLock lock(line.run);
-  scheduler::Scheduler scheduler(library::scheduler_options(line, address_pipe ? *token : cluster::make_token()),
-                                 logger);
-  // The launcher decides when a run stops; a signal of its own is a wish like the user's.
-  const SignalWatcher watcher(signals, [&](int signal) {
-    scheduler.request_stop(fmt::format("the scheduler was stopped by {}", signal_name(signal)));
-  });
-  if (address_pipe) {
-    hand_over(scheduler.credentials(), *address_pipe);
-    return scheduler.run();
-  }
-  const auto& [address, public_key, secret] = scheduler.credentials();
-  const launcher::SchedulerFile file(
-      line.run, {.addresses = {address}, .public_key = public_key, .token = secret, .incarnation = ""});
-  output.line(Stream::kOutput,
-              fmt::format("convoy: scheduler of {} {} at {}; address, key and token are in {}", line.workers,
-                          line.workers == 1 ? "worker" : "workers", scheduler.credentials().address, file.path()));
-  const int code = scheduler.run();
-  if (!scheduler.reason().empty()) output.line(Stream::kErrors, "convoy: " + scheduler.reason());
-  return code;
-}
+int run(const SchedulerLine& line, Output& output, Clock::time_point) { return library::run_scheduler(line, output); }
 
 std::function<void(const std::string&)> warn_on(Output& output) {
   return [&output](const std::string& text) { output.line(Stream::kErrors, "convoy: warning: " + text); };

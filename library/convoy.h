@@ -7,6 +7,7 @@
 //
 //   ./program [RECIPE] [key=value …] [--run DIR]              one worker, with the scheduler inside
 //   convoy launch -n 4 -- ./program [RECIPE] [key=value …]    four
+//   mpirun -np 4 ./program [RECIPE] [key=value …]             four under MPI's launcher, or srun's: on several hosts
 //
 // What to read next: core/nn/model.h (a model), core/nn/layers.h (what models are made of), core/data/dataset.h (a data
 // set), core/ops/ (the operators). Everything throws convoy::Error, whose message is one line for the user.
@@ -56,8 +57,12 @@ struct Program {
 };
 
 // The whole of a program's main(): reads the command line, finds this process's place in a run from its environment
-// (alone, or as a worker that a launcher started) and trains to the end. Returns the exit code: 0 done; 1 the run
-// failed; 2 wrong usage or recipe. Errors are written to standard error, one line each; nothing is thrown.
+// (alone, or as a worker that a launcher started; --place names another) and trains to the end. Returns the exit code:
+// 0 done; 1 the run failed; 2 wrong usage or recipe. Errors are written to standard error, one line each; nothing is
+// thrown.
+//
+// A run of several workers starts the program once more, with the same arguments: to prepare the run (`convoy launch`)
+// or to serve it (mpirun, srun). That process, too, does its work in here and does what else stands in main().
 //
 // Call it from the main thread before any other thread is started; it takes SIGINT, SIGTERM and SIGHUP while it runs.
 // Functions of `program`, the model and the data set are called from threads of this process, never two at a time on

@@ -52,6 +52,7 @@ bool asked_to_prepare() { return environment(launcher::kPrepareDescriptorVariabl
 int answer_launcher(const launcher::TrainLine& line, const worker::Workload& workload, launcher::Output& output) {
   ignore_broken_pipes();
   watch_launcher();
+  launcher::check_launched_place(line);
   const int pipe = *inherited_number(launcher::kPrepareDescriptorVariable);
   const int workers = inherited_number(launcher::kPrepareWorkersVariable).value_or(1);
   const auto scheduler = prepare_run(line, workload, workers, launched_place(), output);

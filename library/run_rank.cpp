@@ -112,7 +112,9 @@ class RankZero {
     if (run_.place.spans_hosts()) line.listen = "tcp://0.0.0.0:0";
     std::vector<std::string> environment;
     for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
-    scheduler_ = std::make_unique<SchedulerProcess>(line, environment, run_.output);
+    const auto program = run_.workload.program.name.empty() ? SchedulerProcess::Program::kConvoy  //
+                                                            : SchedulerProcess::Program::kOwn;
+    scheduler_ = std::make_unique<SchedulerProcess>(line, program, environment, run_.output);
     whereabouts_ = whereabouts_of(scheduler_->credentials(), run_.place);
     return true;
   }

@@ -14,6 +14,8 @@
 #include "cluster/place.h"
 #include "core/base/error.h"
 #include "launcher/child_environment.h"
+#include "launcher/preparation.h"
+#include "library/environment.h"
 #include "library/run_signals.h"
 
 namespace convoy::library {
@@ -27,10 +29,19 @@ constexpr milliseconds kStart{20'000};         // from its start to its address
 constexpr milliseconds kFinish{20'000};        // from the end of this worker to the end of the run
 constexpr milliseconds kVerdict{1'000};        // from a failure here to its own account of it
 
+// A pipe that holds `bytes`, of which there are few, and gets no more.
+launcher::Pipe pipe_with(const std::string& bytes) {
+  launcher::Pipe pipe = launcher::make_pipe();
+  if (write(pipe.write_end.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+    fail(ErrorCode::kUnavailable, "cannot tell the scheduler what to be: {}", errno_text(errno));
+  pipe.write_end.reset();
+  return pipe;
+}
+
 }  // namespace
 
-SchedulerProcess::SchedulerProcess(const launcher::SchedulerLine& line, const std::vector<std::string>& environment,
-                                   launcher::Output& output)
+SchedulerProcess::SchedulerProcess(const launcher::SchedulerLine& line, Program program,
+                                   const std::vector<std::string>& environment, launcher::Output& output)
     : output_(output), progress_(output) {
   credentials_.token = cluster::make_token();
   launcher::Pipe address = launcher::make_pipe();
@@ -44,6 +55,13 @@ SchedulerProcess::SchedulerProcess(const launcher::SchedulerLine& line, const st
   set(cluster::kTokenVariable, credentials_.token);
   set(cluster::kAddressDescriptorVariable, std::to_string(address.write_end.get()));
   set(cluster::kLifelineVariable, std::to_string(lifeline_.inherited()));
+  launcher::Pipe words;
+  if (program == Program::kOwn) {
+    words = pipe_with(launcher::encode_words(spawn.arguments));
+    spawn.arguments = command_words();
+    spawn.inherited.push_back(words.read_end.get());
+    set(cluster::kSchedulerWordsVariable, std::to_string(words.read_end.get()));
+  }
   child_ = std::make_unique<launcher::ForwardedProcess>(spawn, [&output](Stream stream, std::string_view text) {
     output.line(stream, fmt::format("[scheduler] {}", text));
   });

@@ -19,9 +19,15 @@ namespace convoy::library {
 
 class SchedulerProcess {
  public:
-  // Starts it (this very program, `convoy scheduler …`) and waits for its address. From the main thread: when that
-  // ends, so does the child. `environment`: "NAME=value" entries that it inherits. Throws Error(kUnavailable).
-  SchedulerProcess(const launcher::SchedulerLine& line, const std::vector<std::string>& environment,
+  // Which program it is: this very one, in another role.
+  enum class Program {
+    kConvoy,  // `convoy scheduler …`
+    kOwn,     // built on the library: started with the words that this process was, it is told through a pipe
+  };
+
+  // Starts it and waits for its address. From the main thread: when that ends, so does the child. `environment`:
+  // "NAME=value" entries that it inherits. Throws Error(kUnavailable).
+  SchedulerProcess(const launcher::SchedulerLine& line, Program program, const std::vector<std::string>& environment,
                    launcher::Output& output);
   // Lets a run that is still going on know that its rank 0 failed, and waits a while for its end.
   ~SchedulerProcess();

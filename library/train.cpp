@@ -11,6 +11,7 @@
 #include "library/convoy.h"
 #include "library/outcome.h"
 #include "library/prepared_run.h"
+#include "library/run_scheduler.h"
 #include "library/run_worker.h"
 #include "worker/workload.h"
 
@@ -34,6 +35,7 @@ int train(int argc, char** argv, const Program& program) {
   const auto started = std::chrono::steady_clock::now();
   launcher::Output output(STDOUT_FILENO, STDERR_FILENO);
   const int code = library::report_errors(output, [&] {
+    if (const auto scheduler = library::told_to_schedule()) return library::run_scheduler(*scheduler, output);
     const std::string name = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "program";
     const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
     const auto parsed = launcher::parse_program_line(name, words, !program.recipe.empty());

@@ -2,6 +2,7 @@
 //
 //   ./custom_model                                 with one worker
 //   convoy launch -n 3 -- ./custom_model           with three: the same bits
+//   mpirun -np 2 ./custom_model                    with two
 //   ./custom_model train.steps=50 model.width=64   with other values than the recipe below
 #include <convoy/convoy.h>
 

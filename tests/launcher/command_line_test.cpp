@@ -59,6 +59,7 @@ TEST(CommandLineTest, AProgramTakesWhatTrainTakesAndMayBringTheRecipe) {
   EXPECT_EQ(line.overrides, Words{"a.b=1"});
   EXPECT_EQ(line.run, "out");
   EXPECT_EQ(std::get<TrainLine>(parse_program_line("mine", {"a.b=1"}, true)).recipe, "");
+  EXPECT_EQ(std::get<TrainLine>(parse_program_line("mine", {"--place", "slurm"}, true)).place, "slurm");
   EXPECT_TRUE(std::holds_alternative<PrintLine>(parse_program_line("mine", {"--help"}, true)));
   EXPECT_THROW(parse_program_line("mine", {"a.b=1"}, false), Error);
   EXPECT_THROW(parse_program_line("mine", {"r.toml", "steps"}, true), Error);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -67,6 +68,17 @@ class CustomModelTest : public testing::Test {
     command.insert(command.end(), overrides.begin(), overrides.end());
     if (workers == 0) command.insert(command.end(), {"--run", name});
     EXPECT_EQ(run(command), 0) << said();
+    return outcome_of(name);
+  }
+  static Words mpirun(int ranks, const Words& arguments) {
+    Words words = {"/usr/bin/env",       "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+                   CONVOY_MPIRUN,        "--oversubscribe",          "-np",
+                   std::to_string(ranks)};
+    words.push_back(example());
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    return words;
+  }
+  static Outcome outcome_of(const std::string& name) {
     Outcome outcome;
     std::ifstream metrics(place_->folder() / name / "metrics.jsonl");
     for (std::string text; std::getline(metrics, text);) {
@@ -107,6 +119,59 @@ TEST_F(CustomModelTest, AnyNumberOfWorkersGivesTheSameBits) {
   EXPECT_GT(alone.final_report.at("eval_accuracy").get<double>(), 0.8);
 }
 
+TEST_F(CustomModelTest, UnderMpirunToo) {
+  if (std::string(CONVOY_MPIRUN).empty()) GTEST_SKIP() << "there is no MPI here";
+  const Outcome alone = train(0, "mpirun-alone", {"train.steps=40"});
+  for (const std::string engine : {"local", "mpi"}) {
+    ASSERT_EQ(run(mpirun(3, {"train.steps=40", "--run", engine, "sync.engine=" + engine})), 0) << said();
+    EXPECT_NE(said().find("convoy: custom_model with 3 workers (Open MPI: OMPI_COMM_WORLD_RANK=0, "), std::string::npos)
+        << said();
+    EXPECT_NE(said().find("step 40/40"), std::string::npos) << said();
+    const Outcome outcome = outcome_of(engine);
+    EXPECT_EQ(outcome.loss_bits, alone.loss_bits) << engine;
+    for (const char* key : {"parameters_hash", "state_hash", "eval_loss"})
+      EXPECT_EQ(outcome.final_report.at(key), alone.final_report.at(key)) << engine << ", " << key;
+    EXPECT_EQ(outcome.final_report.at("world"), 3);
+    EXPECT_EQ(place_->left_behind(std::chrono::seconds(3)), "");
+  }
+  // Its own arguments decide nothing of what the scheduler is told.
+  ASSERT_EQ(run(mpirun(2, {"train.steps=2"})), 0) << said();
+  const std::string folder = fs::directory_iterator(place_->folder() / "runs")->path().filename();
+  EXPECT_TRUE(folder.starts_with("custom_model-")) << folder;
+  fs::remove_all(place_->folder() / "runs");
+}
+
+TEST_F(CustomModelTest, WhatIsWrongUnderMpirunIsSaidOnce) {
+  if (std::string(CONVOY_MPIRUN).empty()) GTEST_SKIP() << "there is no MPI here";
+  EXPECT_EQ(run(mpirun(2, {"model.widht=8"})), 2);
+  const std::string message = "convoy: command line: model.widht=8: unknown key; did you mean model.width?\n";
+  const std::size_t first = said().find(message);
+  EXPECT_NE(first, std::string::npos) << said();
+  EXPECT_EQ(said().find("convoy: ", first + 1), std::string::npos) << said();
+  EXPECT_FALSE(fs::exists(place_->folder() / "runs"));
+  EXPECT_EQ(place_->left_behind(std::chrono::seconds(3)), "");
+}
+
+TEST_F(CustomModelTest, ARankKilledUnderMpirunLeavesNothing) {
+  if (std::string(CONVOY_MPIRUN).empty()) GTEST_SKIP() << "there is no MPI here";
+  for (const std::string rank : {"0", "1"}) {
+    for (const char* stream : {"stdout", "stderr"}) fs::remove(place_->folder() / stream);
+    place_->start(mpirun(2, {"train.steps=1000000", "--run", "killed-" + rank}));
+    const fs::path metrics = place_->folder() / ("killed-" + rank) / "metrics.jsonl";
+    ASSERT_TRUE(place_->wait_until([&] { return fs::exists(metrics) && fs::file_size(metrics) > 1000; },
+                                   std::chrono::seconds(20)))
+        << said();
+    place_->note_resources();
+    const auto pid = place_->with_variable("OMPI_COMM_WORLD_RANK=" + rank);
+    ASSERT_TRUE(pid);
+    kill(*pid, SIGKILL);
+    const auto exit = place_->wait_exit(std::chrono::seconds(20));
+    ASSERT_TRUE(exit);
+    EXPECT_FALSE(exit->success());
+    EXPECT_EQ(place_->left_behind(std::chrono::seconds(5)), "");
+  }
+}
+
 TEST_F(CustomModelTest, ItsRecipeIsWrittenWholeAndStartsTheSameRunAgain) {
   const Outcome first = train(1, "first", {"train.steps=5", "model.width=8"});
   const std::string recipe = place_->folder() / "first" / "recipe.toml";
@@ -138,6 +203,8 @@ TEST_F(CustomModelTest, WrongUsageReadsTheSameAloneAndLaunched) {
       EXPECT_EQ(refusal(*command), "convoy: " + message + "\n");
     }
   }
+  EXPECT_EQ(refusal({convoy(), "launch", "-n", "2", "--", example(), "--place", "alone"}),
+            "convoy: convoy launch: --place alone: it tells its workers their places itself\n");
   EXPECT_EQ(refusal({convoy(), "launch", "-n", "9", "--", example()}),
             "convoy: -n 9: expected at most one worker a logical shard, of which there are 8 (train.logical_shards)\n");
 }
