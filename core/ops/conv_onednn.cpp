@@ -12,6 +12,7 @@
 #include "core/ops/conv_weights.h"
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
+#include "core/ops/onednn.h"
 
 namespace convoy {
 namespace {
@@ -140,9 +141,7 @@ void run_backward_weights(CpuDevice& device, const ConvProblem& p, const T* x, c
 }  // namespace
 
 Bf16Convolution fastest_bf16_convolution() {
-  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const bool native = (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
-  return native ? Bf16Convolution::kNative : Bf16Convolution::kWidened;
+  return has_bf16_instructions() ? Bf16Convolution::kNative : Bf16Convolution::kWidened;
 }
 
 void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const float* x, const ConvWeights& weights,

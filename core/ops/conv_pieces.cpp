@@ -1,7 +1,5 @@
 #include "core/ops/conv_pieces.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <memory>
 #include <unordered_map>
@@ -9,24 +7,10 @@
 
 #include "core/device/parallel.h"
 #include "core/ops/elementwise_kernels.h"
+#include "core/ops/onednn.h"
 
 namespace convoy {
 namespace {
-
-// OpenMP's default number of threads while this lives; oneDNN takes it for primitives made and run meanwhile.
-class OmpThreads {
- public:
-  explicit OmpThreads(int threads) : before_(omp_get_max_threads()) { set(threads); }
-  ~OmpThreads() { set(before_); }
-  OmpThreads(const OmpThreads&) = delete;
-  OmpThreads& operator=(const OmpThreads&) = delete;
-
- private:
-  static void set(int threads) {
-    if (omp_get_max_threads() != threads) omp_set_num_threads(threads);
-  }
-  int before_;
-};
 
 // A device's engine, all its prepared convolutions, and the blocked forms that they ask for.
 struct Convolutions {

@@ -1,6 +1,7 @@
 #include "core/ops/conv_primitive.h"
 
 #include "core/base/error.h"
+#include "core/ops/onednn.h"
 
 namespace convoy {
 namespace {
@@ -68,9 +69,6 @@ Chosen choose(const dnnl::engine& engine, const ConvPiece& piece) {
   return {Forward(forward), forward.weights_desc(), forward.scratchpad_desc(),
           DNNL_ARG_SRC,     DNNL_ARG_WEIGHTS,       DNNL_ARG_DST};
 }
-
-// oneDNN takes what it is given as mutable.
-void point(const memory& target, const void* data) { target.set_data_handle(const_cast<void*>(data)); }
 
 void check(dnnl_status_t status) {
   if (status != dnnl_success)

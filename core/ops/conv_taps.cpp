@@ -142,7 +142,7 @@ void multiply(CpuDevice& device, const TapProduct& product, std::int64_t tap, st
                        .k = product.k,
                        .a = {.data = pixels, .dtype = DType::kBF16, .row = product.k, .column = 1},
                        .b = {.data = static_cast<const std::byte*>(weights) + offset},
-                       .b_is_panels = true,
+                       .b_is_prepared = true,
                        .dtype = DType::kF32,
                        .y = to});
 }

@@ -14,7 +14,7 @@ namespace convoy {
 constexpr int kSteps = 20;
 
 // The precisions (train.precision) in which the promise holds: every test of this folder is run in each of them.
-inline const std::vector<std::string> kPrecisions = {"fp32"};
+inline const std::vector<std::string> kPrecisions = {"fp32", "bf16"};
 
 struct Job {
   std::string recipe;                       // in recipes/

@@ -173,7 +173,8 @@ TEST_P(GoldenTest, LossesAreThoseOfPyTorch) {
 INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
                          testing::Values(Golden{"mlp", "fp32", 1e-4}, Golden{"mlp", "bf16", 2e-2},
                                          Golden{"gpt", "fp32", 1e-4}, Golden{"gpt", "bf16", 2e-2},
-                                         Golden{"llama", "fp32", 1e-4}, Golden{"resnet", "fp32", 1e-4}),
+                                         Golden{"llama", "fp32", 1e-4}, Golden{"llama", "bf16", 2e-2},
+                                         Golden{"resnet", "fp32", 1e-4}, Golden{"resnet", "bf16", 2e-2}),
                          [](const auto& golden) { return golden.param.model + "_" + golden.param.precision; });
 
 }  // namespace
