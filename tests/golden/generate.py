@@ -4,8 +4,9 @@
     pip install torch safetensors numpy
     tests/golden/generate.py
 
-Each file holds the weights, the batches, and for fp32 and bf16 (autocast) the losses of the first steps, the gradients
-of the first step and the running statistics after the last one. Its metadata: the recipe, the number of classes, PyTorch's version.
+Each file holds the weights (those that are others for bf16 a second time), the batches, and for fp32 and bf16 (autocast)
+the losses of the first steps, the gradients of the first step and the running statistics after the last one. Its
+metadata: the recipe, the number of classes, PyTorch's version.
 """
 import pathlib
 
@@ -72,6 +73,7 @@ CASES = {
         batches=lambda: pictures(4, 4, 16, (16, 16, 3), 10),
         classes=10,
         optimizer=SGD,
+        before_bf16=models.keep_off_zero,
     ),
 }
 
@@ -125,6 +127,11 @@ def main():
             models.initialize(model, seed=7)
             if precision == "fp32":
                 contents |= {f"parameters/{k}": v for k, v in models.named_tensors(model, lambda p: p).items()}
+            elif "before_bf16" in case:
+                case["before_bf16"](model)
+                changed = {k: v for k, v in models.named_tensors(model, lambda p: p).items()
+                           if not v.equal(contents[f"parameters/{k}"])}
+                contents |= {f"parameters.bf16/{k}": v for k, v in changed.items()}
             losses, gradients, buffers = train(model, case["optimizer"], inputs, targets, precision == "bf16")
             contents[f"losses.{precision}"] = losses
             contents |= {f"gradients.{precision}/{k}": v for k, v in gradients.items()}

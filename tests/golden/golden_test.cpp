@@ -44,8 +44,9 @@ class GoldenRun {
         memory_(device_, reducer_.arena_bytes()) {
     reducer_.use_arena({static_cast<std::byte*>(memory_.data()), memory_.bytes()});
     for (const Parameter& parameter : replica_.model().parameters()) {
-      if (file_.contains("parameters/" + parameter.name()))
-        file_.read_into("parameters/" + parameter.name(), parameter.value());
+      for (const std::string& folder : {std::string("parameters/"), "parameters." + precision_ + "/"}) {
+        if (file_.contains(folder + parameter.name())) file_.read_into(folder + parameter.name(), parameter.value());
+      }
     }
   }
 

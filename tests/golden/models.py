@@ -118,6 +118,12 @@ class Llama(nn.Module):
         return self.lm_head(self.norm(x))
 
 
+def normalise(norm, x, shortcut=None):
+    """norm(x) + shortcut, in fp32 and rounded once, as kernels do that fuse the two."""
+    y = norm(x.float())
+    return (y if shortcut is None else y + shortcut.float()).to(x.dtype)
+
+
 class ResNetBlock(nn.Module):
     def __init__(self, inputs, outputs, stride):
         super().__init__()
@@ -129,9 +135,9 @@ class ResNetBlock(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x):
-        shortcut = self.downsample(x) if hasattr(self, "downsample") else x
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + shortcut)
+        shortcut = normalise(self.downsample[1], self.downsample[0](x)) if hasattr(self, "downsample") else x
+        y = F.relu(normalise(self.bn1, self.conv1(x)))
+        return F.relu(normalise(self.bn2, self.conv2(y), shortcut))
 
 
 class ResNet18(nn.Module):
@@ -151,7 +157,7 @@ class ResNet18(nn.Module):
 
     def forward(self, x):
         x = x.permute(0, 3, 1, 2)
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(normalise(self.bn1, self.conv1(x)))
         for i in range(4):
             x = getattr(self, f"layer{i + 1}")(x)
         return self.fc(x.mean(dim=(2, 3)))
@@ -185,3 +191,17 @@ def initialize(model, seed):
             else:
                 fan_in = parameter[0].numel() if not isinstance(module, nn.Embedding) else 16
                 parameter.data.copy_(noise / math.sqrt(fan_in))
+
+
+def keep_off_zero(model):
+    """Moves what rectifiers read away from zero, half of it to either side, for gradients that compare in bf16.
+
+    Which units of a deep network are cut off hangs on the last bits: with these weights as they were, another order of
+    summation alone, in PyTorch, moved the bf16 gradients of a tensor by 6 % in the median and by 25 % at most; so moved,
+    by 0.3 % at most.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.data *= 0.5
+            module.bias.data += 2.0
+            module.bias.data[1::2] -= 6.0
