@@ -101,7 +101,7 @@ TapProduct product_of(const ConvProblem& p, bool back) {
   return {.k = back ? p.o : p.c, .n = back ? p.c : p.o, .back = back};
 }
 
-// f32: one form for both directions, [taps, C, O].
+// f32: one form for both directions, [taps, O, C].
 WeightForm tap_weights(CpuDevice& device, const ConvProblem& p, const ConvWeights& weights, bool, const float*) {
   return WeightForm(device, p, weights, "conv taps", 0, static_cast<std::size_t>(p.weights()) * sizeof(float),
                     [&](void* to) { to_taps(device, p, weights.data, static_cast<float*>(to)); });
@@ -110,7 +110,7 @@ WeightForm tap_weights(CpuDevice& device, const ConvProblem& p, const ConvWeight
 void multiply(CpuDevice& device, const TapProduct& product, std::int64_t tap, std::int64_t rows, const float* pixels,
               const void* weights, float* to) {
   const float* const by_tap = static_cast<const float*>(weights) + tap * product.k * product.n;
-  matmul_kernel(device, {.m = rows, .n = product.n, .k = product.k, .transpose_b = product.back}, pixels, by_tap,
+  matmul_kernel(device, {.m = rows, .n = product.n, .k = product.k, .transpose_b = !product.back}, pixels, by_tap,
                 nullptr, to);
 }
 
@@ -120,12 +120,12 @@ WeightForm tap_weights(CpuDevice& device, const ConvProblem& p, const ConvWeight
   const TapProduct product = product_of(p, back);
   const std::size_t bytes = panel_bytes(product.k, product.n);
   const auto make = [&](void* to) {
-    const Storage memory(device, static_cast<std::size_t>(p.weights()) * sizeof(float));
-    auto* const by_tap = static_cast<float*>(memory.data());
+    const Storage memory(device, static_cast<std::size_t>(p.weights()) * sizeof(bfloat16));
+    auto* const by_tap = static_cast<bfloat16*>(memory.data());
     to_taps(device, p, weights.data, by_tap);
     for (std::int64_t tap = 0; tap < taps_of(p); ++tap) {
       const GemmOperand operand{
-          .data = by_tap + tap * p.c * p.o, .dtype = DType::kF32, .row = back ? 1 : p.o, .column = back ? p.o : 1};
+          .data = by_tap + tap * p.c * p.o, .dtype = DType::kBF16, .row = back ? p.c : 1, .column = back ? 1 : p.c};
       prepare_panels(device, product.k, product.n, operand,
                      static_cast<std::byte*>(to) + static_cast<std::size_t>(tap) * bytes);
     }
@@ -147,19 +147,19 @@ void multiply(CpuDevice& device, const TapProduct& product, std::int64_t tap, st
                        .y = to});
 }
 
-// The products of x's pixels and dy's, [C, rows]·[rows, O].
+// The products of dy's pixels and x's, [O, rows]·[rows, C].
 void multiply_transposed(CpuDevice& device, const ConvProblem& p, std::int64_t rows, const float* x, const float* dy,
                          float* to) {
-  matmul_kernel(device, {.m = p.c, .n = p.o, .k = rows, .transpose_a = true}, x, dy, nullptr, to);
+  matmul_kernel(device, {.m = p.o, .n = p.c, .k = rows, .transpose_a = true}, dy, x, nullptr, to);
 }
 
 void multiply_transposed(CpuDevice& device, const ConvProblem& p, std::int64_t rows, const bfloat16* x,
                          const bfloat16* dy, float* to) {
-  packed_gemm(device, {.m = p.c,
-                       .n = p.o,
+  packed_gemm(device, {.m = p.o,
+                       .n = p.c,
                        .k = rows,
-                       .a = {.data = x, .dtype = DType::kBF16, .row = 1, .column = p.c},
-                       .b = {.data = dy, .dtype = DType::kBF16, .row = p.o, .column = 1},
+                       .a = {.data = dy, .dtype = DType::kBF16, .row = 1, .column = p.o},
+                       .b = {.data = x, .dtype = DType::kBF16, .row = p.c, .column = 1},
                        .dtype = DType::kF32,
                        .y = to});
 }

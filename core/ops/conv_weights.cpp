@@ -4,44 +4,66 @@
 
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
+#include "core/ops/scratch.h"
 
 namespace convoy {
 namespace {
 
 std::int64_t taps_of(const ConvProblem& p) { return p.kernel[0] * p.kernel[1]; }
 
-// body(c) for every input channel, on the device's threads.
-template <typename Body>
-void for_channels(CpuDevice& device, const ConvProblem& p, const Body& body) {
-  parallel_for(device.threads(), p.c, row_grain(p.o * taps_of(p)), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t c = begin; c < end; ++c) body(c);
+// visit(o) for every output channel, on the device's threads.
+template <typename Visit>
+void for_outputs(CpuDevice& device, const ConvProblem& p, const Visit& visit) {
+  parallel_for(device.threads(), p.o, row_grain(p.c * taps_of(p)), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t o = begin; o < end; ++o) visit(o);
   });
+}
+
+// [C, taps] → [taps, O, C], output channel o.
+template <typename T>
+void spread(const ConvProblem& p, const T* from, std::int64_t o, T* to) {
+  const std::int64_t taps = taps_of(p);
+  for (std::int64_t tap = 0; tap < taps; ++tap) {
+    T* const row = to + (tap * p.o + o) * p.c;
+    for (std::int64_t c = 0; c < p.c; ++c) row[c] = from[c * taps + tap];
+  }
 }
 
 }  // namespace
 
 void turn_weights(CpuDevice& device, const ConvProblem& p, const float* from, float* to) {
+  constexpr std::int64_t kTogether = 16;  // channels: few enough to write to without evicting each other
   const std::int64_t taps = taps_of(p);
-  for_channels(device, p, [&](std::int64_t c) {
-    for (std::int64_t o = 0; o < p.o; ++o)
-      std::reverse_copy(from + (o * p.c + c) * taps, from + (o * p.c + c + 1) * taps, to + (c * p.o + o) * taps);
+  const std::int64_t blocks = (p.c + kTogether - 1) / kTogether;
+  parallel_for(device.threads(), blocks, row_grain(kTogether * p.o * taps), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin * kTogether; first < std::min(p.c, end * kTogether); first += kTogether) {
+      const std::int64_t last = std::min(p.c, first + kTogether);
+      for (std::int64_t o = 0; o < p.o; ++o) {
+        for (std::int64_t c = first; c < last; ++c)
+          std::reverse_copy(from + (o * p.c + c) * taps, from + (o * p.c + c + 1) * taps, to + (c * p.o + o) * taps);
+      }
+    }
   });
 }
 
 void to_taps(CpuDevice& device, const ConvProblem& p, const float* from, float* to) {
-  const std::int64_t taps = taps_of(p);
-  for_channels(device, p, [&](std::int64_t c) {
-    for (std::int64_t o = 0; o < p.o; ++o) {
-      for (std::int64_t tap = 0; tap < taps; ++tap) to[(tap * p.c + c) * p.o + o] = from[(o * p.c + c) * taps + tap];
-    }
+  for_outputs(device, p, [&](std::int64_t o) { spread(p, from + o * p.c * taps_of(p), o, to); });
+}
+
+void to_taps(CpuDevice& device, const ConvProblem& p, const float* from, bfloat16* to) {
+  const std::int64_t each = p.c * taps_of(p);
+  parallel_with_scratch<bfloat16>(device, p.o, each, [&](std::int64_t o, bfloat16* rounded) {
+    convert_kernel(from + o * each, rounded, each);
+    spread(p, rounded, o, to);
   });
 }
 
 void from_taps(CpuDevice& device, const ConvProblem& p, const float* from, float* to) {
   const std::int64_t taps = taps_of(p);
-  for_channels(device, p, [&](std::int64_t c) {
-    for (std::int64_t o = 0; o < p.o; ++o) {
-      for (std::int64_t tap = 0; tap < taps; ++tap) to[(o * p.c + c) * taps + tap] = from[(tap * p.c + c) * p.o + o];
+  for_outputs(device, p, [&](std::int64_t o) {
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      const float* const row = from + (tap * p.o + o) * p.c;
+      for (std::int64_t c = 0; c < p.c; ++c) to[(o * p.c + c) * taps + tap] = row[c];
     }
   });
 }
