@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "core/ops/conv_weights.h"
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
 #include "core/ops/matmul_kernels.h"
-#include "core/ops/packed_gemm.h"
 
 namespace convoy {
 namespace {
@@ -59,15 +59,20 @@ void for_pixels(CpuDevice& device, const ConvProblem& p, const Tap& tap, const V
 }
 
 // Memory for a packed matrix of the most rows that a tap has.
-template <typename T>
 class Packed {
  public:
   Packed(CpuDevice& device, const ConvProblem& p, std::int64_t columns)
-      : storage_(device, static_cast<std::size_t>(p.n * p.out[0] * p.out[1] * columns) * sizeof(T)) {}
-  T* data() const { return static_cast<T*>(storage_.data()); }
+      : storage_(device, static_cast<std::size_t>(p.n * p.out[0] * p.out[1] * columns) * sizeof(float)),
+        columns_(columns) {}
+  float* data() const { return static_cast<float*>(storage_.data()); }
+  float* row(std::int64_t i) const { return data() + i * columns_; }
+
+  void set_row(std::int64_t i, const float* from) const { std::copy_n(from, columns_, row(i)); }
+  void set_row(std::int64_t i, const bfloat16* from) const { convert_kernel(from, row(i), columns_); }
 
  private:
   Storage storage_;
+  std::int64_t columns_;
 };
 
 // Where a result's fp32 sums form: in the result itself, or in memory of their own until they are rounded to bf16.
@@ -91,96 +96,38 @@ class Sums {
   float* data_;
 };
 
-// Rows of pixels [rows, k] times a tap's weights [k, n]: the channels of x and of y, or back.
-struct TapProduct {
-  std::int64_t k, n;
-  bool back;
-};
-
-TapProduct product_of(const ConvProblem& p, bool back) {
-  return {.k = back ? p.o : p.c, .n = back ? p.c : p.o, .back = back};
-}
-
-// f32: one form for both directions, [taps, O, C].
-WeightForm tap_weights(CpuDevice& device, const ConvProblem& p, const ConvWeights& weights, bool, const float*) {
-  return WeightForm(device, p, weights, "conv taps", 0, static_cast<std::size_t>(p.weights()) * sizeof(float),
-                    [&](void* to) { to_taps(device, p, weights.data, static_cast<float*>(to)); });
-}
-
-void multiply(CpuDevice& device, const TapProduct& product, std::int64_t tap, std::int64_t rows, const float* pixels,
-              const void* weights, float* to) {
-  const float* const by_tap = static_cast<const float*>(weights) + tap * product.k * product.n;
-  matmul_kernel(device, {.m = rows, .n = product.n, .k = product.k, .transpose_b = !product.back}, pixels, by_tap,
-                nullptr, to);
-}
-
-// bf16: the panels of every tap in turn.
-WeightForm tap_weights(CpuDevice& device, const ConvProblem& p, const ConvWeights& weights, bool back,
-                       const bfloat16*) {
-  const TapProduct product = product_of(p, back);
-  const std::size_t bytes = panel_bytes(product.k, product.n);
+// [taps, O, C]: one form for both directions.
+WeightForm tap_weights(CpuDevice& device, const ConvProblem& p, const ConvWeights& weights, bool round) {
+  const std::size_t bytes = static_cast<std::size_t>(p.weights()) * sizeof(float);
   const auto make = [&](void* to) {
-    const Storage memory(device, static_cast<std::size_t>(p.weights()) * sizeof(bfloat16));
-    auto* const by_tap = static_cast<bfloat16*>(memory.data());
-    to_taps(device, p, weights.data, by_tap);
-    for (std::int64_t tap = 0; tap < taps_of(p); ++tap) {
-      const GemmOperand operand{
-          .data = by_tap + tap * p.c * p.o, .dtype = DType::kBF16, .row = back ? p.c : 1, .column = back ? 1 : p.c};
-      prepare_panels(device, product.k, product.n, operand,
-                     static_cast<std::byte*>(to) + static_cast<std::size_t>(tap) * bytes);
-    }
+    if (!round) return to_taps(device, p, weights.data, static_cast<float*>(to));
+    const Storage memory(device, bytes);
+    auto* const rounded = static_cast<float*>(memory.data());
+    round_weights(device, p, weights.data, rounded);
+    to_taps(device, p, rounded, static_cast<float*>(to));
   };
-  return WeightForm(device, p, weights, back ? "conv panels back" : "conv panels", 0,
-                    static_cast<std::size_t>(taps_of(p)) * bytes, make);
-}
-
-void multiply(CpuDevice& device, const TapProduct& product, std::int64_t tap, std::int64_t rows, const bfloat16* pixels,
-              const void* weights, float* to) {
-  const std::size_t offset = static_cast<std::size_t>(tap) * panel_bytes(product.k, product.n);
-  packed_gemm(device, {.m = rows,
-                       .n = product.n,
-                       .k = product.k,
-                       .a = {.data = pixels, .dtype = DType::kBF16, .row = product.k, .column = 1},
-                       .b = {.data = static_cast<const std::byte*>(weights) + offset},
-                       .b_is_prepared = true,
-                       .dtype = DType::kF32,
-                       .y = to});
-}
-
-// The products of dy's pixels and x's, [O, rows]·[rows, C].
-void multiply_transposed(CpuDevice& device, const ConvProblem& p, std::int64_t rows, const float* x, const float* dy,
-                         float* to) {
-  matmul_kernel(device, {.m = p.o, .n = p.c, .k = rows, .transpose_a = true}, dy, x, nullptr, to);
-}
-
-void multiply_transposed(CpuDevice& device, const ConvProblem& p, std::int64_t rows, const bfloat16* x,
-                         const bfloat16* dy, float* to) {
-  packed_gemm(device, {.m = p.o,
-                       .n = p.c,
-                       .k = rows,
-                       .a = {.data = dy, .dtype = DType::kBF16, .row = 1, .column = p.o},
-                       .b = {.data = x, .dtype = DType::kBF16, .row = p.c, .column = 1},
-                       .dtype = DType::kF32,
-                       .y = to});
+  return WeightForm(device, p, weights, round ? "conv rounded taps" : "conv taps", 0, bytes, make);
 }
 
 // Adds to `to`'s pixels what all taps make of `from`'s: to y of x, or back, to dx of dy.
 template <typename T>
 void add_products(CpuDevice& device, const ConvProblem& p, const ConvWeights& weights, bool back, const T* from,
                   float* to) {
-  const TapProduct product = product_of(p, back);
-  const WeightForm form = tap_weights(device, p, weights, back, from);
-  const Packed<T> pixels(device, p, product.k);
-  const Packed<float> products(device, p, product.n);
+  const std::int64_t in = back ? p.o : p.c;
+  const std::int64_t out = back ? p.c : p.o;
+  const WeightForm form = tap_weights(device, p, weights, std::is_same_v<T, bfloat16>);
+  const Packed pixels(device, p, in);
+  const Packed products(device, p, out);
   for (std::int64_t index = 0; index < taps_of(p); ++index) {
     const Tap tap = tap_of(p, index);
     for_pixels(device, p, tap, [&](std::int64_t row, std::int64_t y, std::int64_t x) {
-      std::copy_n(from + (back ? y : x) * product.k, product.k, pixels.data() + row * product.k);
+      pixels.set_row(row, from + (back ? y : x) * in);
     });
-    multiply(device, product, index, p.n * tap.pixels(), pixels.data(), form.data(), products.data());
+    matmul_kernel(device, {.m = p.n * tap.pixels(), .n = out, .k = in, .transpose_b = !back}, pixels.data(),
+                  static_cast<const float*>(form.data()) + index * p.o * p.c, nullptr, products.data());
     for_pixels(device, p, tap, [&](std::int64_t row, std::int64_t y, std::int64_t x) {
-      float* const sum = to + (back ? x : y) * product.n;
-      add_kernel(sum, products.data() + row * product.n, sum, product.n);
+      float* const sum = to + (back ? x : y) * out;
+      add_kernel(sum, products.row(row), sum, out);
     });
   }
 }
@@ -226,15 +173,16 @@ template <typename T>
 void conv2d_backward_weights_by_taps(CpuDevice& device, const ConvProblem& p, const T* x, const T* dy, float* dw) {
   const Storage weights(device, static_cast<std::size_t>(p.weights()) * sizeof(float));
   auto* const by_tap = static_cast<float*>(weights.data());
-  const Packed<T> packed_x(device, p, p.c);
-  const Packed<T> packed_dy(device, p, p.o);
+  const Packed packed_x(device, p, p.c);
+  const Packed packed_dy(device, p, p.o);
   for (std::int64_t index = 0; index < taps_of(p); ++index) {
     const Tap tap = tap_of(p, index);
     for_pixels(device, p, tap, [&](std::int64_t row, std::int64_t to, std::int64_t from) {
-      std::copy_n(x + from * p.c, p.c, packed_x.data() + row * p.c);
-      std::copy_n(dy + to * p.o, p.o, packed_dy.data() + row * p.o);
+      packed_x.set_row(row, x + from * p.c);
+      packed_dy.set_row(row, dy + to * p.o);
     });
-    multiply_transposed(device, p, p.n * tap.pixels(), packed_x.data(), packed_dy.data(), by_tap + index * p.c * p.o);
+    matmul_kernel(device, {.m = p.o, .n = p.c, .k = p.n * tap.pixels(), .transpose_a = true}, packed_dy.data(),
+                  packed_x.data(), nullptr, by_tap + index * p.c * p.o);
   }
   from_taps(device, p, by_tap, dw);
 }

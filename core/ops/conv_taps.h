@@ -1,6 +1,6 @@
 // Convolutions as matrix products, one for each tap of the kernel: for images of few pixels and many channels, where
 // oneDNN's convolutions find no long rows to work on and much of the padded kernel meets zeros, which are left out
-// here. Images are f32, multiplied by oneDNN, or bf16, multiplied over packed panels.
+// here. Images are f32, or bf16 that are widened as they are packed.
 #pragma once
 
 #include "core/ops/conv_kernels.h"

@@ -4,7 +4,6 @@
 
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
-#include "core/ops/scratch.h"
 
 namespace convoy {
 namespace {
@@ -17,16 +16,6 @@ void for_outputs(CpuDevice& device, const ConvProblem& p, const Visit& visit) {
   parallel_for(device.threads(), p.o, row_grain(p.c * taps_of(p)), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t o = begin; o < end; ++o) visit(o);
   });
-}
-
-// [C, taps] → [taps, O, C], output channel o.
-template <typename T>
-void spread(const ConvProblem& p, const T* from, std::int64_t o, T* to) {
-  const std::int64_t taps = taps_of(p);
-  for (std::int64_t tap = 0; tap < taps; ++tap) {
-    T* const row = to + (tap * p.o + o) * p.c;
-    for (std::int64_t c = 0; c < p.c; ++c) row[c] = from[c * taps + tap];
-  }
 }
 
 }  // namespace
@@ -47,14 +36,12 @@ void turn_weights(CpuDevice& device, const ConvProblem& p, const float* from, fl
 }
 
 void to_taps(CpuDevice& device, const ConvProblem& p, const float* from, float* to) {
-  for_outputs(device, p, [&](std::int64_t o) { spread(p, from + o * p.c * taps_of(p), o, to); });
-}
-
-void to_taps(CpuDevice& device, const ConvProblem& p, const float* from, bfloat16* to) {
-  const std::int64_t each = p.c * taps_of(p);
-  parallel_with_scratch<bfloat16>(device, p.o, each, [&](std::int64_t o, bfloat16* rounded) {
-    convert_kernel(from + o * each, rounded, each);
-    spread(p, rounded, o, to);
+  const std::int64_t taps = taps_of(p);
+  for_outputs(device, p, [&](std::int64_t o) {
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      float* const row = to + (tap * p.o + o) * p.c;
+      for (std::int64_t c = 0; c < p.c; ++c) row[c] = from[(o * p.c + c) * taps + tap];
+    }
   });
 }
 

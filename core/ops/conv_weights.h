@@ -41,9 +41,8 @@ class WeightForm {
 // [O, C, taps] → [C, O, taps in reverse]: the weights of the convolution of dy that gives dx.
 void turn_weights(CpuDevice& device, const ConvProblem& p, const float* from, float* to);
 
-// [O, C, taps] → [taps, O, C], as it is or rounded, and back.
+// [O, C, taps] → [taps, O, C], and back.
 void to_taps(CpuDevice& device, const ConvProblem& p, const float* from, float* to);
-void to_taps(CpuDevice& device, const ConvProblem& p, const float* from, bfloat16* to);
 void from_taps(CpuDevice& device, const ConvProblem& p, const float* from, float* to);
 
 // To what bf16 holds; `to` may be `from`.
