@@ -42,42 +42,15 @@ HWY_INLINE V exp_of_negative(V x) {
 
 constexpr std::int64_t kLine = 64;  // bytes
 
-// Fetches blocks of rows that will be needed next, a few cache lines at a time, while products are computed: rows lie
-// pages apart, where the processor does not look ahead by itself.
-class Ahead {
- public:
-  template <typename S>
-  void add(const HeadMatrix<S>& matrix, std::int64_t begin, std::int64_t rows, std::int64_t depth) {
-    if (matrix.depth_stride != 1 || count_ == kBlocks) return;
-    const auto bytes = static_cast<std::int64_t>(sizeof(S));
-    blocks_[count_++] = {reinterpret_cast<const std::byte*>(matrix.data + begin * matrix.time_stride),
-                         matrix.time_stride * bytes, rows, depth * bytes};
-  }
-
-  // Call between tiles.
-  HWY_INLINE void step() {
-    for (int row = 0; row < kRowsAStep && next_ < count_; ++row) {
-      const Block& block = blocks_[next_];
-      const std::byte* first = block.data + row_ * block.stride;
-      for (std::int64_t at = 0; at < block.bytes; at += kLine) hwy::Prefetch(first + at);
-      if (++row_ == block.rows) {
-        row_ = 0;
-        ++next_;
-      }
-    }
-  }
-
- private:
-  static constexpr int kBlocks = 6;
-  static constexpr int kRowsAStep = 3;
-  struct Block {
-    const std::byte* data;
-    std::int64_t stride, rows, bytes;
-  };
-  Block blocks_[kBlocks];
-  int count_ = 0, next_ = 0;
-  std::int64_t row_ = 0;
-};
+// Rows of a block of a matrix, to be read or written soon.
+template <typename S>
+void fetch_block(const HeadMatrix<S>& matrix, const AttentionShape& shape, std::int64_t block, FetchQueue& queue) {
+  using namespace attention_blocks;
+  constexpr auto kBytes = static_cast<std::int64_t>(sizeof(S));
+  if (matrix.depth_stride != 1) return;
+  queue.add(matrix.data + block * kBlock * matrix.time_stride, matrix.time_stride * kBytes, rows_of_block(shape, block),
+            shape.depth * kBytes);
+}
 
 // Rows [begin, begin + rows) of a matrix, times `factor`, into rows of `width` = padded_depth; zeros right of the
 // matrix, and below it up to kBlock rows.

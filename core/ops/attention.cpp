@@ -1,5 +1,6 @@
 #include "core/ops/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -58,21 +59,23 @@ void run_forward(CpuDevice& device, const ForwardTensors& x, const AttentionAttr
   if (x.q.elements() == 0) return;
   const AttentionShape shape = shape_of(x.q, x.k, attributes);
   const std::int64_t heads = x.k.shape()[2];
+  const std::int64_t groups = x.q.shape()[0] * heads;
   const std::int64_t strips = attention_strips(shape);
   with_floating(x.q.dtype(), [&]<typename T>(T) {
-    Compute<T>* const log_sums = x.log_sums.data<Compute<T>>();
-    parallel_with_scratch<Compute<T>>(device, x.q.shape()[0] * heads * strips, attention_forward_scratch(shape),
-                                      [&](std::int64_t i, Compute<T>* scratch) {
-                                        const std::int64_t b = i / strips / heads;
-                                        const std::int64_t h = i / strips % heads;
-                                        const AttentionForward<T> group{
-                                            .q = group_of<const T>(x.q, b, h, shape.group),
-                                            .k = head_of<const T>(x.k, b, h),
-                                            .v = head_of<const T>(x.v, b, h),
-                                            .out = group_of<T>(x.out, b, h, shape.group),
-                                            .log_sums = log_sums + (b * heads + h) * shape.group * shape.time};
-                                        attention_forward_kernel(group, shape, i % strips, scratch);
-                                      });
+    const auto group_at = [&](std::int64_t i) {
+      const std::int64_t b = i / heads;
+      const std::int64_t h = i % heads;
+      return AttentionForward<T>{.q = group_of<const T>(x.q, b, h, shape.group),
+                                 .k = head_of<const T>(x.k, b, h),
+                                 .v = head_of<const T>(x.v, b, h),
+                                 .out = group_of<T>(x.out, b, h, shape.group),
+                                 .log_sums = x.log_sums.data<Compute<T>>() + i * shape.group * shape.time};
+    };
+    parallel_with_scratch<Compute<T>>(
+        device, groups * strips, attention_forward_scratch(shape), [&](std::int64_t i, Compute<T>* scratch) {
+          const std::int64_t next = std::min(i + 1, groups * strips - 1);
+          attention_forward_kernel(group_at(i / strips), group_at(next / strips), shape, i % strips, scratch);
+        });
   });
 }
 
@@ -80,22 +83,24 @@ void run_backward(CpuDevice& device, const BackwardTensors& x, const AttentionAt
   if (x.q.elements() == 0) return;
   const AttentionShape shape = shape_of(x.q, x.k, attributes);
   const std::int64_t heads = x.k.shape()[2];
+  const std::int64_t groups = x.q.shape()[0] * heads;
   with_floating(x.q.dtype(), [&]<typename T>(T) {
-    const Compute<T>* const log_sums = x.log_sums.data<Compute<T>>();
+    const auto group_at = [&](std::int64_t i) {
+      const std::int64_t b = i / heads;
+      const std::int64_t h = i % heads;
+      return AttentionBackward<T>{.q = group_of<const T>(x.q, b, h, shape.group),
+                                  .k = head_of<const T>(x.k, b, h),
+                                  .v = head_of<const T>(x.v, b, h),
+                                  .out = group_of<const T>(x.out, b, h, shape.group),
+                                  .dout = group_of<const T>(x.dout, b, h, shape.group),
+                                  .log_sums = x.log_sums.data<Compute<T>>() + i * shape.group * shape.time,
+                                  .dq = group_of<T>(x.dq, b, h, shape.group),
+                                  .dk = head_of<T>(x.dk, b, h),
+                                  .dv = head_of<T>(x.dv, b, h)};
+    };
     parallel_with_scratch<Compute<T>>(
-        device, x.q.shape()[0] * heads, attention_backward_scratch(shape), [&](std::int64_t i, Compute<T>* scratch) {
-          const std::int64_t b = i / heads;
-          const std::int64_t h = i % heads;
-          const AttentionBackward<T> group{.q = group_of<const T>(x.q, b, h, shape.group),
-                                           .k = head_of<const T>(x.k, b, h),
-                                           .v = head_of<const T>(x.v, b, h),
-                                           .out = group_of<const T>(x.out, b, h, shape.group),
-                                           .dout = group_of<const T>(x.dout, b, h, shape.group),
-                                           .log_sums = log_sums + i * shape.group * shape.time,
-                                           .dq = group_of<T>(x.dq, b, h, shape.group),
-                                           .dk = head_of<T>(x.dk, b, h),
-                                           .dv = head_of<T>(x.dv, b, h)};
-          attention_backward_kernel(group, shape, scratch);
+        device, groups, attention_backward_scratch(shape), [&](std::int64_t i, Compute<T>* scratch) {
+          attention_backward_kernel(group_at(i), group_at(std::min(i + 1, groups - 1)), shape, scratch);
         });
   });
 }

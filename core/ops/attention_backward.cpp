@@ -14,7 +14,7 @@
 // With p the probabilities of the keys, computed again from the log-sums (Dao 2023), and dp the gradient of p:
 // ds = p · (dp − Σ out · dout), dq = ds·k, dk = dsᵀ·q, dv = pᵀ·dout. One block of keys at a time meets every block of
 // queries that sees it, head after head: dk and dv are finished in scratch, and dq adds up there over the blocks of
-// keys.
+// keys, beside the packed queries and dout.
 
 HWY_BEFORE_NAMESPACE();
 namespace convoy {
@@ -25,26 +25,25 @@ using namespace attention_blocks;
 
 // scores[i, j] = left[i, :] · right[:, j], where query i sees key j.
 template <typename T>
-void score(const T* left, const T* panels, const BlockPair& pair, std::int64_t depth, T* scores, Ahead& ahead) {
+void score(const T* left, const T* panels, const BlockPair& pair, std::int64_t depth, T* scores, Lookahead& ahead) {
   for (std::int64_t j = 0; j < pair.keys; j += kPanel<T>) {
     const Rows<const T> panel{panels + j * depth, kPanel<T>};
-    const std::int64_t first = pair.first_query_of(j) / kTileRows * kTileRows;
+    const std::int64_t first = pair.first_query_of(j) / kTileRows * kTileRows;  // of a tile that sees the panel
     for (std::int64_t i = first; i < pair.queries; i += kTileRows) {
       multiply<T>({left + i * depth, depth, 1}, panel, depth, {scores + i * kScoreRow + j, kScoreRow}, pair.queries - i,
-                  pair.keys_seen_before(i + kTileRows) - j, false);
-      ahead.step();
+                  std::min(kPanel<T>, pair.keys_seen_before(i + kTileRows) - j), false, ahead.take(fetches_of(depth)));
     }
   }
 }
 
 // Turns the scores of a query into probabilities p and the gradient of p into that of the scores; zeros beyond the
-// `seen` keys up to a whole unit.
+// `seen` keys up to `reach`, which others of its tile see.
 template <typename T>
-HWY_INLINE void score_gradients(T* scores, T* gradients, std::int64_t seen, T log_sum, T delta) {
+HWY_INLINE void score_gradients(T* scores, T* gradients, std::int64_t seen, std::int64_t reach, T log_sum, T delta) {
   const Lanes<T> d;
   const auto shift = hn::Set(d, log_sum);
   const auto mean = hn::Set(d, delta);
-  for (std::int64_t i = 0; i < rounded_up(seen, kUnit); i += lanes<T>()) {
+  for (std::int64_t i = 0; i < reach; i += lanes<T>()) {
     auto p = exp_of_negative<T>(hn::Sub(hn::LoadU(d, scores + i), shift));
     auto g = hn::Mul(p, hn::Sub(hn::LoadU(d, gradients + i), mean));
     if (i + lanes<T>() > seen) {
@@ -59,24 +58,28 @@ HWY_INLINE void score_gradients(T* scores, T* gradients, std::int64_t seen, T lo
 
 // out[i, :] (+)= Σ_j weights[i, j] · keys[j, :].
 template <typename T>
-void gather(const T* weights, const T* keys, const BlockPair& pair, std::int64_t width, bool add, T* out) {
+void gather(const T* weights, const T* keys, const BlockPair& pair, std::int64_t width, bool add, T* out,
+            Lookahead& ahead) {
   for (std::int64_t column = 0; column < width; column += kPanel<T>) {
-    for (std::int64_t i = 0; i < pair.queries; i += kTileRows)
-      multiply<T>({weights + i * kScoreRow, kScoreRow, 1}, {keys + column, width}, pair.keys_seen_before(i + kTileRows),
-                  {out + i * width + column, width}, pair.queries - i, width - column, add);
+    for (std::int64_t i = 0; i < pair.queries; i += kTileRows) {
+      const std::int64_t seen = pair.keys_seen_before(i + kTileRows);
+      multiply<T>({weights + i * kScoreRow, kScoreRow, 1}, {keys + column, width}, seen,
+                  {out + i * width + column, width}, pair.queries - i, width - column, add,
+                  ahead.take(fetches_of(seen)));
+    }
   }
 }
 
 // sums[j, :] += Σ_i weights[i, j] · values[i, :].
 template <typename T>
-void scatter(const T* weights, const T* values, const BlockPair& pair, std::int64_t width, T* sums, Ahead& ahead) {
+void scatter(const T* weights, const T* values, const BlockPair& pair, std::int64_t width, T* sums, Lookahead& ahead) {
   for (std::int64_t column = 0; column < width; column += kPanel<T>) {
     for (std::int64_t j = 0; j < pair.keys; j += kTileRows) {
       const std::int64_t first = pair.first_query_of(j);
       if (first >= pair.queries) break;
       multiply<T>({weights + first * kScoreRow + j, 1, kScoreRow}, {values + first * width + column, width},
-                  pair.queries - first, {sums + j * width + column, width}, pair.keys - j, width - column, true);
-      ahead.step();
+                  pair.queries - first, {sums + j * width + column, width}, pair.keys - j, width - column, true,
+                  ahead.take(fetches_of(pair.queries - first)));
     }
   }
 }
@@ -101,25 +104,34 @@ struct KeyBlock {
   T *keys, *key_panels, *value_panels, *dk, *dv;
 };
 
+// What the blocks of queries of all heads hold, [group, blocks, kBlock, padded depth] and [group, blocks, kBlock].
+template <typename T>
+struct Queries {
+  T *queries, *dout, *dq, *deltas;
+};
+
 template <typename S, typename T>
 class Backward {
  public:
-  Backward(const AttentionBackward<S>& heads, const AttentionShape& shape, T* memory)
-      : heads_(heads), shape_(shape), width_(padded_depth(shape)) {
+  Backward(const AttentionBackward<S>& heads, const AttentionBackward<S>& next, const AttentionShape& shape, T* memory)
+      : heads_(heads), next_(next), shape_(shape), width_(padded_depth(shape)) {
     Scratch<T> scratch(memory);
     const std::int64_t block = block_elements(shape);
-    for (T** piece :
-         {&block_.keys, &block_.key_panels, &block_.value_panels, &block_.dk, &block_.dv, &queries_, &dout_, &other_})
+    for (T** piece : {&block_.keys, &block_.key_panels, &block_.value_panels, &block_.dk, &block_.dv, &other_})
       *piece = scratch.take(block);
     scores_ = scratch.take(kScores);
     gradients_ = scratch.take(kScores);
-    deltas_ = scratch.take(shape.group * rounded_up(shape.time, kBlock));
-    dq_ = scratch.take(shape.group * blocks_of(shape.time) * block);
+    const std::int64_t query_blocks = shape.group * blocks_of(shape.time);
+    for (T** piece : {&all_.queries, &all_.dout, &all_.dq}) *piece = scratch.take(query_blocks * block);
+    all_.deltas = scratch.take(query_blocks * kBlock);
   }
 
   void run() {
+    for (const auto& matrix : {next_.k, next_.v, next_.q[0], next_.dout[0], next_.out[0]})
+      fetch_block(matrix, shape_, 0, ahead_.later);
     for (std::int64_t index = 0; index < blocks_of(shape_.time); ++index) {
       load_keys(index);
+      for (const auto& matrix : {heads_.dk, heads_.dv}) fetch_block(matrix, shape_, index, ahead_.near);
       for (std::int64_t head = 0; head < shape_.group; ++head) {
         for (std::int64_t i = shape_.causal ? index : 0; i < blocks_of(shape_.time); ++i) meet(head, i);
       }
@@ -129,47 +141,32 @@ class Backward {
   }
 
  private:
-  std::int64_t rows_of_block(std::int64_t index) const { return std::min(kBlock, shape_.time - index * kBlock); }
-  T* deltas_of(std::int64_t head, std::int64_t block) const {
-    return deltas_ + head * rounded_up(shape_.time, kBlock) + block * kBlock;
-  }
   void pack(const HeadMatrix<const S>& from, std::int64_t block, double factor, T* to) const {
-    pack_rows(from, block * kBlock, rows_of_block(block), shape_.depth, static_cast<T>(factor), to, width_);
+    pack_rows(from, block * kBlock, rows_of_block(shape_, block), shape_.depth, static_cast<T>(factor), to, width_);
   }
   void unpack(const T* from, std::int64_t block, T factor, const HeadMatrix<S>& to) const {
-    for (std::int64_t row = 0; row < rows_of_block(block); ++row)
+    for (std::int64_t row = 0; row < rows_of_block(shape_, block); ++row)
       unpack_row(from + row * width_, shape_.depth, factor, to, block * kBlock + row);
   }
-
-  // Of the queries whose dout is packed.
-  void find_deltas(std::int64_t head, std::int64_t block) const {
-    pack(heads_.out[head], block, 1, other_);
-    for (std::int64_t row = 0; row < rows_of_block(block); ++row)
-      deltas_of(head, block)[row] = dot(other_ + row * width_, dout_ + row * width_, width_);
+  Queries<T> queries_of(std::int64_t head, std::int64_t block) const {
+    const std::int64_t at = head * blocks_of(shape_.time) + block;
+    const std::int64_t elements = block_elements(shape_);
+    return {all_.queries + at * elements, all_.dout + at * elements, all_.dq + at * elements,
+            all_.deltas + at * kBlock};
   }
 
-  // What comes after the queries of a block: the next block of the head, else of the next head, else the next keys.
-  void look_ahead(std::int64_t head, std::int64_t index, Ahead& ahead) const {
-    const auto add = [&](const auto& matrix, std::int64_t block) {
-      ahead.add(matrix, block * kBlock, rows_of_block(block), shape_.depth);
-    };
-    if (++index == blocks_of(shape_.time)) {
-      index = shape_.causal ? block_.index : 0;
-      ++head;
-    }
-    if (head < shape_.group) {
-      add(heads_.q[head], index);
-      add(heads_.dout[head], index);
-      if (block_.index == 0) add(heads_.out[head], index);
-    } else if (block_.index + 1 < blocks_of(shape_.time)) {
-      add(heads_.k, block_.index + 1);
-      add(heads_.v, block_.index + 1);
-    }
+  // The scale lies in the packed queries, for the scores and for dk; dq takes it at last.
+  void load_queries(std::int64_t head, std::int64_t index, const Queries<T>& block) const {
+    pack(heads_.q[head], index, shape_.scale, block.queries);
+    pack(heads_.dout[head], index, 1, block.dout);
+    pack(heads_.out[head], index, 1, other_);
+    for (std::int64_t row = 0; row < rows_of_block(shape_, index); ++row)
+      block.deltas[row] = dot(other_ + row * width_, block.dout + row * width_, width_);
   }
 
   void load_keys(std::int64_t index) {
     block_.index = index;
-    const std::int64_t rows = rows_of_block(index);
+    const std::int64_t rows = rows_of_block(shape_, index);
     pack(heads_.v, index, 1, other_);
     pack_panels(other_, rows, width_, block_.value_panels);
     pack(heads_.k, index, 1, block_.keys);
@@ -178,46 +175,62 @@ class Backward {
     std::fill_n(block_.dv, block_elements(shape_), T{0});
   }
 
-  // The scale lies in the packed queries, for the scores and for dk; dq takes it at last.
+  // What comes after the queries of a block: the next block of the head, else of the next head, else the next keys.
+  void look_ahead(std::int64_t head, std::int64_t index) {
+    if (++index == blocks_of(shape_.time)) {
+      index = shape_.causal ? block_.index : 0;
+      ++head;
+    }
+    if (head == shape_.group) {
+      if (block_.index + 1 == blocks_of(shape_.time)) return;
+      fetch_block(heads_.k, shape_, block_.index + 1, ahead_.near);
+      fetch_block(heads_.v, shape_, block_.index + 1, ahead_.near);
+    } else if (block_.index == 0) {
+      for (const auto& matrix : {heads_.q[head], heads_.dout[head], heads_.out[head]})
+        fetch_block(matrix, shape_, index, ahead_.near);
+    }
+  }
+
   void meet(std::int64_t head, std::int64_t index) {
     const BlockPair pair(shape_, index, block_.index);
-    const std::int64_t begin = index * kBlock;
-    pack(heads_.q[head], index, shape_.scale, queries_);
-    pack(heads_.dout[head], index, 1, dout_);
-    if (block_.index == 0) find_deltas(head, index);
-    Ahead ahead;
-    look_ahead(head, index, ahead);
-    score(queries_, block_.key_panels, pair, width_, scores_, ahead);
-    score(dout_, block_.value_panels, pair, width_, gradients_, ahead);
-    const T* const log_sums = heads_.log_sums + head * shape_.time + begin;
-    const T* const deltas = deltas_of(head, index);
+    const bool is_last = block_.index + 1 == key_blocks_of(shape_, index);
+    const Queries<T> block = queries_of(head, index);
+    if (block_.index == 0) load_queries(head, index, block);
+    if (is_last) fetch_block(heads_.dq[head], shape_, index, ahead_.near);
+    look_ahead(head, index);
+    score(block.queries, block_.key_panels, pair, width_, scores_, ahead_);
+    score(block.dout, block_.value_panels, pair, width_, gradients_, ahead_);
+    const T* const log_sums = heads_.log_sums + head * shape_.time + index * kBlock;
     for (std::int64_t i = 0; i < pair.queries; ++i)
-      score_gradients(scores_ + i * kScoreRow, gradients_ + i * kScoreRow, pair.keys_seen_before(i + 1), log_sums[i],
-                      deltas[i]);
-    scatter(scores_, dout_, pair, width_, block_.dv, ahead);
-    scatter(gradients_, queries_, pair, width_, block_.dk, ahead);
-    T* const dq = dq_ + (head * blocks_of(shape_.time) + index) * block_elements(shape_);
-    gather(gradients_, block_.keys, pair, width_, block_.index > 0, dq);
-    if (block_.index + 1 == key_blocks_of(shape_, index))
-      unpack(dq, index, static_cast<T>(shape_.scale), heads_.dq[head]);
+      score_gradients(scores_ + i * kScoreRow, gradients_ + i * kScoreRow, pair.keys_seen_before(i + 1),
+                      pair.keys_seen_before((i / kTileRows + 1) * kTileRows), log_sums[i], block.deltas[i]);
+    scatter(scores_, block.dout, pair, width_, block_.dv, ahead_);
+    scatter(gradients_, block.queries, pair, width_, block_.dk, ahead_);
+    gather(gradients_, block_.keys, pair, width_, block_.index > 0, block.dq, ahead_);
+    if (is_last) unpack(block.dq, index, static_cast<T>(shape_.scale), heads_.dq[head]);
   }
 
   const AttentionBackward<S>& heads_;
+  const AttentionBackward<S>& next_;
   const AttentionShape& shape_;
   std::int64_t width_;
   KeyBlock<T> block_;
-  T *queries_, *dout_, *other_, *scores_, *gradients_, *deltas_;
-  T* dq_;  // [group, blocks, kBlock, padded depth]
+  Queries<T> all_;
+  T *other_, *scores_, *gradients_;
+  Lookahead ahead_;
 };
 
-void backward_f32(const AttentionBackward<float>& heads, const AttentionShape& shape, float* scratch) {
-  Backward<float, float>(heads, shape, scratch).run();
+void backward_f32(const AttentionBackward<float>& heads, const AttentionBackward<float>& next,
+                  const AttentionShape& shape, float* scratch) {
+  Backward<float, float>(heads, next, shape, scratch).run();
 }
-void backward_f64(const AttentionBackward<double>& heads, const AttentionShape& shape, double* scratch) {
-  Backward<double, double>(heads, shape, scratch).run();
+void backward_f64(const AttentionBackward<double>& heads, const AttentionBackward<double>& next,
+                  const AttentionShape& shape, double* scratch) {
+  Backward<double, double>(heads, next, shape, scratch).run();
 }
-void backward_bf16(const AttentionBackward<bfloat16>& heads, const AttentionShape& shape, float* scratch) {
-  Backward<bfloat16, float>(heads, shape, scratch).run();
+void backward_bf16(const AttentionBackward<bfloat16>& heads, const AttentionBackward<bfloat16>& next,
+                   const AttentionShape& shape, float* scratch) {
+  Backward<bfloat16, float>(heads, next, shape, scratch).run();
 }
 
 }  // namespace
@@ -235,17 +248,20 @@ HWY_EXPORT(backward_bf16);
 std::int64_t attention_backward_scratch(const AttentionShape& shape) {
   using namespace attention_blocks;
   const std::int64_t query_blocks = shape.group * blocks_of(shape.time);
-  return (8 + query_blocks) * block_elements(shape) + 2 * kScores + query_blocks * kBlock;
+  return (6 + 3 * query_blocks) * block_elements(shape) + 2 * kScores + query_blocks * kBlock;
 }
 
-void attention_backward_kernel(const AttentionBackward<float>& heads, const AttentionShape& shape, float* scratch) {
-  HWY_DYNAMIC_DISPATCH(backward_f32)(heads, shape, scratch);
+void attention_backward_kernel(const AttentionBackward<float>& heads, const AttentionBackward<float>& next,
+                               const AttentionShape& shape, float* scratch) {
+  HWY_DYNAMIC_DISPATCH(backward_f32)(heads, next, shape, scratch);
 }
-void attention_backward_kernel(const AttentionBackward<double>& heads, const AttentionShape& shape, double* scratch) {
-  HWY_DYNAMIC_DISPATCH(backward_f64)(heads, shape, scratch);
+void attention_backward_kernel(const AttentionBackward<double>& heads, const AttentionBackward<double>& next,
+                               const AttentionShape& shape, double* scratch) {
+  HWY_DYNAMIC_DISPATCH(backward_f64)(heads, next, shape, scratch);
 }
-void attention_backward_kernel(const AttentionBackward<bfloat16>& heads, const AttentionShape& shape, float* scratch) {
-  HWY_DYNAMIC_DISPATCH(backward_bf16)(heads, shape, scratch);
+void attention_backward_kernel(const AttentionBackward<bfloat16>& heads, const AttentionBackward<bfloat16>& next,
+                               const AttentionShape& shape, float* scratch) {
+  HWY_DYNAMIC_DISPATCH(backward_bf16)(heads, next, shape, scratch);
 }
 
 }  // namespace convoy

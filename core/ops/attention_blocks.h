@@ -15,6 +15,9 @@ constexpr std::int64_t kScoreRow = kBlock + 16;  // not a power of two: the rows
 
 constexpr std::int64_t rounded_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
 constexpr std::int64_t blocks_of(std::int64_t time) { return (time + kBlock - 1) / kBlock; }
+inline std::int64_t rows_of_block(const AttentionShape& shape, std::int64_t block) {
+  return std::min(kBlock, shape.time - block * kBlock);
+}
 
 // Elements of a block's [kBlock, depth] matrix, whole units wide, and of its scores.
 inline std::int64_t padded_depth(const AttentionShape& shape) { return rounded_up(shape.depth, kUnit); }
@@ -29,8 +32,8 @@ struct BlockPair {
   bool diagonal;         // query i sees the keys j ≤ i of the block only
 
   BlockPair(const AttentionShape& shape, std::int64_t query_block, std::int64_t key_block)
-      : queries(std::min(kBlock, shape.time - query_block * kBlock)),
-        keys(std::min(kBlock, shape.time - key_block * kBlock)),
+      : queries(rows_of_block(shape, query_block)),
+        keys(rows_of_block(shape, key_block)),
         diagonal(shape.causal && query_block == key_block) {}
 
   // How many keys some query before `end` sees; the first query that sees key `key`.

@@ -22,6 +22,17 @@ namespace {
 
 constexpr std::int64_t kStrip = 4;  // blocks of queries
 
+// The blocks of queries of a strip. Heads vary fastest, so that they see about the same keys.
+struct Strip {
+  Strip(const AttentionShape& shape, std::int64_t index)
+      : first(index * kStrip),
+        count(std::min(kStrip, attention_blocks::blocks_of(shape.time) * shape.group - first)),
+        group(shape.group) {}
+  std::int64_t head_of(std::int64_t b) const { return (first + b) % group; }
+  std::int64_t block_of(std::int64_t b) const { return (first + b) / group; }
+  std::int64_t first, count, group;
+};
+
 }  // namespace
 }  // namespace convoy
 #endif
@@ -45,24 +56,29 @@ struct QueryBlock {
 
 // scores[j, i] = keys[j, :] · queries[:, i], where a query sees a key.
 template <typename T>
-void score(const T* keys, const T* queries, const BlockPair& pair, std::int64_t depth, T* scores, Ahead& ahead) {
-  for (std::int64_t i = 0; i < pair.queries; i += kPanel<T>) {
-    const Rows<const T> panel{queries + i * depth, kPanel<T>};
-    const std::int64_t seen = pair.keys_seen_before(i + kPanel<T>);
+void score(const T* keys, const T* queries, const BlockPair& pair, std::int64_t depth, T* scores, Lookahead& ahead) {
+  for (std::int64_t begin = 0; begin < pair.queries; begin += kPanel<T>) {
+    const T* const panel = queries + begin * depth;
+    const std::int64_t end = std::min(begin + kPanel<T>, pair.queries);
+    const std::int64_t seen = pair.keys_seen_before(end);
     for (std::int64_t j = 0; j < seen; j += kTileRows) {
-      multiply<T>({keys + j * depth, depth, 1}, panel, depth, {scores + j * kScoreRow + i, kScoreRow}, pair.keys - j,
-                  pair.queries - i, false);
-      ahead.step();
+      const std::int64_t i = std::max(begin, pair.first_query_of(j) / lanes<T>() * lanes<T>());
+      multiply<T>({keys + j * depth, depth, 1}, {panel + i - begin, kPanel<T>}, depth,
+                  {scores + j * kScoreRow + i, kScoreRow}, pair.keys - j, end - i, false,
+                  ahead.take(fetches_of(depth)));
     }
   }
 }
 
-// Which keys a vector of queries sees: all of the first `whole`, then some lanes of those before `end`.
+// Which keys a vector of queries sees: all of the first `whole`, then some lanes of those before `end`. A tile of
+// queries that begins in the vector reads weights up to `reach`.
 template <typename T>
 struct Seen {
   Seen(const BlockPair& pair, std::int64_t query)
-      : end(pair.keys_seen_before(query + lanes<T>())), whole(pair.keys_seen_before(query + 1)) {}
-  std::int64_t end, whole;
+      : reach(pair.keys_seen_before(query + lanes<T>() + kTileRows - 1)),
+        end(pair.keys_seen_before(query + lanes<T>())),
+        whole(pair.keys_seen_before(query + 1)) {}
+  std::int64_t reach, end, whole;
 };
 
 template <typename T>
@@ -99,6 +115,7 @@ hn::Vec<Lanes<T>> exponentials(T* scores, const Seen<T>& seen, hn::Vec<Lanes<T>>
     hn::StoreU(left, d, scores + j * kScoreRow);
     sum = hn::Add(sum, left);
   }
+  for (std::int64_t j = seen.end; j < seen.reach; ++j) hn::StoreU(hn::Zero(d), d, scores + j * kScoreRow);
   return sum;
 }
 
@@ -131,12 +148,12 @@ void softmax_step(T* scores, const BlockPair& pair, std::int64_t width, bool fir
 // out[i, :] (+)= Σ_j weights[j, i] · values[j, :].
 template <typename T>
 void gather(const T* weights, const T* values, const BlockPair& pair, std::int64_t width, bool add, T* out,
-            Ahead& ahead) {
+            Lookahead& ahead) {
   for (std::int64_t column = 0; column < width; column += kPanel<T>) {
     for (std::int64_t i = 0; i < pair.queries; i += kTileRows) {
-      multiply<T>({weights + i, 1, kScoreRow}, {values + column, width}, pair.keys_seen_before(i + kTileRows),
-                  {out + i * width + column, width}, pair.queries - i, width - column, add);
-      ahead.step();
+      const std::int64_t seen = pair.keys_seen_before(i + kTileRows);
+      multiply<T>({weights + i, 1, kScoreRow}, {values + column, width}, seen, {out + i * width + column, width},
+                  pair.queries - i, width - column, add, ahead.take(fetches_of(seen)));
     }
   }
 }
@@ -144,7 +161,7 @@ void gather(const T* weights, const T* values, const BlockPair& pair, std::int64
 template <typename S, typename T>
 void finish(const AttentionForward<S>& heads, const AttentionShape& shape, const QueryBlock<T>& block) {
   const std::int64_t begin = block.index * kBlock;
-  const std::int64_t rows = std::min(kBlock, shape.time - begin);
+  const std::int64_t rows = rows_of_block(shape, block.index);
   const std::int64_t width = padded_depth(shape);
   const HeadMatrix<S> out = heads.out[block.head];
   for (std::int64_t i = 0; i < rows; ++i) {
@@ -153,45 +170,55 @@ void finish(const AttentionForward<S>& heads, const AttentionShape& shape, const
   }
 }
 
+// The strip's result, and what the next one begins with.
+template <typename S>
+void look_ahead(const AttentionForward<S>& heads, const AttentionForward<S>& next, const AttentionShape& shape,
+                std::int64_t strip, FetchQueue& queue) {
+  const auto add = [&](const auto& matrix, std::int64_t block) { fetch_block(matrix, shape, block, queue); };
+  const Strip here(shape, strip);
+  const Strip there(shape, (strip + 1) % attention_strips(shape));
+  for (std::int64_t b = 0; b < here.count; ++b) add(heads.out[here.head_of(b)], here.block_of(b));
+  for (std::int64_t b = 0; b < there.count; ++b) add(next.q[there.head_of(b)], there.block_of(b));
+  add(next.k, 0);
+  add(next.v, 0);
+}
+
 template <typename S, typename T>
-void forward(const AttentionForward<S>& heads, const AttentionShape& shape, std::int64_t strip, T* memory) {
+void forward(const AttentionForward<S>& heads, const AttentionForward<S>& next, const AttentionShape& shape,
+             std::int64_t index, T* memory) {
   const std::int64_t width = padded_depth(shape);
   Scratch<T> scratch(memory);
   T* const keys = scratch.take(block_elements(shape));
   T* const values = scratch.take(block_elements(shape));
   T* const scores = scratch.take(kScores);
-  // Heads vary fastest, so that a strip's blocks see about the same keys.
-  const std::int64_t first = strip * kStrip;
-  const std::int64_t count = std::min(kStrip, blocks_of(shape.time) * shape.group - first);
+  const Strip strip(shape, index);
   QueryBlock<T> blocks[kStrip];
   std::int64_t key_blocks = 0;
-  for (std::int64_t b = 0; b < count; ++b) {
+  for (std::int64_t b = 0; b < strip.count; ++b) {
     QueryBlock<T>& block = blocks[b];
-    block = {.head = (first + b) % shape.group,
-             .index = (first + b) / shape.group,
+    block = {.head = strip.head_of(b),
+             .index = strip.block_of(b),
              .panels = scratch.take(block_elements(shape)),
              .out = scratch.take(block_elements(shape)),
              .largest = scratch.take(kBlock),
              .sum = scratch.take(kBlock)};
-    const std::int64_t begin = block.index * kBlock;
-    const std::int64_t rows = std::min(kBlock, shape.time - begin);
-    pack_rows(heads.q[block.head], begin, rows, shape.depth, static_cast<T>(shape.scale), block.out, width);
+    const std::int64_t rows = rows_of_block(shape, block.index);
+    pack_rows(heads.q[block.head], block.index * kBlock, rows, shape.depth, static_cast<T>(shape.scale), block.out,
+              width);
     pack_panels(block.out, rows, width, block.panels);
     key_blocks = std::max(key_blocks, key_blocks_of(shape, block.index));
   }
+  Lookahead ahead;
+  look_ahead(heads, next, shape, index, ahead.later);
   for (std::int64_t key_block = 0; key_block < key_blocks; ++key_block) {
     const std::int64_t begin = key_block * kBlock;
-    const std::int64_t rows = std::min(kBlock, shape.time - begin);
+    const std::int64_t rows = rows_of_block(shape, key_block);
     pack_rows(heads.k, begin, rows, shape.depth, T{1}, keys, width);
     pack_rows(heads.v, begin, rows, shape.depth, T{1}, values, width);
-    Ahead ahead;
     if (key_block + 1 < key_blocks) {
-      const std::int64_t next = begin + kBlock;
-      const std::int64_t next_rows = std::min(kBlock, shape.time - next);
-      ahead.add(heads.k, next, next_rows, shape.depth);
-      ahead.add(heads.v, next, next_rows, shape.depth);
+      for (const auto& matrix : {heads.k, heads.v}) fetch_block(matrix, shape, key_block + 1, ahead.near);
     }
-    for (std::int64_t b = 0; b < count; ++b) {
+    for (std::int64_t b = 0; b < strip.count; ++b) {
       if (key_block >= key_blocks_of(shape, blocks[b].index)) continue;
       const BlockPair pair(shape, blocks[b].index, key_block);
       score(keys, blocks[b].panels, pair, width, scores, ahead);
@@ -199,20 +226,20 @@ void forward(const AttentionForward<S>& heads, const AttentionShape& shape, std:
       gather(scores, values, pair, width, key_block > 0, blocks[b].out, ahead);
     }
   }
-  for (std::int64_t b = 0; b < count; ++b) finish(heads, shape, blocks[b]);
+  for (std::int64_t b = 0; b < strip.count; ++b) finish(heads, shape, blocks[b]);
 }
 
-void forward_f32(const AttentionForward<float>& heads, const AttentionShape& shape, std::int64_t strip,
-                 float* scratch) {
-  forward(heads, shape, strip, scratch);
+void forward_f32(const AttentionForward<float>& heads, const AttentionForward<float>& next, const AttentionShape& shape,
+                 std::int64_t strip, float* scratch) {
+  forward(heads, next, shape, strip, scratch);
 }
-void forward_f64(const AttentionForward<double>& heads, const AttentionShape& shape, std::int64_t strip,
-                 double* scratch) {
-  forward(heads, shape, strip, scratch);
+void forward_f64(const AttentionForward<double>& heads, const AttentionForward<double>& next,
+                 const AttentionShape& shape, std::int64_t strip, double* scratch) {
+  forward(heads, next, shape, strip, scratch);
 }
-void forward_bf16(const AttentionForward<bfloat16>& heads, const AttentionShape& shape, std::int64_t strip,
-                  float* scratch) {
-  forward(heads, shape, strip, scratch);
+void forward_bf16(const AttentionForward<bfloat16>& heads, const AttentionForward<bfloat16>& next,
+                  const AttentionShape& shape, std::int64_t strip, float* scratch) {
+  forward(heads, next, shape, strip, scratch);
 }
 
 }  // namespace
@@ -236,17 +263,17 @@ std::int64_t attention_forward_scratch(const AttentionShape& shape) {
   return (2 + 2 * kStrip) * block_elements(shape) + kScores + 2 * kStrip * kBlock;
 }
 
-void attention_forward_kernel(const AttentionForward<float>& heads, const AttentionShape& shape, std::int64_t strip,
-                              float* scratch) {
-  HWY_DYNAMIC_DISPATCH(forward_f32)(heads, shape, strip, scratch);
+void attention_forward_kernel(const AttentionForward<float>& heads, const AttentionForward<float>& next,
+                              const AttentionShape& shape, std::int64_t strip, float* scratch) {
+  HWY_DYNAMIC_DISPATCH(forward_f32)(heads, next, shape, strip, scratch);
 }
-void attention_forward_kernel(const AttentionForward<double>& heads, const AttentionShape& shape, std::int64_t strip,
-                              double* scratch) {
-  HWY_DYNAMIC_DISPATCH(forward_f64)(heads, shape, strip, scratch);
+void attention_forward_kernel(const AttentionForward<double>& heads, const AttentionForward<double>& next,
+                              const AttentionShape& shape, std::int64_t strip, double* scratch) {
+  HWY_DYNAMIC_DISPATCH(forward_f64)(heads, next, shape, strip, scratch);
 }
-void attention_forward_kernel(const AttentionForward<bfloat16>& heads, const AttentionShape& shape, std::int64_t strip,
-                              float* scratch) {
-  HWY_DYNAMIC_DISPATCH(forward_bf16)(heads, shape, strip, scratch);
+void attention_forward_kernel(const AttentionForward<bfloat16>& heads, const AttentionForward<bfloat16>& next,
+                              const AttentionShape& shape, std::int64_t strip, float* scratch) {
+  HWY_DYNAMIC_DISPATCH(forward_bf16)(heads, next, shape, strip, scratch);
 }
 
 }  // namespace convoy

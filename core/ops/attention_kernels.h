@@ -62,14 +62,19 @@ std::int64_t attention_strips(const AttentionShape& shape);
 std::int64_t attention_forward_scratch(const AttentionShape& shape);
 std::int64_t attention_backward_scratch(const AttentionShape& shape);
 
-void attention_forward_kernel(const AttentionForward<float>& heads, const AttentionShape& shape, std::int64_t strip,
-                              float* scratch);
-void attention_forward_kernel(const AttentionForward<double>& heads, const AttentionShape& shape, std::int64_t strip,
-                              double* scratch);
-void attention_forward_kernel(const AttentionForward<bfloat16>& heads, const AttentionShape& shape, std::int64_t strip,
-                              float* scratch);
-void attention_backward_kernel(const AttentionBackward<float>& heads, const AttentionShape& shape, float* scratch);
-void attention_backward_kernel(const AttentionBackward<double>& heads, const AttentionShape& shape, double* scratch);
-void attention_backward_kernel(const AttentionBackward<bfloat16>& heads, const AttentionShape& shape, float* scratch);
+// `next` is what the thread will run after this strip or piece, of the same shape: the same heads if there are strips
+// left, or nothing else to do. It is fetched ahead, no more.
+void attention_forward_kernel(const AttentionForward<float>& heads, const AttentionForward<float>& next,
+                              const AttentionShape& shape, std::int64_t strip, float* scratch);
+void attention_forward_kernel(const AttentionForward<double>& heads, const AttentionForward<double>& next,
+                              const AttentionShape& shape, std::int64_t strip, double* scratch);
+void attention_forward_kernel(const AttentionForward<bfloat16>& heads, const AttentionForward<bfloat16>& next,
+                              const AttentionShape& shape, std::int64_t strip, float* scratch);
+void attention_backward_kernel(const AttentionBackward<float>& heads, const AttentionBackward<float>& next,
+                               const AttentionShape& shape, float* scratch);
+void attention_backward_kernel(const AttentionBackward<double>& heads, const AttentionBackward<double>& next,
+                               const AttentionShape& shape, double* scratch);
+void attention_backward_kernel(const AttentionBackward<bfloat16>& heads, const AttentionBackward<bfloat16>& next,
+                               const AttentionShape& shape, float* scratch);
 
 }  // namespace convoy
