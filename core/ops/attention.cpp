@@ -79,6 +79,13 @@ void run_forward(CpuDevice& device, const ForwardTensors& x, const AttentionAttr
   });
 }
 
+// Whether the threads are sooner done with the parts of all groups than with the groups. Of 8 to 5: 7 products of
+// blocks instead of 5, and blocks that are packed more often.
+bool parts_pay(std::int64_t groups, std::int64_t parts, std::int64_t threads) {
+  const auto rounds = [threads](std::int64_t pieces) { return (pieces + threads - 1) / threads; };
+  return 8 * rounds(groups * parts) < 5 * parts * rounds(groups);
+}
+
 void run_backward(CpuDevice& device, const BackwardTensors& x, const AttentionAttributes& attributes) {
   if (x.q.elements() == 0) return;
   const AttentionShape shape = shape_of(x.q, x.k, attributes);
@@ -98,6 +105,14 @@ void run_backward(CpuDevice& device, const BackwardTensors& x, const AttentionAt
                                   .dk = head_of<T>(x.dk, b, h),
                                   .dv = head_of<T>(x.dv, b, h)};
     };
+    const std::int64_t parts = attention_backward_parts(shape);
+    if (parts_pay(groups, parts, device.threads())) {
+      parallel_with_scratch<Compute<T>>(device, groups * parts, attention_backward_part_scratch(shape),
+                                        [&](std::int64_t i, Compute<T>* scratch) {
+                                          attention_backward_part(group_at(i / parts), shape, i % parts, scratch);
+                                        });
+      return;
+    }
     parallel_with_scratch<Compute<T>>(
         device, groups, attention_backward_scratch(shape), [&](std::int64_t i, Compute<T>* scratch) {
           attention_backward_kernel(group_at(i), group_at(std::min(i + 1, groups - 1)), shape, scratch);

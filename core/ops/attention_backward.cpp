@@ -15,6 +15,10 @@
 // ds = p · (dp − Σ out · dout), dq = ds·k, dk = dsᵀ·q, dv = pᵀ·dout. One block of keys at a time meets every block of
 // queries that sees it, head after head: dk and dv are finished in scratch, and dq adds up there over the blocks of
 // keys, beside the packed queries and dout.
+//
+// A part of the work, for more threads than heads, is what one block of keys takes for dk and dv and what the block of
+// queries of the same number takes for dq: with a causal mask the one is short where the other is long. Probabilities
+// are computed for both, but every sum has the same order as in the whole.
 
 HWY_BEFORE_NAMESPACE();
 namespace convoy {
@@ -104,7 +108,8 @@ struct KeyBlock {
   T *keys, *key_panels, *value_panels, *dk, *dv;
 };
 
-// What the blocks of queries of all heads hold, [group, blocks, kBlock, padded depth] and [group, blocks, kBlock].
+// What blocks of queries hold, [group, slots, kBlock, padded depth] and [group, slots, kBlock]: all blocks of each
+// head, or one slot for whichever it is.
 template <typename T>
 struct Queries {
   T *queries, *dout, *dq, *deltas;
@@ -113,30 +118,55 @@ struct Queries {
 template <typename S, typename T>
 class Backward {
  public:
-  Backward(const AttentionBackward<S>& heads, const AttentionBackward<S>& next, const AttentionShape& shape, T* memory)
-      : heads_(heads), next_(next), shape_(shape), width_(padded_depth(shape)) {
+  Backward(const AttentionBackward<S>& heads, const AttentionShape& shape, std::int64_t slots, T* memory)
+      : heads_(heads), shape_(shape), width_(padded_depth(shape)), slots_(slots) {
     Scratch<T> scratch(memory);
     const std::int64_t block = block_elements(shape);
     for (T** piece : {&block_.keys, &block_.key_panels, &block_.value_panels, &block_.dk, &block_.dv, &other_})
       *piece = scratch.take(block);
     scores_ = scratch.take(kScores);
     gradients_ = scratch.take(kScores);
-    const std::int64_t query_blocks = shape.group * blocks_of(shape.time);
+    const std::int64_t query_blocks = shape.group * slots;
     for (T** piece : {&all_.queries, &all_.dout, &all_.dq}) *piece = scratch.take(query_blocks * block);
     all_.deltas = scratch.take(query_blocks * kBlock);
   }
 
-  void run() {
-    for (const auto& matrix : {next_.k, next_.v, next_.q[0], next_.dout[0], next_.out[0]})
+  void run(const AttentionBackward<S>& next) {
+    for (const auto& matrix : {next.k, next.v, next.q[0], next.dout[0], next.out[0]})
       fetch_block(matrix, shape_, 0, ahead_.later);
     for (std::int64_t index = 0; index < blocks_of(shape_.time); ++index) {
       load_keys(index);
       for (const auto& matrix : {heads_.dk, heads_.dv}) fetch_block(matrix, shape_, index, ahead_.near);
       for (std::int64_t head = 0; head < shape_.group; ++head) {
-        for (std::int64_t i = shape_.causal ? index : 0; i < blocks_of(shape_.time); ++i) meet(head, i);
+        for (std::int64_t i = first_query_block(); i < blocks_of(shape_.time); ++i) {
+          if (index == 0) load_queries(head, i);
+          look_ahead(head, i);
+          meet(head, i);
+          add_to_keys(head, i);
+          add_to_queries(head, i);
+        }
       }
-      unpack(block_.dk, index, T{1}, heads_.dk);
-      unpack(block_.dv, index, T{1}, heads_.dv);
+      store_keys();
+    }
+  }
+
+  void run_part(std::int64_t part) {
+    load_keys(part);
+    for (std::int64_t head = 0; head < shape_.group; ++head) {
+      for (std::int64_t i = first_query_block(); i < blocks_of(shape_.time); ++i) {
+        load_queries(head, i);
+        meet(head, i);
+        add_to_keys(head, i);
+      }
+    }
+    store_keys();
+    for (std::int64_t index = 0; index < key_blocks_of(shape_, part); ++index) {
+      load_keys(index);
+      for (std::int64_t head = 0; head < shape_.group; ++head) {
+        if (index == 0) load_queries(head, part);
+        meet(head, part);
+        add_to_queries(head, part);
+      }
     }
   }
 
@@ -148,15 +178,20 @@ class Backward {
     for (std::int64_t row = 0; row < rows_of_block(shape_, block); ++row)
       unpack_row(from + row * width_, shape_.depth, factor, to, block * kBlock + row);
   }
+  std::int64_t first_query_block() const { return shape_.causal ? block_.index : 0; }
+  bool is_last_key_block(std::int64_t query_block) const {
+    return block_.index + 1 == key_blocks_of(shape_, query_block);
+  }
   Queries<T> queries_of(std::int64_t head, std::int64_t block) const {
-    const std::int64_t at = head * blocks_of(shape_.time) + block;
+    const std::int64_t at = head * slots_ + block % slots_;
     const std::int64_t elements = block_elements(shape_);
     return {all_.queries + at * elements, all_.dout + at * elements, all_.dq + at * elements,
             all_.deltas + at * kBlock};
   }
 
   // The scale lies in the packed queries, for the scores and for dk; dq takes it at last.
-  void load_queries(std::int64_t head, std::int64_t index, const Queries<T>& block) const {
+  void load_queries(std::int64_t head, std::int64_t index) const {
+    const Queries<T> block = queries_of(head, index);
     pack(heads_.q[head], index, shape_.scale, block.queries);
     pack(heads_.dout[head], index, 1, block.dout);
     pack(heads_.out[head], index, 1, other_);
@@ -175,10 +210,12 @@ class Backward {
     std::fill_n(block_.dv, block_elements(shape_), T{0});
   }
 
-  // What comes after the queries of a block: the next block of the head, else of the next head, else the next keys.
+  // What a block of queries writes, and what comes after it: the next block of the head, else of the next head, else
+  // the next keys.
   void look_ahead(std::int64_t head, std::int64_t index) {
+    if (is_last_key_block(index)) fetch_block(heads_.dq[head], shape_, index, ahead_.near);
     if (++index == blocks_of(shape_.time)) {
-      index = shape_.causal ? block_.index : 0;
+      index = first_query_block();
       ++head;
     }
     if (head == shape_.group) {
@@ -191,29 +228,40 @@ class Backward {
     }
   }
 
+  // Finds the probabilities of the keys of the block for a block of queries, and the gradients of its scores.
   void meet(std::int64_t head, std::int64_t index) {
     const BlockPair pair(shape_, index, block_.index);
-    const bool is_last = block_.index + 1 == key_blocks_of(shape_, index);
     const Queries<T> block = queries_of(head, index);
-    if (block_.index == 0) load_queries(head, index, block);
-    if (is_last) fetch_block(heads_.dq[head], shape_, index, ahead_.near);
-    look_ahead(head, index);
     score(block.queries, block_.key_panels, pair, width_, scores_, ahead_);
     score(block.dout, block_.value_panels, pair, width_, gradients_, ahead_);
     const T* const log_sums = heads_.log_sums + head * shape_.time + index * kBlock;
     for (std::int64_t i = 0; i < pair.queries; ++i)
       score_gradients(scores_ + i * kScoreRow, gradients_ + i * kScoreRow, pair.keys_seen_before(i + 1),
                       pair.keys_seen_before((i / kTileRows + 1) * kTileRows), log_sums[i], block.deltas[i]);
+  }
+
+  // What follows from them.
+  void add_to_keys(std::int64_t head, std::int64_t index) {
+    const BlockPair pair(shape_, index, block_.index);
+    const Queries<T> block = queries_of(head, index);
     scatter(scores_, block.dout, pair, width_, block_.dv, ahead_);
     scatter(gradients_, block.queries, pair, width_, block_.dk, ahead_);
-    gather(gradients_, block_.keys, pair, width_, block_.index > 0, block.dq, ahead_);
-    if (is_last) unpack(block.dq, index, static_cast<T>(shape_.scale), heads_.dq[head]);
+  }
+  void add_to_queries(std::int64_t head, std::int64_t index) {
+    const BlockPair pair(shape_, index, block_.index);
+    T* const dq = queries_of(head, index).dq;
+    gather(gradients_, block_.keys, pair, width_, block_.index > 0, dq, ahead_);
+    if (is_last_key_block(index)) unpack(dq, index, static_cast<T>(shape_.scale), heads_.dq[head]);
+  }
+
+  void store_keys() const {
+    unpack(block_.dk, block_.index, T{1}, heads_.dk);
+    unpack(block_.dv, block_.index, T{1}, heads_.dv);
   }
 
   const AttentionBackward<S>& heads_;
-  const AttentionBackward<S>& next_;
   const AttentionShape& shape_;
-  std::int64_t width_;
+  std::int64_t width_, slots_;
   KeyBlock<T> block_;
   Queries<T> all_;
   T *other_, *scores_, *gradients_;
@@ -222,15 +270,27 @@ class Backward {
 
 void backward_f32(const AttentionBackward<float>& heads, const AttentionBackward<float>& next,
                   const AttentionShape& shape, float* scratch) {
-  Backward<float, float>(heads, next, shape, scratch).run();
+  Backward<float, float>(heads, shape, blocks_of(shape.time), scratch).run(next);
 }
 void backward_f64(const AttentionBackward<double>& heads, const AttentionBackward<double>& next,
                   const AttentionShape& shape, double* scratch) {
-  Backward<double, double>(heads, next, shape, scratch).run();
+  Backward<double, double>(heads, shape, blocks_of(shape.time), scratch).run(next);
 }
 void backward_bf16(const AttentionBackward<bfloat16>& heads, const AttentionBackward<bfloat16>& next,
                    const AttentionShape& shape, float* scratch) {
-  Backward<bfloat16, float>(heads, next, shape, scratch).run();
+  Backward<bfloat16, float>(heads, shape, blocks_of(shape.time), scratch).run(next);
+}
+void backward_part_f32(const AttentionBackward<float>& heads, const AttentionShape& shape, std::int64_t part,
+                       float* scratch) {
+  Backward<float, float>(heads, shape, 1, scratch).run_part(part);
+}
+void backward_part_f64(const AttentionBackward<double>& heads, const AttentionShape& shape, std::int64_t part,
+                       double* scratch) {
+  Backward<double, double>(heads, shape, 1, scratch).run_part(part);
+}
+void backward_part_bf16(const AttentionBackward<bfloat16>& heads, const AttentionShape& shape, std::int64_t part,
+                        float* scratch) {
+  Backward<bfloat16, float>(heads, shape, 1, scratch).run_part(part);
 }
 
 }  // namespace
@@ -244,12 +304,24 @@ namespace convoy {
 HWY_EXPORT(backward_f32);
 HWY_EXPORT(backward_f64);
 HWY_EXPORT(backward_bf16);
+HWY_EXPORT(backward_part_f32);
+HWY_EXPORT(backward_part_f64);
+HWY_EXPORT(backward_part_bf16);
 
-std::int64_t attention_backward_scratch(const AttentionShape& shape) {
+namespace {
+
+std::int64_t scratch_of(const AttentionShape& shape, std::int64_t slots) {
   using namespace attention_blocks;
-  const std::int64_t query_blocks = shape.group * blocks_of(shape.time);
-  return (6 + 3 * query_blocks) * block_elements(shape) + 2 * kScores + query_blocks * kBlock;
+  return (6 + 3 * shape.group * slots) * block_elements(shape) + 2 * kScores + shape.group * slots * kBlock;
 }
+
+}  // namespace
+
+std::int64_t attention_backward_parts(const AttentionShape& shape) { return attention_blocks::blocks_of(shape.time); }
+std::int64_t attention_backward_scratch(const AttentionShape& shape) {
+  return scratch_of(shape, attention_blocks::blocks_of(shape.time));
+}
+std::int64_t attention_backward_part_scratch(const AttentionShape& shape) { return scratch_of(shape, 1); }
 
 void attention_backward_kernel(const AttentionBackward<float>& heads, const AttentionBackward<float>& next,
                                const AttentionShape& shape, float* scratch) {
@@ -262,6 +334,19 @@ void attention_backward_kernel(const AttentionBackward<double>& heads, const Att
 void attention_backward_kernel(const AttentionBackward<bfloat16>& heads, const AttentionBackward<bfloat16>& next,
                                const AttentionShape& shape, float* scratch) {
   HWY_DYNAMIC_DISPATCH(backward_bf16)(heads, next, shape, scratch);
+}
+
+void attention_backward_part(const AttentionBackward<float>& heads, const AttentionShape& shape, std::int64_t part,
+                             float* scratch) {
+  HWY_DYNAMIC_DISPATCH(backward_part_f32)(heads, shape, part, scratch);
+}
+void attention_backward_part(const AttentionBackward<double>& heads, const AttentionShape& shape, std::int64_t part,
+                             double* scratch) {
+  HWY_DYNAMIC_DISPATCH(backward_part_f64)(heads, shape, part, scratch);
+}
+void attention_backward_part(const AttentionBackward<bfloat16>& heads, const AttentionShape& shape, std::int64_t part,
+                             float* scratch) {
+  HWY_DYNAMIC_DISPATCH(backward_part_bf16)(heads, shape, part, scratch);
 }
 
 }  // namespace convoy

@@ -55,14 +55,18 @@ struct AttentionBackward {
   HeadMatrix<T> dk, dv;
 };
 
-// The forward pass of a group falls into strips, independent of each other; the backward pass is one piece.
+// The forward pass of a group falls into strips, independent of each other. So does the backward pass into parts, at
+// the cost of 7 products of blocks instead of 5: they are for threads that would have nothing to do otherwise, and
+// leave the bits that the whole leaves.
 std::int64_t attention_strips(const AttentionShape& shape);
+std::int64_t attention_backward_parts(const AttentionShape& shape);
 
 // Elements of scratch that a call needs, aligned to Device::kAlignment.
 std::int64_t attention_forward_scratch(const AttentionShape& shape);
 std::int64_t attention_backward_scratch(const AttentionShape& shape);
+std::int64_t attention_backward_part_scratch(const AttentionShape& shape);
 
-// `next` is what the thread will run after this strip or piece, of the same shape: the same heads if there are strips
+// `next` is what the thread will run after this strip or group, of the same shape: the same heads if there are strips
 // left, or nothing else to do. It is fetched ahead, no more.
 void attention_forward_kernel(const AttentionForward<float>& heads, const AttentionForward<float>& next,
                               const AttentionShape& shape, std::int64_t strip, float* scratch);
@@ -76,5 +80,11 @@ void attention_backward_kernel(const AttentionBackward<double>& heads, const Att
                                const AttentionShape& shape, double* scratch);
 void attention_backward_kernel(const AttentionBackward<bfloat16>& heads, const AttentionBackward<bfloat16>& next,
                                const AttentionShape& shape, float* scratch);
+void attention_backward_part(const AttentionBackward<float>& heads, const AttentionShape& shape, std::int64_t part,
+                             float* scratch);
+void attention_backward_part(const AttentionBackward<double>& heads, const AttentionShape& shape, std::int64_t part,
+                             double* scratch);
+void attention_backward_part(const AttentionBackward<bfloat16>& heads, const AttentionShape& shape, std::int64_t part,
+                             float* scratch);
 
 }  // namespace convoy

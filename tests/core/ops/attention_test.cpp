@@ -255,6 +255,24 @@ TEST(AttentionTest, ScratchHoldsNoScoresOfTheSequence) {
             attention_backward_scratch(shape(64)) + (1 << 20) * (3 * 64 + 1));
 }
 
+// What the tape keeps for the gradient, and what both passes ask the device for.
+TEST(AttentionTest, KeepsNothingOfTimeByTime) {
+  constexpr std::int64_t kTime = 2048;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    CpuDevice device;
+    const Tensor qkv = Tensor::zeros({dtype, {1, kTime, 3 * 8}, &device});
+    const Recorder recorder(device, {});
+    const Tensor out = self_attention(qkv, 1);
+    ASSERT_EQ(recorder.tape().size(), 1U);
+    const TapeNode& node = recorder.tape()[0];
+    ASSERT_EQ(node.outputs.size(), 2U);
+    EXPECT_EQ(node.inputs.size(), 1U);
+    EXPECT_EQ(node.outputs[1].spec(), (Spec{DType::kF32, {1, 1, kTime}, &device}));
+    backward(sum(cast(out, DType::kF64)), std::span(&qkv, 1), [](std::size_t, const Tensor&) {});
+    EXPECT_LT(device.pool_statistics().bytes_held, kTime * kTime * 4 / 4);
+  }
+}
+
 TEST(AttentionTest, SeesNoLaterKeys) {
   CpuDevice device;
   const Recorder recorder(device, {}, Recorder::Tape::kOff);
@@ -292,6 +310,7 @@ TEST(AttentionTest, SameBitsForAnyNumberOfThreadsAndLayout) {
   const auto expected = run(1, true);
   EXPECT_EQ(run(2, true), expected);
   EXPECT_EQ(run(5, true), expected);
+  EXPECT_EQ(run(12, true), expected);  // more than there are key heads: in parts
   EXPECT_EQ(run(1, false), expected);
 }
 
