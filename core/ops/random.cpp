@@ -40,15 +40,14 @@ namespace {
 // One counter a 64-bit lane: each of its four words in the lower half of a lane of its own vector.
 using Words = Lanes<std::uint64_t>;
 
-// The words of lanes<std::uint64_t>() blocks from `first`.
-HWY_INLINE void philox_vector(PhiloxKey key, std::uint64_t first, std::uint32_t* words) {
+// The words of the blocks that `counter` numbers.
+HWY_INLINE void philox_vector(PhiloxKey key, hn::Vec<Words> counter, std::uint32_t* words) {
   const Words d;
   const hn::Repartition<std::uint32_t, Words> halves;
   const auto product = [&](hn::Vec<Words> a, std::uint32_t b) HWY_ATTR {
     return hn::MulEven(hn::BitCast(halves, a), hn::BitCast(halves, hn::Set(d, std::uint64_t{b})));
   };
   const auto low = hn::Set(d, std::uint64_t{0xFFFFFFFF});
-  const auto counter = hn::Iota(d, first);
   auto word0 = hn::And(counter, low);
   auto word1 = hn::ShiftRight<32>(counter);
   auto word2 = hn::Zero(d);
@@ -74,7 +73,9 @@ void words_of(PhiloxKey key, std::uint64_t first, std::int64_t blocks, std::uint
   std::int64_t i = 0;
 #if HWY_TARGET != HWY_SCALAR
   constexpr std::int64_t kLanes = lanes<std::uint64_t>();
-  for (; i + kLanes <= blocks; i += kLanes) philox_vector(key, first + static_cast<std::uint64_t>(i), words + 4 * i);
+  const auto step = hn::Set(Words(), static_cast<std::uint64_t>(kLanes));
+  for (auto counter = hn::Iota(Words(), first); i + kLanes <= blocks; i += kLanes, counter = hn::Add(counter, step))
+    philox_vector(key, counter, words + 4 * i);
 #endif
   for (; i < blocks; ++i) {
     const std::uint64_t counter = first + static_cast<std::uint64_t>(i);
