@@ -41,7 +41,8 @@ CheckpointEvaluation evaluate_checkpoint(const EvalCommand& command) {
   CpuDevice device(static_cast<int>(recipe.train.threads));
   Replica replica(recipe, command.workload.make_model(recipe, task_of(*dataset, recipe)), device);
   read_parameters(checkpoint, replica);
-  const Batches batches(*dataset, recipe.train, device);
+  Batches batches(*dataset, recipe.train, device);
+  batches.read_ahead(recipe.data, 0, 1);
   distributed::SoloCommunicator alone;
   const std::optional<Evaluation> result = evaluate(replica, batches, alone);
   if (!result) fail(ErrorCode::kUsage, "{}: holds nothing back to evaluate on", recipe.where("data.path"));
