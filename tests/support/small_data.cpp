@@ -54,4 +54,23 @@ void write_digits(const std::filesystem::path& folder, std::int32_t count) {
   }
 }
 
+void write_cifar10(const std::filesystem::path& folder, std::int32_t count) {
+  constexpr std::uint32_t kSide = 32;
+  std::filesystem::create_directories(folder);
+  std::uint64_t picture = 0;
+  for (const char* name :
+       {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"}) {
+    std::ofstream file(folder / (std::string(name) + ".bin"), std::ios::binary);
+    for (std::int32_t i = 0; i < count / 5; ++i, ++picture) {
+      const std::uint32_t label = draw(5, picture, 10);
+      file.put(static_cast<char>(label));
+      // Three planes: a bright band whose place and colour are the class, in noise.
+      for (std::uint32_t value = 0; value < 3 * kSide * kSide; ++value) {
+        const bool band = value % (kSide * kSide) / kSide / 3 == label && value / (kSide * kSide) == label % 3;
+        file.put(static_cast<char>((band ? 128 : 0) + draw(6, picture * 3 * kSide * kSide + value, 100)));
+      }
+    }
+  }
+}
+
 }  // namespace convoy::testing_support
