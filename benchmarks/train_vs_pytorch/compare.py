@@ -2,13 +2,15 @@
 """Trains the same models with Convoy and with PyTorch, in turns on one quiet machine, and prints how they compare.
 
     pip install torch numpy safetensors
-    benchmarks/train_vs_pytorch/compare.py [WORKLOAD …] [--precision fp32,bf16] [--threads 1,2] [--rounds 3] [--compile]
-                                           [--program build/release/convoy] [--csv FILE]
+    benchmarks/train_vs_pytorch/compare.py [WORKLOAD …] [--precision fp32,bf16] [--threads 1,2] [--rounds 3]
+                                           [--peers eager,compile,cast] [--steps N] [--warm-up N]
+                                           [--program build/release/convoy] [--csv FILE] [--markdown FILE]
 
 One logical shard, batches of the same size, AdamW, the same clipping. A figure is the median over the rounds of the
 median over a round's steps; memory is the largest peak of the resident set. Ratios are Convoy's over PyTorch's: of
 speed (above 1: faster) and of memory (below 1: smaller; the second is without what PyTorch holds once imported).
-roofline.py says what the roofline is.
+roofline.py says what the roofline is. Peers: PyTorch as it is ("eager") or after torch.compile ("compile"), in bf16 by
+autocast over fp32 weights, as Convoy keeps them; "cast" casts the model, which then has no fp32 weights at all.
 """
 import argparse
 import csv
@@ -21,11 +23,12 @@ import sys
 import tempfile
 
 import data
+import report
 import roofline
 from workloads import ADAMW, WORKLOADS
 
 HERE = pathlib.Path(__file__).resolve().parent
-WARM_UP = 3
+PEERS = {"eager": [], "compile": ["--compile"], "cast": ["--cast"]}
 
 
 def cores(threads):
@@ -43,24 +46,27 @@ def run(command, threads, text=None):
     return result.stdout
 
 
-def convoy(program, folder, workload, precision, threads):
+def convoy(arguments, folder, workload, precision, threads):
     run_folder = pathlib.Path(tempfile.mkdtemp(dir=folder)) / "run"
     recipe = folder / "recipe.toml"
     recipe.write_text(
         f"[model]\n{workload['model']}[data]\n{data.section(folder, workload)}"
         f"[optimizer]\n{ADAMW}clip_norm = {workload['clip_norm']}\n"
-        f"[train]\nsteps = {workload['steps'] + WARM_UP}\nglobal_batch = {workload['batch']}\nlogical_shards = 1\n"
+        f"[train]\nsteps = {(arguments.steps or workload['steps']) + arguments.warm_up}\n"
+        f"global_batch = {workload['batch']}\nlogical_shards = 1\n"
         f'precision = "{precision}"\nthreads = {threads}\n'
     )
-    run([program, "train", recipe, f"--run={run_folder}"], threads)
+    run([arguments.program, "train", recipe, f"--run={run_folder}"], threads)
     steps = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
     final = json.loads((run_folder / "final.json").read_text())
-    return {"step_ms": [s["step_ms"] for s in steps[WARM_UP:]], "peak_bytes": final["peak_rss_bytes"]}
+    return {"step_ms": [s["step_ms"] for s in steps[arguments.warm_up :]], "peak_bytes": final["peak_rss_bytes"]}
 
 
-def peer(name, precision, threads, compiled):
+def peer(arguments, name, precision, threads, mode):
     command = [sys.executable, HERE / "peer.py", name, "--precision", precision, "--threads", str(threads)]
-    return json.loads(run(command + (["--compile"] if compiled else []), threads).splitlines()[-1])
+    command += ["--warm-up", str(arguments.warm_up), *PEERS[mode]]
+    command += ["--steps", str(arguments.steps)] if arguments.steps else []
+    return json.loads(run(command, threads).splitlines()[-1])
 
 
 def median_ms(results):
@@ -69,16 +75,17 @@ def median_ms(results):
 
 def compare(arguments, folder, name, precision, threads):
     workload = WORKLOADS[name]
-    modes = ["eager"] + (["compile"] if arguments.compile else [])
+    modes = [mode for mode in arguments.peers if mode != "cast" or precision == "bf16"]
     ours, theirs = [], {mode: [] for mode in modes}
     for _ in range(arguments.rounds):
-        ours.append(convoy(arguments.program, folder, workload, precision, threads))
+        ours.append(convoy(arguments, folder, workload, precision, threads))
         for mode in modes:
-            theirs[mode].append(peer(name, precision, threads, mode == "compile"))
+            theirs[mode].append(peer(arguments, name, precision, threads, mode))
     row = {"workload": name, "precision": precision, "threads": threads, "convoy_ms": round(median_ms(ours), 2)}
     peak = max(r["peak_bytes"] for r in ours)
     row["convoy_mb"] = round(peak / 1e6)
-    least = roofline.least_ms(arguments.program.parent / "benchmarks/benchmark_roofline", workload, precision, threads, run)
+    rates = arguments.program.parent / "benchmarks/benchmark_roofline"
+    least = roofline.least_ms(rates, workload, precision, threads, run)
     row["roofline_ms"] = round(least, 2)
     row["share_of_roofline"] = round(least / median_ms(ours), 2)
     for mode in modes:
@@ -89,7 +96,20 @@ def compare(arguments, folder, name, precision, threads):
         row[f"speed_vs_{mode}"] = round(median_ms(theirs[mode]) / median_ms(ours), 2)
         row[f"memory_vs_{mode}"] = round(peak / their_peak, 2)
         row[f"memory_vs_{mode}_without_import"] = round(peak / (their_peak - imported), 2)
+    arguments.torch = theirs[modes[0]][0]["torch"] if modes else "none"
     return row
+
+
+def write(arguments, rows):
+    """What is measured so far: a long comparison that is stopped has not been for nothing."""
+    if arguments.csv:
+        with open(arguments.csv, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, max((row.keys() for row in rows), key=len))
+            writer.writeheader()
+            writer.writerows(rows)
+    if arguments.markdown:
+        arguments.markdown.parent.mkdir(parents=True, exist_ok=True)
+        arguments.markdown.write_text(report.markdown(rows, arguments), encoding="utf-8")
 
 
 def main():
@@ -98,10 +118,16 @@ def main():
     parser.add_argument("--precision", default="fp32,bf16")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--compile", action="store_true", help="compare with torch.compile as well")
+    parser.add_argument("--peers", default="eager,compile", type=lambda text: text.split(","))
+    parser.add_argument("--steps", type=int, help="steps to time, other than the workload's own number")
+    parser.add_argument("--warm-up", type=int, default=3, help="steps before those that are timed")
     parser.add_argument("--program", type=pathlib.Path, default=HERE.parents[1] / "build/release/convoy")
-    parser.add_argument("--csv", help="write the table to this file too")
+    parser.add_argument("--csv", type=pathlib.Path, help="write the table to this file too")
+    parser.add_argument("--markdown", type=pathlib.Path, help="and, with what it was measured on, to this one")
     arguments = parser.parse_args()
+    for kind, given, known in (("peer", arguments.peers, PEERS), ("workload", arguments.workloads, WORKLOADS)):
+        if unknown := [name for name in given if name not in known]:
+            parser.error(f"unknown {kind} {unknown[0]}: expected {', '.join(known)}")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.workloads:
@@ -112,11 +138,7 @@ def main():
                         print("  ".join(row), flush=True)
                     rows.append(row)
                     print("  ".join(str(v) for v in row.values()), flush=True)
-    if arguments.csv:
-        with open(arguments.csv, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0].keys())
-            writer.writeheader()
-            writer.writerows(rows)
+                    write(arguments, rows)
 
 
 if __name__ == "__main__":

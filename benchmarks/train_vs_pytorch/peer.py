@@ -33,7 +33,10 @@ def main():
     parser.add_argument("workload", choices=WORKLOADS)
     parser.add_argument("--precision", choices=["fp32", "bf16"], required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="torch.compile")
+    parser.add_argument("--cast", action="store_true", help="bf16: all of the model, not autocast over fp32 weights")
+    parser.add_argument("--steps", type=int, help="other than the workload's")
+    parser.add_argument("--warm-up", type=int, default=3)
     arguments = parser.parse_args()
     workload = WORKLOADS[arguments.workload]
     torch.set_num_threads(arguments.threads)
@@ -43,20 +46,24 @@ def main():
     model = getattr(models, kind)(**options)
     if kind == "ResNet18":
         model = model.to(memory_format=torch.channels_last)
+    half = arguments.precision == "bf16"
+    if half and arguments.cast:
+        model = model.to(torch.bfloat16)
     parameters = list(model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     forward = torch.compile(model) if arguments.compile else model
     generator = torch.Generator().manual_seed(1)
     batches = [random_batch(workload, generator) for _ in range(4)]
+    if half and arguments.cast and workload["data"] != "tokens":
+        batches = [(inputs.to(torch.bfloat16), targets) for inputs, targets in batches]
 
     times = []
-    warm_up = 3
-    for step in range(workload["steps"] + warm_up):
+    for step in range((arguments.steps or workload["steps"]) + arguments.warm_up):
         start = time.perf_counter()
         inputs, targets = batches[step % len(batches)]
-        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half and not arguments.cast):
             logits = forward(inputs)
-            loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten())
+            loss = F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if workload["clip_norm"]:
@@ -64,7 +71,8 @@ def main():
         optimizer.step()
         loss.item()
         times.append((time.perf_counter() - start) * 1e3)
-    print(json.dumps({"step_ms": times[warm_up:], "peak_bytes": peak_bytes(), "imported_bytes": imported}))
+    result = {"step_ms": times[arguments.warm_up :], "peak_bytes": peak_bytes(), "imported_bytes": imported}
+    print(json.dumps(result | {"torch": torch.__version__}))
 
 
 if __name__ == "__main__":
