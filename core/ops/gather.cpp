@@ -1,68 +1,14 @@
 #include "core/ops/gather.h"
 
-#include <cstring>
-
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
+#include "core/ops/picked_places.h"
 #include "core/ops/scratch.h"
 
 namespace convoy {
 namespace {
-
-// Tensors seen as [outer, along the axis, inner]: the one picked from (extent) and the index (count).
-struct Places {
-  std::int64_t outer = 1, extent, count, inner = 1;
-
-  Places(const Shape& index, int axis, std::int64_t extent_of_axis) : extent(extent_of_axis), count(index[axis]) {
-    for (int i = 0; i < axis; ++i) outer *= index[i];
-    for (int i = axis + 1; i < index.rank(); ++i) inner *= index[i];
-  }
-};
-
-// Columns side by side of one outer place, whose elements no other strip picks or adds to: where they begin in the
-// tensor picked from and in the index. Along the axis their rows lie `inner` apart.
-struct Strip {
-  std::int64_t whole, index, width;
-};
-
-class Strips {
- public:
-  explicit Strips(const Places& places) : places_(places), across_((places.inner + kWidth - 1) / kWidth) {}
-  std::int64_t count() const { return places_.outer * across_; }
-  std::int64_t elements() const { return places_.count * width(); }  // of the index, at most, in a strip
-  std::int64_t width() const { return std::min(places_.inner, kWidth); }
-  Strip operator[](std::int64_t i) const {
-    const std::int64_t outer = i / across_;
-    const std::int64_t first = i % across_ * kWidth;
-    return {outer * places_.extent * places_.inner + first, outer * places_.count * places_.inner + first,
-            std::min(kWidth, places_.inner - first)};
-  }
-
- private:
-  static constexpr std::int64_t kWidth = 256;
-  Places places_;
-  std::int64_t across_;
-};
-
-void check_indices(std::string_view op, const Tensor& index, std::int64_t extent) {
-  const std::int32_t* values = index.data<std::int32_t>();
-  const std::int64_t count = index.elements();
-  std::uint32_t largest = 0;  // negative ones are larger than any extent
-  for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, static_cast<std::uint32_t>(values[i]));
-  if (count == 0 || largest < extent) return;
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (values[i] < 0 || values[i] >= extent)
-      fail(ErrorCode::kInvalidArgument, "{}: index {} at position {}; expected one of {} along the axis", op, values[i],
-           i, extent);
-  }
-}
-
-// Rows that are picked whole have one index all along.
-bool is_whole_row(const std::int32_t* index, std::int64_t width) {
-  return std::memcmp(index, index + 1, static_cast<std::size_t>(width - 1) * sizeof(*index)) == 0;
-}
 
 // y row j, column i = x row index[j, i], column i. Rows of x, index and y lie `inner` apart.
 template <typename T>

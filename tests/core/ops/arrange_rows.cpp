@@ -1,6 +1,7 @@
 #include "core/ops/concat.h"
 #include "core/ops/cumsum.h"
 #include "core/ops/gather.h"
+#include "core/ops/scatter.h"
 #include "core/ops/top_k.h"
 #include "tests/core/ops/op_table.h"
 
@@ -21,6 +22,17 @@ OpRun picked(int axis) {
 
 OpRun scattered(int axis, std::int64_t extent) {
   return [=](std::span<const Tensor> in) { return Tensors{scatter_add(in[0], in[1], axis, extent)}; };
+}
+
+OpRun written(int axis) {
+  return [=](std::span<const Tensor> in) { return Tensors{scatter(in[0], axis, in[1], in[2])}; };
+}
+
+OpRun written_back(int axis) {
+  return [=](std::span<const Tensor> in) {
+    const ScatterGradients found = scatter_backward(axis, in[0], in[1]);
+    return Tensors{found.x, found.values};
+  };
 }
 
 OpRun largest(std::int64_t k, int axis = -1) {
@@ -108,6 +120,57 @@ std::vector<OpRow> arrange_rows() {
        {{"an index beyond the extent", {integers({3}, 4, 4), real({3})}, scattered(0, 4)},
         {"values of another shape", {integers({3}, 0, 1), real({4})}, scattered(0, 4)},
         {"a negative extent", {integers({0}, 0, 0), real({0})}, scattered(0, -1)}},
+       {},
+       {},
+       true},
+      {"scatter",
+       {{"columns", {real({3, 6}), integers({3, 4}, 0, 5), real({3, 4})}, written(1), {{3, 6}}, {0, 2}},
+        {"rows", {real({6, 3}), integers({4, 3}, 0, 5), real({4, 3})}, written(0), {{6, 3}}, {0, 2}},
+        {"in the middle",
+         {real({2, 3, 4}), integers({2, 5, 4}, 0, 2), real({2, 5, 4})},
+         written(-2),
+         {{2, 3, 4}},
+         {0, 2}},
+        {"all in one place", {real({2}), integers({40}, 1, 1), real({40})}, written(0), {{2}}, {0, 2}},
+        {"none", {real({3, 6}), integers({3, 0}, 0, 5), real({3, 0})}, written(1), {{3, 6}}, {0}},
+        {"no rows", {real({0, 6}), integers({0, 2}, 0, 5), real({0, 2})}, written(1), {{0, 6}}, {0, 2}},
+        {"many",
+         {real({300, 90}), integers({300, 70}, 0, 89), real({300, 70})},
+         written(1),
+         {{300, 90}},
+         {0, 2},
+         1e-5,
+         false},
+        {"many side by side",
+         {real({90, 700}), integers({70, 700}, 0, 89), real({70, 700})},
+         written(0),
+         {{90, 700}},
+         {0, 2},
+         1e-5,
+         false},
+        {"whole rows",
+         {real({9, 300}), integers({20, 300}, 4, 4), real({20, 300})},
+         written(0),
+         {{9, 300}},
+         {0, 2},
+         1e-5,
+         false}},
+       {{"an index beyond the axis", {real({3, 6}), integers({3, 2}, 6, 6), real({3, 2})}, written(1)},
+        {"a negative index", {real({3, 6}), integers({3, 2}, -1, -1), real({3, 2})}, written(1)},
+        {"an index of other extents", {real({3, 6}), integers({2, 6}, 0, 1), real({2, 6})}, written(1)},
+        {"values of another shape", {real({3, 6}), integers({3, 2}, 0, 1), real({3, 1})}, written(1)},
+        {"values that are integers", {real({3, 6}), integers({3, 2}, 0, 1), integers({3, 2}, 0, 1)}, written(1)},
+        {"an index that is no integer", {real({3, 6}), real({3, 2}), real({3, 2})}, written(1)}},
+       {},
+       {},
+       true},
+      {"scatter_backward",
+       {{"columns", {integers({3, 4}, 0, 5), real({3, 6})}, written_back(1), {{3, 6}, {3, 4}}, {}},
+        {"in the middle", {integers({2, 5, 4}, 0, 2), real({2, 3, 4})}, written_back(-2), {{2, 3, 4}, {2, 5, 4}}, {}},
+        {"none", {integers({3, 0}, 0, 5), real({3, 6})}, written_back(1), {{3, 6}, {3, 0}}, {}},
+        {"many", {integers({70, 700}, 0, 89), real({90, 700})}, written_back(0), {{90, 700}, {70, 700}}, {}}},
+       {{"an index beyond the axis", {integers({3, 2}, 6, 6), real({3, 6})}, written_back(1)},
+        {"a gradient of other extents", {integers({3, 2}, 0, 1), real({2, 6})}, written_back(1)}},
        {},
        {},
        true},

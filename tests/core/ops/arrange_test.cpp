@@ -11,6 +11,7 @@
 #include "core/ops/cumsum.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/gather.h"
+#include "core/ops/scatter.h"
 #include "core/ops/top_k.h"
 
 namespace convoy {
@@ -49,10 +50,19 @@ TEST_F(ArrangeTest, GatherAndScatterAddFollowTheIndex) {
             (std::vector<float>{0, 2, 0, 4, 5, 6, 1, 0, 3}));
 }
 
+TEST_F(ArrangeTest, ScatterKeepsTheLastOfSeveral) {
+  const Tensor index = integers({2, 3}, {2, 0, 2, 1, 1, 1});
+  const Tensor values = floats({2, 3}, {1, 2, 3, 4, 5, 6});
+  EXPECT_EQ(scatter(floats({2, 4}, {9, 8, 7, 6, 5, 4, 3, 2}), 1, index, values).to_vector<float>(),
+            (std::vector<float>{2, 8, 3, 6, 5, 6, 3, 2}));
+  EXPECT_EQ(scatter(floats({3, 3}, {9, 8, 7, 6, 5, 4, 3, 2, 1}), 0, index, values).to_vector<float>(),
+            (std::vector<float>{9, 2, 7, 4, 5, 6, 1, 2, 3}));
+}
+
 // Rows picked whole, of which there are some, take another way than those picked element by element.
 TEST_F(ArrangeTest, WideRowsArePickedByTheirOwnIndices) {
   constexpr std::int64_t kFrom = 7, kTo = 9, kWidth = 300;
-  std::vector<float> x, values, picked(kTo * kWidth), sums(kFrom * kWidth, 0.0F);
+  std::vector<float> x, values, picked(kTo * kWidth), sums(kFrom * kWidth, 0.0F), last;
   std::vector<std::int32_t> index;
   for (int i = 0; i < kFrom * kWidth; ++i) x.push_back(static_cast<float>(i % 251));
   for (int i = 0; i < kTo * kWidth; ++i) {
@@ -60,10 +70,12 @@ TEST_F(ArrangeTest, WideRowsArePickedByTheirOwnIndices) {
     index.push_back(row % 3 == 0 ? row % kFrom : i * 5 % kFrom);
     values.push_back(static_cast<float>(i % 17));
   }
+  last = x;
   for (std::size_t i = 0; i < index.size(); ++i) {
     const std::size_t place = static_cast<std::size_t>(index[i]) * kWidth + i % kWidth;
     picked[i] = x[place];
     sums[place] += values[i];
+    last[place] = values[i];
   }
   const Tensor places = integers({kTo, kWidth}, index);
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
@@ -71,6 +83,9 @@ TEST_F(ArrangeTest, WideRowsArePickedByTheirOwnIndices) {
     EXPECT_EQ(cast(y, DType::kF32).to_vector<float>(), picked) << name_of(dtype);
     const Tensor total = scatter_add(places, cast(floats({kTo, kWidth}, values), dtype), 0, kFrom);
     EXPECT_EQ(cast(total, DType::kF32).to_vector<float>(), sums) << name_of(dtype);
+    const Tensor over =
+        scatter(cast(floats({kFrom, kWidth}, x), dtype), 0, places, cast(floats({kTo, kWidth}, values), dtype));
+    EXPECT_EQ(cast(over, DType::kF32).to_vector<float>(), last) << name_of(dtype);
   }
 }
 
