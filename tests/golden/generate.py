@@ -68,7 +68,7 @@ CASES = {
         optimizer=ADAMW,
     ),
     "resnet": dict(
-        model=lambda: models.ResNet18(4, 3, 10),
+        model=lambda: models.ResNet18(4, 3, 10, models.normalise_rounding_once),
         recipe=dict(kind="resnet", layers=18, width=4, stem="small"),
         batches=lambda: pictures(4, 4, 16, (16, 16, 3), 10),
         classes=10,

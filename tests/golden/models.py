@@ -119,14 +119,21 @@ class Llama(nn.Module):
 
 
 def normalise(norm, x, shortcut=None):
-    """norm(x) + shortcut, in fp32 and rounded once, as kernels do that fuse the two."""
+    """norm(x) + shortcut, as PyTorch rounds it in bf16: after each of the two."""
+    y = norm(x)
+    return y if shortcut is None else y + shortcut
+
+
+def normalise_rounding_once(norm, x, shortcut=None):
+    """The same in fp32 and rounded once, as kernels do that fuse the two."""
     y = norm(x.float())
     return (y if shortcut is None else y + shortcut.float()).to(x.dtype)
 
 
 class ResNetBlock(nn.Module):
-    def __init__(self, inputs, outputs, stride):
+    def __init__(self, inputs, outputs, stride, normalise):
         super().__init__()
+        self.normalise = normalise
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
@@ -135,29 +142,33 @@ class ResNetBlock(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x):
-        shortcut = normalise(self.downsample[1], self.downsample[0](x)) if hasattr(self, "downsample") else x
-        y = F.relu(normalise(self.bn1, self.conv1(x)))
-        return F.relu(normalise(self.bn2, self.conv2(y), shortcut))
+        shortcut = self.normalise(self.downsample[1], self.downsample[0](x)) if hasattr(self, "downsample") else x
+        y = F.relu(self.normalise(self.bn1, self.conv1(x)))
+        return F.relu(self.normalise(self.bn2, self.conv2(y), shortcut))
 
 
 class ResNet18(nn.Module):
     """He et al. 2015 with the stem for small pictures; [batch, height, width, channels] as Convoy reads them."""
 
-    def __init__(self, width, channels, classes):
+    def __init__(self, width, channels, classes, normalise=normalise):
         super().__init__()
+        self.normalise = normalise
         self.conv1 = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         inputs = width
         for i in range(4):
             outputs = width << i
-            blocks = [ResNetBlock(inputs, outputs, 2 if i > 0 else 1), ResNetBlock(outputs, outputs, 1)]
+            blocks = [
+                ResNetBlock(inputs, outputs, 2 if i > 0 else 1, normalise),
+                ResNetBlock(outputs, outputs, 1, normalise),
+            ]
             setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
             inputs = outputs
         self.fc = nn.Linear(inputs, classes)
 
     def forward(self, x):
         x = x.permute(0, 3, 1, 2)
-        x = F.relu(normalise(self.bn1, self.conv1(x)))
+        x = F.relu(self.normalise(self.bn1, self.conv1(x)))
         for i in range(4):
             x = getattr(self, f"layer{i + 1}")(x)
         return self.fc(x.mean(dim=(2, 3)))
