@@ -19,6 +19,8 @@ class MappedFile {
   MappedFile& operator=(MappedFile&& other) noexcept;
 
   std::string_view bytes() const { return {data_, size_}; }
+  // Lets go of the pages that lie within, of a file that is read through once; touched again, they come in again.
+  void forget(std::string_view part) const noexcept;
 
  private:
   const char* data_ = nullptr;

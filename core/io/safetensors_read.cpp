@@ -165,6 +165,7 @@ Tensor SafetensorsFile::read(const std::string& name, Device& device) const {
   Tensor tensor = Tensor::empty(spec);
   const std::string_view bytes = data().substr(from.begin, from.end - from.begin);
   if (!bytes.empty()) std::memcpy(tensor.raw(), bytes.data(), bytes.size());
+  file_.forget(bytes);
   return tensor;
 }
 
