@@ -6,7 +6,19 @@
 
 namespace convoy {
 
-CpuDevice::CpuDevice(int threads) : threads_(threads) {
+namespace {
+
+bool has_bf16_instructions() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+CpuDevice::CpuDevice(int threads) : threads_(threads), native_bf16_(has_bf16_instructions()) {
   if (threads < 1) fail(ErrorCode::kInvalidArgument, "a CPU device needs at least 1 thread, got {}", threads);
 }
 

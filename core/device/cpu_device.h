@@ -20,10 +20,15 @@ class CpuDevice final : public Device {
   void synchronize() override {}
 
   int threads() const { return threads_; }
+  // Whether kernels of bf16 use instructions for bf16 (AVX512_BF16, AMX), through oneDNN, rather than widen it to fp32.
+  // At first: whether the processor has them. Tests may say otherwise; oneDNN then emulates them, slowly.
+  bool native_bf16() const { return native_bf16_; }
+  void set_native_bf16(bool native) { native_bf16_ = native; }
   MemoryPool::Statistics pool_statistics() const { return pool_.statistics(); }
 
  private:
   int threads_;
+  bool native_bf16_;
   MemoryPool pool_;
 };
 

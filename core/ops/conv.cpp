@@ -76,7 +76,9 @@ Shape y_shape(const ConvProblem& problem) { return {problem.n, problem.out[0], p
 // (dy, weight) → dx.
 class Conv2dBackwardData final : public Op {
  public:
-  Conv2dBackwardData(const Conv2dAttributes& attributes, Extents in) : attributes_(attributes), in_(in) {}
+  Conv2dBackwardData(const Conv2dAttributes& attributes, Extents in) : attributes_(attributes), in_(in) {
+    check_attributes(attributes);
+  }
   std::string_view name() const override { return "conv2d_backward_data"; }
   Traits traits() const override { return {.differentiable = false}; }
   void attributes(AttributeVisitor& visitor) const override {
@@ -110,8 +112,9 @@ class Conv2dBackwardData final : public Op {
 // (x, dy) → dweight.
 class Conv2dBackwardWeights final : public Op {
  public:
-  Conv2dBackwardWeights(const Conv2dAttributes& attributes, Extents kernel)
-      : attributes_(attributes), kernel_(kernel) {}
+  Conv2dBackwardWeights(const Conv2dAttributes& attributes, Extents kernel) : attributes_(attributes), kernel_(kernel) {
+    check_attributes(attributes);
+  }
   std::string_view name() const override { return "conv2d_backward_weights"; }
   Traits traits() const override { return {.differentiable = false}; }
   void attributes(AttributeVisitor& visitor) const override {

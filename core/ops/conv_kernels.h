@@ -38,16 +38,14 @@ struct ConvWeights {
   std::int64_t offset = 0;  // of `data` in its storage, in elements
 };
 
-// How bf16 images are convolved, with fp32 sums either way: by oneDNN's bf16 kernels, or by its f32 kernels on pieces
-// that are widened before and rounded behind, which is many times as fast where the processor knows no bf16.
-enum class Bf16Convolution : std::uint8_t { kNative, kWidened };
-Bf16Convolution fastest_bf16_convolution();
-
+// bf16 images are convolved with fp32 sums: by oneDNN's bf16 kernels (CpuDevice::native_bf16), or by its f32 kernels on
+// pieces that are widened before and rounded behind, which is many times as fast where the processor knows no bf16.
+//
 // Only from the thread that runs the device's kernels. `bias` may be null.
 void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const float* x, const ConvWeights& weights,
                    const float* bias, float* y);
 void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const bfloat16* x, const ConvWeights& weights,
-                   const float* bias, bfloat16* y, Bf16Convolution how = fastest_bf16_convolution());
+                   const float* bias, bfloat16* y);
 void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const double* x, const double* weight,
                    const double* bias, double* y);
 
@@ -55,8 +53,7 @@ void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const double* 
 void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const float* dy,
                                  const ConvWeights& weights, float* dx);
 void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const bfloat16* dy,
-                                 const ConvWeights& weights, bfloat16* dx,
-                                 Bf16Convolution how = fastest_bf16_convolution());
+                                 const ConvWeights& weights, bfloat16* dx);
 void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const double* dy, const double* weight,
                                  double* dx);
 
@@ -64,7 +61,7 @@ void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, 
 void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& problem, const float* x, const float* dy,
                                     float* dw);
 void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& problem, const bfloat16* x,
-                                    const bfloat16* dy, float* dw, Bf16Convolution how = fastest_bf16_convolution());
+                                    const bfloat16* dy, float* dw);
 void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& problem, const double* x, const double* dy,
                                     double* dw);
 

@@ -12,12 +12,11 @@
 #include "core/ops/conv_weights.h"
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
-#include "core/ops/onednn.h"
 
 namespace convoy {
 namespace {
 
-ConvImages bf16_images(Bf16Convolution how) { return {.bf16 = true, .widened = how == Bf16Convolution::kWidened}; }
+ConvImages bf16_images(const CpuDevice& device) { return {.bf16 = true, .widened = !device.native_bf16()}; }
 
 // The body may throw what oneDNN throws, but for its pieces, which run on other threads.
 template <typename Body>
@@ -140,18 +139,14 @@ void run_backward_weights(CpuDevice& device, const ConvProblem& p, const T* x, c
 
 }  // namespace
 
-Bf16Convolution fastest_bf16_convolution() {
-  return has_bf16_instructions() ? Bf16Convolution::kNative : Bf16Convolution::kWidened;
-}
-
 void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const float* x, const ConvWeights& weights,
                    const float* bias, float* y) {
   run_forward(device, problem, x, weights, bias, y, {});
 }
 
 void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const bfloat16* x, const ConvWeights& weights,
-                   const float* bias, bfloat16* y, Bf16Convolution how) {
-  run_forward(device, problem, x, weights, bias, y, bf16_images(how));
+                   const float* bias, bfloat16* y) {
+  run_forward(device, problem, x, weights, bias, y, bf16_images(device));
 }
 
 void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const float* dy,
@@ -160,8 +155,8 @@ void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, 
 }
 
 void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const bfloat16* dy,
-                                 const ConvWeights& weights, bfloat16* dx, Bf16Convolution how) {
-  run_backward_data(device, problem, dy, weights, dx, bf16_images(how));
+                                 const ConvWeights& weights, bfloat16* dx) {
+  run_backward_data(device, problem, dy, weights, dx, bf16_images(device));
 }
 
 void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& problem, const float* x, const float* dy,
@@ -170,8 +165,8 @@ void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& proble
 }
 
 void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& problem, const bfloat16* x,
-                                    const bfloat16* dy, float* dw, Bf16Convolution how) {
-  run_backward_weights(device, problem, x, dy, dw, bf16_images(how));
+                                    const bfloat16* dy, float* dw) {
+  run_backward_weights(device, problem, x, dy, dw, bf16_images(device));
 }
 
 }  // namespace convoy

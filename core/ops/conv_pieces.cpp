@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/device/parallel.h"
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/onednn.h"
@@ -93,34 +94,40 @@ void ConvPieces::run(const Operands& operands) {
   const std::size_t stride = scratch + x + floats(piece_.y_image());
   const auto threads = static_cast<std::size_t>(std::min<std::int64_t>(device_.threads(), count_));
   const Storage memory(device_, threads * stride);
+  if (pass_ != ConvPass::kBackwardWeights) primitive_->read_weights(operands.weights);
+  std::vector<dnnl_status_t> status(threads, dnnl_success);
   const OmpThreads one(1);
   parallel_for(device_.threads(), count_, 1, [&](std::int64_t begin, std::int64_t end) {
     const int thread = omp_get_thread_num();
+    dnnl_status_t& own_status = status[static_cast<std::size_t>(thread)];
     std::byte* const own = static_cast<std::byte*>(memory.data()) + static_cast<std::size_t>(thread) * stride;
     const Room room{
         .scratch = own, .x = reinterpret_cast<float*>(own + scratch), .y = reinterpret_cast<float*>(own + scratch + x)};
-    for (std::int64_t piece = begin; piece < end; ++piece) run_piece(operands, piece, thread, room);
+    for (std::int64_t piece = begin; piece < end && own_status == dnnl_success; ++piece)
+      own_status = run_piece(operands, piece, thread, room);
   });
+  for (const dnnl_status_t each : status) {
+    if (each != dnnl_success)
+      fail(ErrorCode::kInternal, "conv2d: oneDNN refused to run with status {}", static_cast<int>(each));
+  }
 }
 
-void ConvPieces::run_piece(const Operands& operands, std::int64_t piece, int thread, const Room& room) {
+dnnl_status_t ConvPieces::run_piece(const Operands& operands, std::int64_t piece, int thread, const Room& room) {
   const std::int64_t x_elements = piece_.n * piece_.x_image();
   const std::int64_t y_elements = piece_.n * piece_.y_image();
   const std::size_t element = bf16_ ? sizeof(bfloat16) : sizeof(float);
   const void* const x = advanced(operands.x, static_cast<std::size_t>(piece * x_elements) * element);
   const void* const y = advanced(operands.y, static_cast<std::size_t>(piece * y_elements) * element);
   const void* const weights = advanced(operands.weights, static_cast<std::size_t>(piece) * operands.weights_step);
-  if (!widened_) {
-    primitive_->run(thread, x, weights, operands.bias, y, room.scratch);
-    return;
-  }
+  if (!widened_) return primitive_->run(thread, x, weights, operands.bias, y, room.scratch);
   // oneDNN's interface names what is written as it does what is read.
   const auto rounded = [](const void* to) { return static_cast<bfloat16*>(const_cast<void*>(to)); };
   if (pass_ != ConvPass::kBackwardData) convert_kernel(static_cast<const bfloat16*>(x), room.x, x_elements);
   if (pass_ != ConvPass::kForward) convert_kernel(static_cast<const bfloat16*>(y), room.y, y_elements);
-  primitive_->run(thread, room.x, weights, operands.bias, room.y, room.scratch);
+  const dnnl_status_t status = primitive_->run(thread, room.x, weights, operands.bias, room.y, room.scratch);
   if (pass_ == ConvPass::kForward) convert_kernel(room.y, rounded(y), y_elements);
   if (pass_ == ConvPass::kBackwardData) convert_kernel(room.x, rounded(x), x_elements);
+  return status;
 }
 
 void ConvPieces::reorder(const void* from, void* to) {

@@ -52,7 +52,7 @@ class ConvPieces {
 
  private:
   struct Room;
-  void run_piece(const Operands& operands, std::int64_t piece, int thread, const Room& room);
+  dnnl_status_t run_piece(const Operands& operands, std::int64_t piece, int thread, const Room& room);
 
   CpuDevice& device_;
   ConvPass pass_;

@@ -112,9 +112,10 @@ ConvPrimitive::ConvPrimitive(const dnnl::engine& engine, const ConvPiece& piece,
   const Chosen chosen = choose(engine, piece);
   primitive_ = chosen.primitive;
   scratch_bytes_ = chosen.scratch.get_size();
+  blocked_ = memory(chosen.weights, engine, nullptr);
   for (int i = 0; i < threads; ++i) {
     Arguments a{.x = memory(x_of(piece), engine, nullptr),
-                .weights = memory(chosen.weights, engine, nullptr),
+                .weights = weights_read_ ? blocked_ : memory(chosen.weights, engine, nullptr),
                 .bias = memory(bias_of(piece), engine, nullptr),
                 .y = memory(y_of(piece), engine, nullptr),
                 .scratch = memory(chosen.scratch, engine, nullptr),
@@ -128,7 +129,6 @@ ConvPrimitive::ConvPrimitive(const dnnl::engine& engine, const ConvPiece& piece,
     threads_.push_back(std::move(a));
   }
   plain_ = memory(weights_of(piece.problem, true, Type::f32), engine, nullptr);
-  blocked_ = memory(chosen.weights, engine, nullptr);
   reorder_ = weights_read_ ? dnnl::reorder(plain_, blocked_) : dnnl::reorder(blocked_, plain_);
 }
 
@@ -141,15 +141,15 @@ void ConvPrimitive::reorder(const void* from, void* to) {
   check(dnnl_primitive_execute(reorder_.get(), stream_.get(), 2, list.data()));
 }
 
-void ConvPrimitive::run(int thread, const void* x, const void* weights, const float* bias, const void* y,
-                        std::byte* scratch) {
+dnnl_status_t ConvPrimitive::run(int thread, const void* x, const void* weights, const float* bias, const void* y,
+                                 std::byte* scratch) {
   const Arguments& a = threads_[static_cast<std::size_t>(thread)];
   point(a.x, x);
-  point(a.weights, weights);
+  if (!weights_read_) point(a.weights, weights);
   point(a.y, y);
   point(a.scratch, scratch);
   if (arguments_used_ == 5) point(a.bias, bias);
-  check(dnnl_primitive_execute(primitive_.get(), a.stream.get(), arguments_used_, a.list.data()));
+  return dnnl_primitive_execute(primitive_.get(), a.stream.get(), arguments_used_, a.list.data());
 }
 
 }  // namespace convoy

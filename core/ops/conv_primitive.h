@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/ops/conv_kernels.h"
+#include "core/ops/onednn.h"
 
 namespace convoy {
 
@@ -43,9 +44,13 @@ class ConvPrimitive {
   // gradients. On as many threads as OpenMP gives.
   void reorder(const void* from, void* to);
 
-  // On the calling thread, as number `thread` of those that run it now. Weights are blocked. What the pass computes is
-  // written, the rest read; `bias` only where the piece has one.
-  void run(int thread, const void* x, const void* weights, const float* bias, const void* y, std::byte* scratch);
+  // The blocked weights that the first two passes read, on whichever thread: before threads run.
+  void read_weights(const void* weights) { point(blocked_, weights); }
+
+  // On the calling thread, as number `thread` of those that run it now. What the pass computes is written, the rest
+  // read: `weights`, blocked, for weight gradients alone, `bias` only where the piece has one. oneDNN's verdict.
+  dnnl_status_t run(int thread, const void* x, const void* weights, const float* bias, const void* y,
+                    std::byte* scratch);
 
  private:
   struct Arguments {

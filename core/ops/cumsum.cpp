@@ -16,8 +16,8 @@
 namespace convoy {
 namespace {
 
-constexpr std::int64_t kColumns = 256; // side by side, that one piece sums
-constexpr std::int64_t kLines = 8;     // one after the other, that one piece sums together
+constexpr std::int64_t kColumns = 256;  // side by side, that one piece sums
+constexpr std::int64_t kLines = 8;      // one after the other, that one piece sums together
 
 // What sums of T run in.
 template <typename T>

@@ -11,7 +11,6 @@
 #include "core/ops/kernel.h"
 #include "core/ops/matmul_kernels.h"
 #include "core/ops/native_gemm.h"
-#include "core/ops/onednn.h"
 #include "core/ops/packed_gemm.h"
 #include "core/ops/reduce.h"
 #include "core/ops/view.h"
@@ -25,8 +24,8 @@ namespace {
 // A product with bf16 operands. An f32 `b` beside a bf16 `a` is a master weight: it is rounded to bf16, and where it is
 // state the form in which it is read is kept until it is written.
 void run_half(KernelArgs& args, GemmProblem problem, const Tensor& b) {
-  static const bool native = has_bf16_instructions();
   auto& device = static_cast<CpuDevice&>(args.device);
+  const bool native = device.native_bf16();
   const std::int64_t k = problem.k, n = problem.n;
   DerivedForms* const forms = b.dtype() == DType::kF32 ? b.derived_forms() : nullptr;
   if (forms != nullptr) {

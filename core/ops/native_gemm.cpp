@@ -60,27 +60,24 @@ class Primitive {
     stream_ = dnnl::stream(engine);
     const auto unbound = [&](const dnnl::memory::desc& desc) { return dnnl::memory(desc, engine, nullptr); };
     for (int i = 0; i < threads; ++i) {
-      calls_.push_back({.a = unbound(a),
-                        .b = unbound(blocked_),
-                        .bias = unbound(bias),
-                        .y = unbound(y),
-                        .scratch = unbound(chosen.scratchpad_desc())});
+      calls_.push_back(
+          {.a = unbound(a), .bias = unbound(bias), .y = unbound(y), .scratch = unbound(chosen.scratchpad_desc())});
     }
   }
 
   const dnnl::memory::desc& blocked() const { return blocked_; }
   std::size_t scratch_bytes() const { return scratch_bytes_; }
 
-  dnnl_status_t run(int thread, const void* a, const void* b, const float* bias, const void* y,
+  // b: a memory of blocked() that several threads may read.
+  dnnl_status_t run(int thread, const void* a, dnnl_memory_t b, const float* bias, const void* y,
                     const void* scratch) const {
     const Call& call = calls_[static_cast<std::size_t>(thread)];
     point(call.a, a);
-    point(call.b, b);
     point(call.bias, bias);
     point(call.y, y);
     point(call.scratch, scratch);
     const std::array<dnnl_exec_arg_t, 5> arguments{{{DNNL_ARG_SRC, call.a.get()},
-                                                    {DNNL_ARG_WEIGHTS, call.b.get()},
+                                                    {DNNL_ARG_WEIGHTS, b},
                                                     {DNNL_ARG_DST, call.y.get()},
                                                     {DNNL_ARG_SCRATCHPAD, call.scratch.get()},
                                                     {DNNL_ARG_BIAS, call.bias.get()}}};
@@ -89,7 +86,7 @@ class Primitive {
 
  private:
   struct Call {
-    dnnl::memory a, b, bias, y, scratch;
+    dnnl::memory a, bias, y, scratch;
   };
   dnnl::matmul primitive_;
   dnnl::memory::desc blocked_;
@@ -207,7 +204,13 @@ class Grid {
       }
     }
     if (gelu_) sums_bytes_ = up(static_cast<std::size_t>(rows_of_piece(0) * columns_of(0)) * sizeof(float));
-    if (prepared) strip_bytes_ = up(products.blocks_of(p.k, columns_of(0)).get_size());
+    const auto strip_bytes = prepared ? up(products.blocks_of(p.k, columns_of(0)).get_size()) : 0;
+    for (std::int64_t j = 0; j < across_; ++j) {
+      const void* const strip =
+          prepared ? static_cast<const std::byte*>(p.b.data) + static_cast<std::size_t>(j) * strip_bytes
+                   : element(p.b.data, DType::kBF16, j * kColumns * p.b.column);
+      strips_.emplace_back(primitives_[0][j + 1 == across_]->blocked(), products.engine, const_cast<void*>(strip));
+    }
   }
 
   std::int64_t pieces() const { return down_ * across_; }
@@ -216,12 +219,10 @@ class Grid {
   dnnl_status_t run(std::int64_t piece, int thread, std::byte* scratch) const {
     const std::int64_t i = piece / across_, j = piece % across_;
     const std::int64_t row = i * kRows, column = j * kColumns, at = row * p_.n + column;
-    const void* const b = strip_bytes_ > 0
-                              ? static_cast<const std::byte*>(p_.b.data) + static_cast<std::size_t>(j) * strip_bytes_
-                              : element(p_.b.data, DType::kBF16, column * p_.b.column);
     auto* const sums = reinterpret_cast<float*>(scratch);
     const dnnl_status_t status = primitives_[i + 1 == down_][j + 1 == across_]->run(
-        thread, element(p_.a.data, DType::kBF16, row * p_.a.row), b, p_.bias != nullptr ? p_.bias + column : nullptr,
+        thread, element(p_.a.data, DType::kBF16, row * p_.a.row), strips_[static_cast<std::size_t>(j)].get(),
+        p_.bias != nullptr ? p_.bias + column : nullptr,
         gelu_ ? static_cast<const void*>(sums) : element(p_.y, p_.dtype, at), scratch + sums_bytes_);
     if (status != dnnl_success || !gelu_) return status;
     if (p_.dtype == DType::kBF16) {
@@ -246,9 +247,9 @@ class Grid {
   std::int64_t down_, across_;
   bool gelu_;
   std::array<std::array<const Primitive*, 2>, 2> primitives_{};
-  std::size_t sums_bytes_ = 0;     // where an activation that oneDNN does not apply is applied
-  std::size_t scratch_bytes_ = 0;  // oneDNN's
-  std::size_t strip_bytes_ = 0;    // 0: b is not prepared
+  std::size_t sums_bytes_ = 0;        // where an activation that oneDNN does not apply is applied
+  std::size_t scratch_bytes_ = 0;     // oneDNN's
+  std::vector<dnnl::memory> strips_;  // of b, by column of pieces
 };
 
 void multiply(CpuDevice& device, Products& products, const GemmProblem& p, bool prepared) {

@@ -23,14 +23,11 @@ class OmpThreads {
   int before_;
 };
 
-// Whether the processor has instructions for bf16; oneDNN's bf16 kernels are many times slower than its f32 ones
-// without.
-inline bool has_bf16_instructions() {
-  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+// Lets `memory` stand for `data`, which oneDNN takes as mutable. Throws nothing, so that threads of a loop may call it;
+// what cannot be set fails when it is used. Where the layout has padding, oneDNN writes zeros into it: what several
+// threads read is set once, by one of them, before.
+inline void point(const dnnl::memory& memory, const void* data) noexcept {
+  dnnl_memory_set_data_handle(memory.get(), const_cast<void*>(data));
 }
-
-// oneDNN takes what it is given as mutable.
-inline void point(const dnnl::memory& memory, const void* data) { memory.set_data_handle(const_cast<void*>(data)); }
 
 }  // namespace convoy

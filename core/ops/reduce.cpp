@@ -271,7 +271,8 @@ Tensor sum(const Tensor& x) {
 Tensor mean(const Tensor& x, std::span<const std::int64_t> axes, bool keep) {
   double count = 1;
   for (const std::int64_t axis : axes) count *= static_cast<double>(x.shape()[normal_axis("mean", axis, x.shape())]);
-  return scale(sum(x, axes, keep), 1.0 / count);
+  // Rounded once: the sum of bf16 is not.
+  return cast(scale(sum(x, axes, keep, compute_dtype(x.dtype())), 1.0 / count), x.dtype());
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {

@@ -111,13 +111,19 @@ void* Tensor::raw() const {
          body_->layout.offset * static_cast<std::int64_t>(size_of(dtype()));
 }
 
-void Tensor::make_state() const { body_->storage->make_state(); }
+void Tensor::make_state() const {
+  if (body_->storage == nullptr)
+    fail(ErrorCode::kInternal, "a {} tensor without storage is no state", spec().to_string());
+  body_->storage->make_state();
+}
 
 void Tensor::written() const {
   if (body_->storage != nullptr) body_->storage->written();
 }
 
-DerivedForms* Tensor::derived_forms() const { return body_->storage->derived_forms(); }
+DerivedForms* Tensor::derived_forms() const {
+  return body_->storage != nullptr ? body_->storage->derived_forms() : nullptr;
+}
 
 template <typename T>
 T* Tensor::data() const {

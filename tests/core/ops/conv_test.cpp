@@ -5,7 +5,6 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <dnnl.hpp>
 #include <string>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "core/ops/conv_kernels.h"
 #include "core/ops/elementwise.h"
 #include "core/tensor/derived_forms.h"
+#include "tests/core/ops/native_bf16.h"
 
 namespace convoy {
 namespace {
@@ -129,14 +129,14 @@ class Bf16Kernels {
   }
 
   // y, dx and dweight.
-  Tensors run(Bf16Convolution how) {
+  Tensors run(bool native) {
+    device_.set_native_bf16(native);
     const Tensors results = {Tensor::empty(dy_.spec()), Tensor::empty(x_.spec()), Tensor::empty(weight_.spec())};
     const ConvWeights weights{.data = weight_.data<float>()};
-    conv2d_kernel(device_, problem_, x_.data<bfloat16>(), weights, bias_.data<float>(), results[0].data<bfloat16>(),
-                  how);
-    conv2d_backward_data_kernel(device_, problem_, dy_.data<bfloat16>(), weights, results[1].data<bfloat16>(), how);
+    conv2d_kernel(device_, problem_, x_.data<bfloat16>(), weights, bias_.data<float>(), results[0].data<bfloat16>());
+    conv2d_backward_data_kernel(device_, problem_, dy_.data<bfloat16>(), weights, results[1].data<bfloat16>());
     conv2d_backward_weights_kernel(device_, problem_, x_.data<bfloat16>(), dy_.data<bfloat16>(),
-                                   results[2].data<float>(), how);
+                                   results[2].data<float>());
     return results;
   }
 
@@ -171,7 +171,7 @@ TEST(Bf16ConvolutionTest, WidenedPiecesGiveTheNumbersOfRoundedWeights) {
   for (const Problem& p : problems()) {
     SCOPED_TRACE(p.what);
     Bf16Kernels kernels(p);
-    const Tensors actual = kernels.run(Bf16Convolution::kWidened);
+    const Tensors actual = kernels.run(false);
     const Tensors expected = kernels.run_f32();
     EXPECT_EQ(bits(actual[0]), bits(cast(expected[0], DType::kBF16)));
     EXPECT_EQ(bits(actual[1]), bits(cast(expected[1], DType::kBF16)));
@@ -181,13 +181,12 @@ TEST(Bf16ConvolutionTest, WidenedPiecesGiveTheNumbersOfRoundedWeights) {
 
 // oneDNN emulates bf16 where the processor has none.
 TEST(Bf16ConvolutionTest, NativeKernelsAgreeWithWidenedPieces) {
-  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  if ((isa & dnnl_cpu_isa_avx512_core) != dnnl_cpu_isa_avx512_core) GTEST_SKIP() << "oneDNN has no bf16 here";
+  if (!has_native_bf16()) GTEST_SKIP() << "oneDNN has no bf16 here";
   for (const Problem& p : problems()) {
     SCOPED_TRACE(p.what);
     Bf16Kernels kernels(p);
-    const Tensors native = kernels.run(Bf16Convolution::kNative);
-    const Tensors widened = kernels.run(Bf16Convolution::kWidened);
+    const Tensors native = kernels.run(true);
+    const Tensors widened = kernels.run(false);
     for (std::size_t i = 0; i < 3; ++i) expect_near(native[i], widened[i], i < 2, "result " + std::to_string(i));
   }
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/tensor/tensor.h"
+#include "tests/core/ops/native_bf16.h"
 
 namespace convoy {
 namespace {
@@ -99,7 +100,14 @@ const Case kCases[] = {
     {.m = 0, .n = 5, .k = 3},
 };
 
-TEST(NativeGemmTest, IsThePackedProduct) {
+class NativeGemmTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!has_native_bf16()) GTEST_SKIP() << "oneDNN has no bf16 here";
+  }
+};
+
+TEST_F(NativeGemmTest, IsThePackedProduct) {
   for (const Case& c : kCases) {
     const std::vector<float> expected = product_of(c, 2, false);
     const std::vector<float> actual = product_of(c, 2, true);
@@ -112,14 +120,14 @@ TEST(NativeGemmTest, IsThePackedProduct) {
   }
 }
 
-TEST(NativeGemmTest, BitsDoNotDependOnTheThreads) {
+TEST_F(NativeGemmTest, BitsDoNotDependOnTheThreads) {
   for (const Case& c : kCases) {
     const std::vector<float> expected = product_of(c, 1, true);
     for (const int threads : {2, 3}) EXPECT_EQ(product_of(c, threads, true), expected) << c.m << "x" << c.n;
   }
 }
 
-TEST(NativeGemmTest, APreparedMasterHasTheBitsOfOneThatIsNot) {
+TEST_F(NativeGemmTest, APreparedMasterHasTheBitsOfOneThatIsNot) {
   Case c = kCases[0];
   const std::vector<float> expected = product_of(c, 2, true);
   c.prepared = false;

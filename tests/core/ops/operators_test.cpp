@@ -16,6 +16,7 @@
 #include "core/graph/registry.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
+#include "tests/core/ops/native_bf16.h"
 #include "tests/core/ops/op_table.h"
 
 namespace convoy {
@@ -285,13 +286,29 @@ bool has_bf16(const OpCase& op_case) {
                      [](const OpInput& input) { return !input.integer && !input.master; });
 }
 
+// Outputs and gradients from bf16 inputs, against fp64 from the same.
+void expect_rounded_once(const OpCase& op_case, const std::vector<Values>& values, Device& device, const Result& wide) {
+  const Result half = run_case(op_case, place_all(device, op_case.inputs, values, DType::kBF16));
+  for (std::size_t k = 0; k < wide.outputs.size(); ++k) {
+    ASSERT_EQ(half.outputs[k].size(), wide.outputs[k].size());
+    for (std::size_t i = 0; i < wide.outputs[k].size(); ++i) {
+      const double exact = wide.outputs[k][i];
+      ASSERT_NEAR(half.outputs[k][i], exact, op_case.bf16_tolerance * std::abs(exact) + op_case.tolerance)
+          << "output " << k << ", element " << i;
+    }
+  }
+  for (const auto& [input, gradient] : wide.gradients)
+    expect_close(half.gradients.at(input), gradient, op_case.bf16_gradient_tolerance,
+                 "gradient " + std::to_string(input));
+}
+
 TEST_P(OperatorTest, HalfPrecisionRoundsOnceOrIsRefused) {
   for (const OpCase& op_case : GetParam().cases) {
     if (!has_bf16(op_case)) continue;
     SCOPED_TRACE(op_case.what);
     const std::vector<Values> values = draw_all<bfloat16>(op_case.inputs);
-    const Tensors inputs = place_all(device_, op_case.inputs, values, DType::kBF16);
     if (!GetParam().takes_bf16) {
+      const Tensors inputs = place_all(device_, op_case.inputs, values, DType::kBF16);
       const Recorder recorder(device_, kKey);
       try {
         op_case.run(inputs);
@@ -301,19 +318,14 @@ TEST_P(OperatorTest, HalfPrecisionRoundsOnceOrIsRefused) {
       }
       continue;
     }
-    const Result half = run_case(op_case, inputs);
     const Result wide = run_case(op_case, place_all(device_, op_case.inputs, values, DType::kF64));
-    for (std::size_t k = 0; k < wide.outputs.size(); ++k) {
-      ASSERT_EQ(half.outputs[k].size(), wide.outputs[k].size());
-      for (std::size_t i = 0; i < wide.outputs[k].size(); ++i) {
-        const double exact = wide.outputs[k][i];
-        ASSERT_NEAR(half.outputs[k][i], exact, op_case.bf16_tolerance * std::abs(exact) + op_case.tolerance)
-            << "output " << k << ", element " << i;
-      }
+    for (const bool native : {false, true}) {
+      if (native && !has_native_bf16()) continue;
+      SCOPED_TRACE(native ? "native" : "widened");
+      CpuDevice device(1);
+      device.set_native_bf16(native);
+      expect_rounded_once(op_case, values, device, wide);
     }
-    for (const auto& [input, gradient] : wide.gradients)
-      expect_close(half.gradients.at(input), gradient, op_case.bf16_gradient_tolerance,
-                   "gradient " + std::to_string(input));
   }
 }
 
