@@ -105,17 +105,18 @@ CommandLine parse_train(const std::vector<std::string>& words) {
   return line;
 }
 
-CommandLine parse_resume(const std::vector<std::string>& words) {
+// `who`: convoy, or a program built on the library.
+CommandLine parse_resume(const std::string& who, const std::vector<std::string>& words) {
   TrainLine line;
   line.resume = true;
   std::string directory;
   std::vector<std::string> runs;
-  CLI::App app("Goes on with a stopped run from its last checkpoint.", "convoy resume");
+  CLI::App app("Goes on with a stopped run from its last checkpoint.", who + " resume");
   app.add_option("DIR", directory, "the run directory")->required();
   app.add_option("key=value", line.overrides, "values that replace the recipe's, like train.steps=50");
   app.add_option("--run", runs, "the same directory once more")->allow_extra_args(false);
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
-  check_overrides("convoy resume", line.overrides);
+  check_overrides(app.get_name(), line.overrides);
   while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
   runs.insert(runs.begin(), directory);
   line.run = one_run(runs);
@@ -161,7 +162,7 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
     return line;
   }
   const std::vector<std::string> rest(separator + 2, words.end());
-  CommandLine train = command == "train" ? parse_train(rest) : parse_resume(rest);
+  CommandLine train = command == "train" ? parse_train(rest) : parse_resume("convoy", rest);
   if (std::holds_alternative<PrintLine>(train)) return train;
   line.train = std::get<TrainLine>(std::move(train));
   check_launched_place(line.train);
@@ -180,6 +181,7 @@ CommandLine parse_scheduler(const std::vector<std::string>& words) {
   app.add_option("--resume-step", line.resume_step, "step of the checkpoint that the run goes on from")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  app.add_option("--program", line.program, "whose `resume` goes on with the run, for messages")->capture_default_str();
   app.add_option("--suspect", line.suspect_s, "seconds of silence after which a worker is lost")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -190,14 +192,14 @@ CommandLine parse_scheduler(const std::vector<std::string>& words) {
   return line;
 }
 
-CommandLine parse_eval(const std::vector<std::string>& words) {
+CommandLine parse_eval(const std::string& who, const std::vector<std::string>& words) {
   EvalLine line;
-  CLI::App app("Held-out loss and accuracy of what was trained.", "convoy eval");
+  CLI::App app("Held-out loss and accuracy of what was trained.", who + " eval");
   app.add_option("SOURCE", line.source, "a run directory or a checkpoint")->required();
   app.add_option("key=value", line.overrides, "data.path, train.threads or train.device");
   app.add_flag("--json", line.json, "print a JSON object");
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
-  check_overrides("convoy eval", line.overrides);
+  check_overrides(app.get_name(), line.overrides);
   return line;
 }
 
@@ -225,19 +227,22 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   if (command == "--help" || command == "-h" || command == "help") return PrintLine{kHelp};
   if (command == "--version") return PrintLine{"convoy " CONVOY_VERSION "\n"};
   if (command == "train") return parse_train(words);
-  if (command == "resume") return parse_resume(words);
+  if (command == "resume") return parse_resume("convoy", words);
   if (command == "launch") return parse_launch(words);
   if (command == "scheduler") return parse_scheduler(words);
-  if (command == "eval") return parse_eval(words);
+  if (command == "eval") return parse_eval("convoy", words);
   if (command == "generate") return parse_generate(words);
   refuse_command(command);
 }
 
-std::variant<TrainLine, PrintLine> parse_program_line(const std::string& name, const std::vector<std::string>& words,
-                                                      bool has_recipe) {
+CommandLine parse_program_line(const std::string& name, const std::vector<std::string>& words, bool has_recipe) {
+  const std::string command = words.empty() ? "" : words.front();
+  if (command == "resume") return parse_resume(name, {words.begin() + 1, words.end()});
+  if (command == "eval") return parse_eval(name, {words.begin() + 1, words.end()});
   TrainLine line;
   std::vector<std::string> runs;
   CLI::App app("Trains a model of its own, with one worker; with several: convoy launch -n N -- " + name, name);
+  app.footer(fmt::format("{0} resume DIR goes on with a stopped run, {0} eval DIR says how good it is.", name));
   app.add_option("RECIPE key=value", line.overrides,
                  "a recipe (a TOML file), and values that replace the recipe's, like train.steps=50");
   add_run_option(app, runs);
@@ -260,6 +265,7 @@ std::vector<std::string> to_arguments(const SchedulerLine& line) {
           fmt::format("--workers={}", line.workers),
           fmt::format("--steps={}", line.steps),
           fmt::format("--resume-step={}", line.resume_step),
+          "--program=" + line.program,
           fmt::format("--suspect={}", line.suspect_s),
           fmt::format("--hang={}", line.hang_s)};
 }

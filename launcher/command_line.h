@@ -11,7 +11,7 @@ namespace convoy::launcher {
 
 // convoy train RECIPE [key=value …] [--run DIR] [--place auto|alone|openmpi|pmi|slurm], or a program built on the
 // library with the same words
-// convoy resume DIR [key=value …]: `run` is DIR, `recipe` the recipe in it.
+// convoy resume DIR [key=value …], or such a program's resume: `run` is DIR, `recipe` the recipe in it.
 struct TrainLine {
   std::string recipe;  // empty: what the program brings
   std::vector<std::string> overrides;
@@ -42,11 +42,12 @@ struct SchedulerLine {
   int workers = 1;
   std::int64_t steps = 0;
   std::int64_t resume_step = 0;
+  std::string program = "convoy";  // whose `resume` goes on with the run
   double suspect_s = 5.0;
   double hang_s = 30.0;
 };
 
-// convoy eval DIR|CHECKPOINT [key=value …] [--json]
+// convoy eval DIR|CHECKPOINT [key=value …] [--json], or a program's eval
 struct EvalLine {
   std::string source;
   std::vector<std::string> overrides;
@@ -72,10 +73,9 @@ using CommandLine = std::variant<TrainLine, LaunchLine, SchedulerLine, EvalLine,
 // `arguments` without the program's name. Throws Error(kUsage) with one line.
 CommandLine parse_command_line(const std::vector<std::string>& arguments);
 
-// The arguments of a program built on the library, called `name`. A program that brings no recipe of its own needs a
-// RECIPE. Throws Error(kUsage) with one line.
-std::variant<TrainLine, PrintLine> parse_program_line(const std::string& name, const std::vector<std::string>& words,
-                                                      bool has_recipe);
+// The arguments of a program built on the library, called `name`: a TrainLine, an EvalLine or a PrintLine. A program
+// that brings no recipe of its own needs a RECIPE. Throws Error(kUsage) with one line.
+CommandLine parse_program_line(const std::string& name, const std::vector<std::string>& words, bool has_recipe);
 
 // Throws Error(kUsage) for a --place where `convoy launch` starts the worker.
 void check_launched_place(const TrainLine& line);

@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <exception>
-#include <functional>
 #include <iostream>
 #include <string>
 #include <variant>
@@ -18,6 +17,7 @@
 #include "library/environment.h"
 #include "library/outcome.h"
 #include "library/prepared_run.h"
+#include "library/run_eval.h"
 #include "library/run_scheduler.h"
 #include "library/run_signals.h"
 #include "library/run_worker.h"
@@ -117,16 +117,7 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
 
 int run(const SchedulerLine& line, Output& output, Clock::time_point) { return library::run_scheduler(line, output); }
 
-std::function<void(const std::string&)> warn_on(Output& output) {
-  return [&output](const std::string& text) { output.line(Stream::kErrors, "convoy: warning: " + text); };
-}
-
-int run(const EvalLine& line, Output& output, Clock::time_point) {
-  const worker::CheckpointEvaluation result =
-      worker::evaluate_checkpoint({.source = line.source, .overrides = line.overrides, .warn = warn_on(output)});
-  output.line(Stream::kOutput, line.json ? worker::to_json(result) : worker::to_text(result));
-  return 0;
-}
+int run(const EvalLine& line, Output& output, Clock::time_point) { return library::run_eval(line, {}, output); }
 
 int run(const GenerateLine& line, Output& output, Clock::time_point) {
   worker::generate({.source = line.source,
@@ -134,7 +125,7 @@ int run(const GenerateLine& line, Output& output, Clock::time_point) {
                     .tokens = line.tokens,
                     .temperature = line.temperature,
                     .seed = line.seed,
-                    .warn = warn_on(output)},
+                    .warn = library::warn_on(output)},
                    std::cout);
   return 0;
 }

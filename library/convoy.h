@@ -8,6 +8,8 @@
 //   ./program [RECIPE] [key=value …] [--run DIR]              one worker, with the scheduler inside
 //   convoy launch -n 4 -- ./program [RECIPE] [key=value …]    four
 //   mpirun -np 4 ./program [RECIPE] [key=value …]             four under MPI's launcher, or srun's: on several hosts
+//   ./program resume DIR [key=value …]                        goes on with a stopped run; so do several, as above
+//   ./program eval DIR|CHECKPOINT [key=value …] [--json]      held-out loss and accuracy of what was trained
 //
 // What to read next: core/nn/model.h (a model), core/nn/layers.h (what models are made of), core/data/dataset.h (a data
 // set), core/ops/ (the operators). Everything throws convoy::Error, whose message is one line for the user.

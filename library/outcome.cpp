@@ -18,4 +18,8 @@ int report_errors(launcher::Output& output, const std::function<int()>& body) {
   }
 }
 
+std::function<void(const std::string&)> warn_on(launcher::Output& output) {
+  return [&output](const std::string& text) { output.line(launcher::Stream::kErrors, "convoy: warning: " + text); };
+}
+
 }  // namespace convoy::library

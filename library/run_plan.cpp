@@ -22,16 +22,16 @@ namespace fs = std::filesystem;
 
 std::string recipe_path(const std::string& run_directory) { return run_directory + "/" + worker::kRecipeFile; }
 
-// A run of another recipe is another run; what a resumed one may change is asked for by `convoy resume`.
+// A run of another recipe is another run; what a resumed one may change is asked for by `resume`.
 void check_same_recipe(const std::string& run_directory, const Recipe& recipe, const ProgramRecipe& program) {
   const auto changes = recipe_changes(load_recipe(recipe_path(run_directory), {}, program), recipe);
   if (changes.empty()) return;
   const RecipeChange& first = changes.front();
   fail(ErrorCode::kUsage, "run directory {} holds a run of another recipe: {}; name another one with --run{}",
        run_directory, first.to_string(),
-       may_change_on_resume(first.key)
-           ? fmt::format(", or go on with it: convoy resume {} {}={}", run_directory, first.key, first.after)
-           : "");
+       may_change_on_resume(first.key) ? fmt::format(", or go on with it: {} resume {} {}={}", program.command(),
+                                                     run_directory, first.key, first.after)
+                                       : "");
 }
 
 void take_up(RunPlan& plan, bool resume, const ProgramRecipe& program) {

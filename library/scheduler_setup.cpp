@@ -5,13 +5,14 @@
 
 namespace convoy::library {
 
-launcher::SchedulerLine scheduler_line(const RunPlan& plan, int workers) {
+launcher::SchedulerLine scheduler_line(const RunPlan& plan, const ProgramRecipe& program, int workers) {
   const Recipe& recipe = plan.recipe;
   return {.run = plan.run_directory,
           .listen = "tcp://127.0.0.1:0",
           .workers = workers,
           .steps = recipe.train.steps,
           .resume_step = plan.resume_step,
+          .program = program.command(),
           .suspect_s = recipe.fault.suspect_s,
           .hang_s = recipe.fault.hang_s};
 }
@@ -24,6 +25,7 @@ scheduler::SchedulerOptions scheduler_options(const launcher::SchedulerLine& lin
   options.world = line.workers;
   options.steps = line.steps;
   options.resume_step = line.resume_step;
+  options.program = line.program;
   options.limits.suspect = line.suspect_s;
   options.limits.hang = line.hang_s;
   return options;

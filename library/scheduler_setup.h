@@ -10,8 +10,8 @@
 
 namespace convoy::library {
 
-// The scheduler that a run needs.
-launcher::SchedulerLine scheduler_line(const RunPlan& plan, int workers);
+// The scheduler that a run of `program` needs.
+launcher::SchedulerLine scheduler_line(const RunPlan& plan, const ProgramRecipe& program, int workers);
 
 scheduler::SchedulerOptions scheduler_options(const launcher::SchedulerLine& line, std::string token);
 

@@ -11,6 +11,7 @@
 #include "library/convoy.h"
 #include "library/outcome.h"
 #include "library/prepared_run.h"
+#include "library/run_eval.h"
 #include "library/run_scheduler.h"
 #include "library/run_worker.h"
 #include "worker/workload.h"
@@ -38,13 +39,14 @@ int train(int argc, char** argv, const Program& program) {
     if (const auto scheduler = library::told_to_schedule()) return library::run_scheduler(*scheduler, output);
     const std::string name = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "program";
     const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
-    const auto parsed = launcher::parse_program_line(name, words, !program.recipe.empty());
+    const launcher::CommandLine parsed = launcher::parse_program_line(name, words, !program.recipe.empty());
     if (const auto* print = std::get_if<launcher::PrintLine>(&parsed)) {
       output.line(launcher::Stream::kOutput, print->text.substr(0, print->text.find_last_not_of('\n') + 1));
       return 0;
     }
-    const auto& line = std::get<launcher::TrainLine>(parsed);
     const worker::Workload workload = workload_of(program, name);
+    if (const auto* eval = std::get_if<launcher::EvalLine>(&parsed)) return library::run_eval(*eval, workload, output);
+    const auto& line = std::get<launcher::TrainLine>(parsed);
     if (library::asked_to_prepare()) return library::answer_launcher(line, workload, output);
     return library::run_worker(line, workload, output, started);
   });

@@ -372,8 +372,8 @@ void Membership::stop(Outcome outcome, Time now, Actions& actions) {
 }
 
 std::string Membership::after_checkpoint(const std::string& reason) const {
-  return fmt::format("{} after step {}, of which there is a checkpoint; run `convoy resume {}` to go on", reason,
-                     checkpoint_step_, past_.run_directory);
+  return fmt::format("{} after step {}, of which there is a checkpoint; run `{} resume {}` to go on", reason,
+                     checkpoint_step_, past_.program, past_.run_directory);
 }
 
 void Membership::wish_to_stop(std::string reason, Time now, Actions& actions) {

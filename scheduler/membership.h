@@ -36,8 +36,9 @@ struct Limits {
 
 // The run before this start of its scheduler.
 struct Past {
-  std::int64_t step = 0;        // of the checkpoint that it goes on from; 0: it begins
-  std::string run_directory{};  // for messages
+  std::int64_t step = 0;           // of the checkpoint that it goes on from; 0: it begins
+  std::string run_directory{};     // this and the program: for messages
+  std::string program = "convoy";  // whose `resume` goes on with the run
 };
 
 // What the owner of a Membership must do, in this order.

@@ -37,7 +37,7 @@ double wall_clock_s() {
 bool worth_a_line(std::string_view kind) { return kind == "checkpoint_failed" || kind == "build_changed"; }
 
 Past past(const SchedulerOptions& options) {
-  return {.step = options.resume_step, .run_directory = options.run_directory};
+  return {.step = options.resume_step, .run_directory = options.run_directory, .program = options.program};
 }
 
 }  // namespace

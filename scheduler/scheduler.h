@@ -19,8 +19,9 @@ struct SchedulerOptions {
   std::string listen = "tcp://127.0.0.1:0";
   std::string token;  // cluster::make_token()
   std::int32_t world = 1;
-  std::int64_t steps = 0;        // of the whole run, for the progress line
-  std::int64_t resume_step = 0;  // steps that stand in a checkpoint, from which the run goes on
+  std::int64_t steps = 0;          // of the whole run, for the progress line
+  std::int64_t resume_step = 0;    // steps that stand in a checkpoint, from which the run goes on
+  std::string program = "convoy";  // whose `resume` goes on with the run, for messages
   Limits limits;
   // Called by run()'s thread, beside the messages to agents; may be empty.
   std::function<void(const cluster::Progress&)> on_progress;

@@ -279,8 +279,8 @@ Trainer::End Trainer::stop_after(std::int64_t step, const StepResult& result) {
   }
   if (!leads()) return {.exit_code = kExitStopped};
   return {.exit_code = kExitStopped,
-          .reason = fmt::format("after step {}; checkpoint {}; run `convoy resume {}` to go on", step, checkpoint,
-                                command_.run_directory)};
+          .reason = fmt::format("after step {}; checkpoint {}; run `{} resume {}` to go on", step, checkpoint,
+                                command_.workload.program.command(), command_.run_directory)};
 }
 
 void Trainer::finish(double loss) {

@@ -163,6 +163,9 @@ struct ProgramRecipe {
   std::string text;  // TOML; empty: there is none
   bool own_model = false;
   bool own_data = false;
+
+  // What its user types to go on with a run of it.
+  std::string command() const { return name.empty() ? "convoy" : name; }
 };
 
 // Reads `path` on top of what `program` brings (without a path: that alone), applies `overrides` ("train.steps=50";

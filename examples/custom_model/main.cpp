@@ -4,6 +4,7 @@
 //   convoy launch -n 3 -- ./custom_model           with three: the same bits
 //   mpirun -np 2 ./custom_model                    with two
 //   ./custom_model train.steps=50 model.width=64   with other values than the recipe below
+//   ./custom_model resume DIR                      goes on with the run in DIR after it was stopped
 #include <convoy/convoy.h>
 
 #include <array>

@@ -105,6 +105,23 @@ TEST(CommandLineTest, ResumeTakesARunDirectoryAndOverrides) {
   EXPECT_NE(refusal({"launch", "-n", "2", "resume", "a"}).find("'--' is missing before 'resume'"), std::string::npos);
 }
 
+TEST(CommandLineTest, AProgramResumesAndEvaluatesAsConvoyDoes) {
+  const auto resume = std::get<TrainLine>(parse_program_line("mine", {"resume", "runs/x/", "train.steps=9"}, true));
+  EXPECT_TRUE(resume.resume);
+  EXPECT_EQ(resume.run, "runs/x");
+  EXPECT_EQ(resume.recipe, "runs/x/recipe.toml");
+  EXPECT_EQ(resume.overrides, Words{"train.steps=9"});
+  const auto eval = std::get<EvalLine>(parse_program_line("mine", {"eval", "runs/x", "--json"}, false));
+  EXPECT_EQ(eval.source, "runs/x");
+  EXPECT_TRUE(eval.json);
+  try {
+    parse_program_line("mine", {"resume", "a", "steps"}, true);
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "mine resume: 'steps' is not key=value (as in train.steps=50)");
+  }
+}
+
 TEST(CommandLineTest, UnknownCommandNamesTheNearestRightOne) {
   EXPECT_EQ(refusal({"trian", "r.toml"}), "unknown command 'trian': did you mean 'train'?");
   EXPECT_EQ(refusal({"lanch"}), "unknown command 'lanch': did you mean 'launch'?");
@@ -131,6 +148,7 @@ TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
                            .workers = 3,
                            .steps = 600,
                            .resume_step = 40,
+                           .program = "my model",
                            .suspect_s = 2.5,
                            .hang_s = 45};
   const auto back = parsed<SchedulerLine>(to_arguments(line));
@@ -139,6 +157,7 @@ TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
   EXPECT_EQ(back.workers, line.workers);
   EXPECT_EQ(back.steps, line.steps);
   EXPECT_EQ(back.resume_step, line.resume_step);
+  EXPECT_EQ(back.program, line.program);
   EXPECT_EQ(back.suspect_s, line.suspect_s);
   EXPECT_EQ(back.hang_s, line.hang_s);
 }

@@ -183,6 +183,53 @@ TEST_F(CustomModelTest, ItsRecipeIsWrittenWholeAndStartsTheSameRunAgain) {
   EXPECT_EQ(again.final_report.at("state_hash"), first.final_report.at("state_hash"));
 }
 
+// Ended, and then stopped by a signal: it goes on with more steps and other workers, as the run that never was.
+TEST_F(CustomModelTest, ResumesWithAnyNumberOfWorkersAndTheSameBits) {
+  const std::string constant = "optimizer.schedule=constant";
+  const Outcome whole = train(0, "whole", {constant, "train.steps=30"});
+  train(0, "parts", {constant, "train.steps=10"});
+  EXPECT_EQ(run({example(), constant, "train.steps=20", "--run", "parts"}), 2);
+  EXPECT_EQ(place_->errors(),
+            "convoy: run directory parts holds a run of another recipe: train.steps = 20 (was 10); name another one "
+            "with --run, or go on with it: custom_model resume parts train.steps=20\n");
+  ASSERT_EQ(run({convoy(), "launch", "-n", "2", "--", example(), "resume", "parts/", "train.steps=20"}), 0) << said();
+  EXPECT_NE(said().find("convoy: parts goes on after step 10 of 20\n"), std::string::npos) << said();
+  Words last = {example(), "resume", "parts", "train.steps=30"};
+  if (!std::string(CONVOY_MPIRUN).empty()) last = mpirun(3, {"resume", "parts", "train.steps=30"});
+  ASSERT_EQ(run(last), 0) << said();
+  const Outcome parts = outcome_of("parts");
+  EXPECT_EQ(parts.loss_bits, whole.loss_bits);
+  for (const char* key : {"parameters_hash", "state_hash", "eval_loss"})
+    EXPECT_EQ(parts.final_report.at(key), whole.final_report.at(key)) << key;
+
+  EXPECT_EQ(run({example(), "resume", "parts", "model.width=8"}), 2);
+  EXPECT_EQ(place_->errors(),
+            "convoy: command line: model.width=8: expected 32, with which the run was begun (parts/recipe.toml): "
+            "another value would change its numbers\n");
+  ASSERT_EQ(run({example(), "eval", "parts", "--json"}), 0) << said();
+  EXPECT_EQ(nlohmann::json::parse(place_->output()).at("eval_loss"), whole.final_report.at("eval_loss"));
+  EXPECT_EQ(run({convoy(), "launch", "-n", "2", "--", example(), "eval", "parts"}), 2);
+  EXPECT_EQ(place_->errors(),
+            "convoy: convoy launch: an evaluation is one process: custom_model eval parts by itself\n");
+}
+
+TEST_F(CustomModelTest, AStoppedRunSaysWithWhatToGoOn) {
+  const Words alone = {example(), "train.steps=1000000", "--run", "stopped"};
+  const Words launched = {convoy(), "launch", "-n", "2", "--run", "stopped", "--", example(), "train.steps=1000000"};
+  for (const Words& command : {alone, launched}) {
+    fs::remove_all(place_->folder() / "stopped");
+    for (const char* stream : {"stdout", "stderr"}) fs::remove(place_->folder() / stream);
+    place_->start(command);
+    const fs::path metrics = place_->folder() / "stopped" / "metrics.jsonl";
+    ASSERT_TRUE(place_->wait_until([&] { return fs::exists(metrics) && fs::file_size(metrics) > 1000; },
+                                   std::chrono::seconds(20)))
+        << said();
+    kill(place_->pid(), SIGTERM);
+    ASSERT_EQ(place_->wait_exit(std::chrono::seconds(20)), (ExitStatus{.exit_code = 75, .signal = 0})) << said();
+    EXPECT_NE(said().find("; run `custom_model resume stopped` to go on\n"), std::string::npos) << said();
+  }
+}
+
 TEST_F(CustomModelTest, TheTrainingStepIsTheProgramsOwn) {
   const Outcome smoothed = train(0, "smoothed", {"train.steps=2"});
   const Outcome plain = train(0, "plain", {"train.steps=2", "model.smoothing=0"});

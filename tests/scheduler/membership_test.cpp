@@ -602,6 +602,14 @@ TEST(MembershipTest, WhatACheckpointHoldsIsNotLostByStoppingAtOnce) {
   }
 }
 
+TEST(MembershipTest, AProgramsOwnRunGoesOnWithThatProgram) {
+  Play play(2, {}, {.step = 5, .run_directory = "out", .program = "mine"});
+  play.enter_all();
+  play.from(play.agent, StopRequest{.reason = "stopped by SIGTERM"}, Ballot{});
+  EXPECT_EQ(play.stop_of(1),
+            "stopped by SIGTERM after step 5, of which there is a checkpoint; run `mine resume out` to go on");
+}
+
 TEST(MembershipTest, WhoDoesNotFinishItsStepIsNotWaitedForForever) {
   Play play(2, {.hang = 30});
   play.enter_all();
