@@ -68,15 +68,15 @@ struct Program {
 
 // The whole of a program's main(): reads the command line, finds this process's place in a run from its environment
 // (alone, or as a worker that a launcher started; --place names another) and trains to the end. Returns the exit code:
-// 0 done; 1 the run failed; 2 wrong usage or recipe. Errors are written to standard error, one line each; nothing is
-// thrown.
+// 0 done; 1 the run failed; 2 wrong usage or recipe; 75 stopped by a signal after a checkpoint, `resume` goes on.
+// Errors are written to standard error, one line each; nothing is thrown.
 //
 // A run of several workers starts the program once more, with the same arguments: to prepare the run (`convoy launch`)
 // or to serve it (mpirun, srun). That process, too, does its work in here and does what else stands in main().
 //
-// Call it from the main thread before any other thread is started; it takes SIGINT, SIGTERM and SIGHUP while it runs.
-// Functions of `program`, the model and the data set are called from threads of this process, never two at a time on
-// the same model; Dataset::read() from several threads at once.
+// Call it from the main thread before any other thread is started; it takes SIGINT, SIGTERM, SIGHUP, SIGUSR1 and
+// SIGUSR2 while it runs. Functions of `program`, the model and the data set are called from threads of this process,
+// never two at a time on the same model; Dataset::read() from several threads at once.
 int train(int argc, char** argv, const Program& program);
 
 }  // namespace convoy

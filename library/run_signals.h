@@ -14,8 +14,9 @@ namespace convoy::library {
 // A reader of our output that goes away must not end a run: writing to it fails instead.
 void ignore_broken_pipes();
 
-// Collects SIGINT, SIGTERM and SIGHUP. Until somebody takes them they end the process at once: reading the data and
-// building the model take their time, and nothing is lost with them. Make it before the first thread.
+// Collects the signals that stop a run (core/base/signals.h). Until somebody takes them they end the process at once:
+// reading the data and building the model take their time, and nothing is lost with them. Make it before the first
+// thread.
 class RunSignals {
  public:
   // `quiet`: a worker's launcher says itself why it ends.

@@ -23,7 +23,7 @@ struct TrainCommand {
   std::string run_directory;  // exists; rank 0 writes recipe.toml, logs/ and checkpoints/ there
   cluster::Place place;       // with the scheduler's credentials
   cluster::Environment environment;
-  // SIGINT and SIGTERM, collected since before the first thread. Called once, when the worker can answer them.
+  // The signals that stop a run, collected since before the first thread. Called once, when the worker can answer them.
   std::function<SignalReceiver&()> take_signals;
   std::chrono::steady_clock::time_point started;  // of the process
   std::function<void()> on_second_signal;         // the user asked again; any thread, may be empty
