@@ -1,20 +1,25 @@
 #include "library/outcome.h"
 
-#include <exception>
-
-#include "core/base/error.h"
+#include <filesystem>
 
 namespace convoy::library {
+
+Error as_error(const std::exception& error) {
+  if (const auto* own = dynamic_cast<const Error*>(&error)) return *own;
+  if (dynamic_cast<const std::filesystem::filesystem_error*>(&error) != nullptr)
+    return Error(ErrorCode::kUnavailable, error.what());  // says the operation, the paths and the system's reason
+  return Error(ErrorCode::kInternal, fmt::format("internal error: {}", error.what()));
+}
+
+int exit_code_of(const Error& error) { return error.code() == ErrorCode::kUsage ? 2 : 1; }
 
 int report_errors(launcher::Output& output, const std::function<int()>& body) {
   try {
     return body();
-  } catch (const Error& error) {
-    output.line(launcher::Stream::kErrors, fmt::format("convoy: {}", error.what()));
-    return error.code() == ErrorCode::kUsage ? 2 : 1;
   } catch (const std::exception& error) {
-    output.line(launcher::Stream::kErrors, fmt::format("convoy: internal error: {}", error.what()));
-    return 1;
+    const Error known = as_error(error);
+    output.line(launcher::Stream::kErrors, fmt::format("convoy: {}", known.what()));
+    return exit_code_of(known);
   }
 }
 

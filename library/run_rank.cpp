@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <ctime>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -15,6 +16,7 @@
 #include "core/base/unique_fd.h"
 #include "library/engine_choice.h"
 #include "library/meeting.h"
+#include "library/outcome.h"
 #include "library/prepared_run.h"
 #include "library/run_plan.h"
 #include "library/scheduler_process.h"
@@ -32,8 +34,6 @@ using launcher::Stream;
 constexpr std::chrono::seconds kMeeting{60};          // for rank 0 to have started the scheduler
 constexpr std::chrono::seconds kMpirun{2};            // mpirun has ended all ranks by then if rank 0 failed
 constexpr std::chrono::milliseconds kFinish{10'000};  // for all ranks to leave MPI
-
-int exit_code_of(const Error& error) { return error.code() == ErrorCode::kUsage ? 2 : 1; }
 
 Recipe checked_recipe(const RankRun& run) {
   Recipe recipe = recipe_of(run.line, run.workload.program);
@@ -76,8 +76,8 @@ class RankZero {
         call_off(0);
         return 0;
       }
-    } catch (const Error& error) {
-      call_off(exit_code_of(error));
+    } catch (const std::exception& error) {
+      call_off(exit_code_of(as_error(error)));
       throw;
     }
     if (mpi_) {
@@ -154,8 +154,8 @@ int run_other(const RankRun& run) {
     run_directory = common_run_directory(run.line.run, name_of(run.line, run.workload), run.place);
     recipe = checked_recipe(run);
     if (uses_mpi(*recipe, run.place)) mpi = start_mpi(run.place, run.environment);
-  } catch (const Error& error) {
-    failure = error;
+  } catch (const std::exception& error) {
+    failure = as_error(error);
   }
   if (failure && run.place.launcher == Launcher::kOpenMpi) {
     std::this_thread::sleep_for(kMpirun);

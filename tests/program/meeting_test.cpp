@@ -51,6 +51,15 @@ TEST(MeetingTest, WhatRank0FindsWrongEndsTheOthersWithoutAWord) {
   EXPECT_EQ(run.left_behind(std::chrono::seconds(3)), "");
 }
 
+TEST(MeetingTest, WhatTheFileSystemRefusesRank0EndsTheOthersToo) {
+  ProgramRun run;
+  std::filesystem::create_directory(run.folder() / "out");
+  std::filesystem::create_symlink("recipe.toml", run.folder() / "out/recipe.toml");
+  ASSERT_EQ(run.run_command(step({"gpt.toml", "--run", "out"})), 0) << "rank 1 waits for rank 0";
+  EXPECT_EQ(run.output(), "exit codes: 1 1\n");
+  EXPECT_EQ(run.errors(), "convoy: filesystem error: status: Too many levels of symbolic links [out/recipe.toml]\n");
+}
+
 // A meeting without the program: what one rank finds where another start left its file.
 class WaitForWordTest : public testing::Test {
  protected:
