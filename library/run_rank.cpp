@@ -33,6 +33,7 @@ using launcher::Stream;
 
 constexpr std::chrono::seconds kMeeting{60};          // for rank 0 to have started the scheduler
 constexpr std::chrono::seconds kMpirun{2};            // mpirun has ended all ranks by then if rank 0 failed
+constexpr std::chrono::seconds kSameFailure{3};       // rank 0 has called the run off by then if it failed alike
 constexpr std::chrono::milliseconds kFinish{10'000};  // for all ranks to leave MPI
 
 Recipe checked_recipe(const RankRun& run) {
@@ -139,38 +140,48 @@ class RankZero {
   std::optional<MeetingFile> file_;
 };
 
-// An error of this rank's own is said by this rank, one that rank 0 has too is not said again.
-[[noreturn]] void fail_beside_rank_0(const RankRun& run, const Error& error) {
+// Nothing: rank 0 has no word yet.
+std::optional<Word> word_within(std::chrono::seconds timeout, const RankRun& run, const std::string& run_directory) {
+  try {
+    return wait_for_word(run_directory, run.place, timeout);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+// The end of a rank that cannot take part. An error that rank 0 has too is not said again, one of this rank's own is:
+// rank 0 may be well, and for want of this rank not even leave MPI's start.
+int fail_beside_rank_0(const RankRun& run, const std::string& run_directory, const Error& error) {
+  if (run.place.launcher == Launcher::kOpenMpi) {
+    std::this_thread::sleep_for(kMpirun);
+  } else if (run_directory.empty()) {
+    return exit_code_of(error);  // of the command line, which is the same on all ranks
+  } else if (const auto word = word_within(kSameFailure, run, run_directory); word && !word->scheduler) {
+    return word->exit_code;
+  }
   const std::string title = fmt::format("rank {} on {}", run.place.rank, cluster::host_name());
   throw Error(error.code(), fmt::format("{}: {}", title, error.what()));
 }
 
 int run_other(const RankRun& run) {
-  std::optional<Recipe> recipe;
-  std::optional<Error> failure;
+  Recipe recipe;
   std::string run_directory;
   std::unique_ptr<distributed::MpiSession> mpi;
   try {
     run_directory = common_run_directory(run.line.run, name_of(run.line, run.workload), run.place);
     recipe = checked_recipe(run);
-    if (uses_mpi(*recipe, run.place)) mpi = start_mpi(run.place, run.environment);
+    if (uses_mpi(recipe, run.place)) mpi = start_mpi(run.place, run.environment);
   } catch (const std::exception& error) {
-    failure = as_error(error);
+    return fail_beside_rank_0(run, run_directory, as_error(error));
   }
-  if (failure && run.place.launcher == Launcher::kOpenMpi) {
-    std::this_thread::sleep_for(kMpirun);
-    fail_beside_rank_0(run, *failure);
-  }
-  if (run_directory.empty()) return exit_code_of(*failure);  // of the command line, which is the same on all ranks
   const Word word = mpi ? hear_through_mpi(*mpi) : wait_for_word(run_directory, run.place, kMeeting);
   if (!word.scheduler) {
     if (mpi && word.exit_code == 0) mpi->finish(kFinish);
     return word.exit_code;
   }
-  if (failure) fail_beside_rank_0(run, *failure);
   cluster::Place place = run.place;
   place.scheduler = word.scheduler;
-  const int code = run.train(*recipe, run_directory, place, mpi.get());
+  const int code = run.train(recipe, run_directory, place, mpi.get());
   if (mpi) mpi->finish(kFinish);
   return code;
 }

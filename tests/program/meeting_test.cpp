@@ -60,6 +60,18 @@ TEST(MeetingTest, WhatTheFileSystemRefusesRank0EndsTheOthersToo) {
   EXPECT_EQ(run.errors(), "convoy: filesystem error: status: Too many levels of symbolic links [out/recipe.toml]\n");
 }
 
+// Its rank 0 may be waiting for it in MPI's start, where it can say nothing.
+TEST(MeetingTest, ARankThatCannotTakePartDoesNotWaitForRank0ToSaySo) {
+  ProgramRun run;
+  const std::string alone =
+      "SLURM_JOB_ID=12 SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=2 SLURM_STEP_TASKS_PER_NODE=2 SLURM_STEP_NODELIST=here "
+      "SLURM_PROCID=1 SLURM_LOCALID=1 \"$0\" train nowhere.toml sync.engine=mpi";
+  EXPECT_EQ(run.run_command({"/bin/sh", "-c", alone, CONVOY_PROGRAM}), 2);
+  EXPECT_TRUE(run.errors().ends_with(": nowhere.toml: cannot read the recipe: No such file or directory\n"))
+      << run.errors();
+  EXPECT_TRUE(run.errors().starts_with("convoy: rank 1 on ")) << run.errors();
+}
+
 // A meeting without the program: what one rank finds where another start left its file.
 class WaitForWordTest : public testing::Test {
  protected:
