@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/graph/capture.h"
 #include "core/graph/recorder.h"
 
 namespace convoy {
@@ -42,7 +43,10 @@ Tensors run_kernel(const Op& op, const Traits& traits, std::span<const Tensor> i
   }
   Tensors outputs;
   outputs.reserve(specs.size());
-  for (const Spec& spec : specs) outputs.push_back(Tensor::empty(spec));
+  for (Spec spec : specs) {
+    spec.device = &recorder.device();
+    outputs.push_back(Tensor::empty(spec));
+  }
   Tensors plain;
   if (!traits.strided) {
     plain.reserve(inputs.size());
@@ -67,6 +71,7 @@ Tensor contiguous(const Tensor& tensor) {
 Tensors apply(const OpPtr& op, std::span<const Tensor> inputs) {
   Recorder& recorder = Recorder::current();
   check_inputs(*op, inputs, recorder.device());
+  if (Capture* const capture = recorder.capture()) return recorder.record(op, inputs, capture->append(op, inputs));
   return recorder.record(op, inputs, run_kernel(*op, op->traits(), inputs, recorder));
 }
 
@@ -83,6 +88,7 @@ void apply_update(const OpPtr& op, std::span<const Tensor> inputs, std::span<con
       fail(ErrorCode::kInvalidArgument, "{}: state {} is {}, expected a contiguous {}", op->name(), i,
            state[i].spec().to_string(), specs[i].to_string());
   }
+  if (Capture* const capture = recorder.capture()) return capture->append_update(op, inputs, state);
   KernelArgs args{inputs, state, recorder.key(), recorder.device()};
   op->run_cpu(args);
   for (const Tensor& tensor : state) tensor.written();

@@ -55,6 +55,7 @@ void backward(const Tensor& loss, std::span<const Tensor> parameters, const OnGr
     parameter_of[static_cast<std::size_t>(parameter_values[i])] = i;
 
   const TapePause pause;
+  const PhaseScope phase(Phase::kBackward);
   const OpPtr add = make_op("add");
   Tensors gradients(values);
   gradients[static_cast<std::size_t>(loss_value)] = apply_one(make_op("ones_like"), {loss});

@@ -23,6 +23,8 @@ Recorder::Recorder(Device& device, StepKey key, Tape tape)
   current_recorder = this;
 }
 
+Recorder::Recorder(Device& device, Capture& capture) : Recorder(device, StepKey{}) { capture_ = &capture; }
+
 Recorder::~Recorder() { current_recorder = outer_; }
 
 Recorder& Recorder::current() {

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/graph/graph.h"
 #include "core/graph/op.h"
 
 namespace convoy {
@@ -30,11 +31,15 @@ struct Emission {
   Tensor contribution;  // the state's shape
 };
 
+class Capture;
+
 class Recorder {
  public:
   enum class Tape : std::uint8_t { kOn, kOff };
 
   Recorder(Device& device, StepKey key, Tape tape = Tape::kOn);
+  // For a Capture: operators become nodes of its graph instead of running.
+  Recorder(Device& device, Capture& capture);
   ~Recorder();
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
@@ -47,6 +52,10 @@ class Recorder {
   // The ordinal of the next random op, in program order: with the key, all that its numbers depend on.
   std::int64_t next_random_ordinal() { return random_ordinal_++; }
   bool tape_on() const { return tape_ == Tape::kOn; }
+  // Null where operators run.
+  Capture* capture() const { return capture_; }
+  // What captured nodes are for.
+  Phase phase() const { return phase_; }
   // What was recorded so far and not yet consumed by backward(), in program order.
   std::span<const TapeNode> tape() const { return nodes_; }
 
@@ -59,6 +68,7 @@ class Recorder {
   Tensors record(const OpPtr& op, std::span<const Tensor> inputs, Tensors outputs);
 
  private:
+  friend class PhaseScope;
   friend class TapePause;
   friend void backward(const Tensor&, std::span<const Tensor>, const std::function<void(std::size_t, const Tensor&)>&);
   std::int32_t value_of(const Tensor& tensor);
@@ -66,6 +76,8 @@ class Recorder {
   Device& device_;
   StepKey key_;
   Tape tape_;
+  Capture* capture_ = nullptr;
+  Phase phase_ = Phase::kForward;
   std::uint64_t id_;
   std::int64_t random_ordinal_ = 0;
   std::int32_t values_ = 0;
@@ -74,6 +86,21 @@ class Recorder {
   std::unordered_map<const void*, std::int32_t> leaves_;  // tensors made elsewhere, by identity
   Tensors leaf_handles_;                                  // keeps those identities unique
   Recorder* outer_;
+};
+
+// What is captured within a scope belongs to a phase.
+class PhaseScope {
+ public:
+  explicit PhaseScope(Phase phase) : recorder_(Recorder::current()), before_(recorder_.phase_) {
+    recorder_.phase_ = phase;
+  }
+  ~PhaseScope() { recorder_.phase_ = before_; }
+  PhaseScope(const PhaseScope&) = delete;
+  PhaseScope& operator=(const PhaseScope&) = delete;
+
+ private:
+  Recorder& recorder_;
+  Phase before_;
 };
 
 // Turns the current recorder's tape off for a scope.

@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/graph/recorder.h"
 #include "core/ops/batch_norm.h"
+#include "core/ops/elementwise.h"
 
 namespace convoy {
 namespace {
@@ -33,12 +34,12 @@ Tensor BatchNorm::operator()(const Tensor& x, Mode mode, bool relu, const Tensor
     return batch_norm_inference(x, weight_.value(), bias_.value(), mean_.value(), variance_.value(), residual,
                                 attributes);
   const BatchNormResult result = batch_norm(x, weight_.value(), bias_.value(), mean_.value(), residual, attributes);
-  const auto rows = static_cast<float>(x.elements() / x.shape()[-1]);
+  const auto rows = static_cast<double>(x.elements() / x.shape()[-1]);
   Recorder& recorder = Recorder::current();
   recorder.emit(mean_.value(), result.sum);
   recorder.emit(variance_.value(), result.squares);
-  const Tensor count = Tensor::of<float>(recorder.device(), {1}, std::array{rows});
-  recorder.emit(updates_.value(), count);
+  const TapePause pause;
+  recorder.emit(updates_.value(), scale(ones_like(updates_.value()), rows));
   return result.y;
 }
 

@@ -78,7 +78,7 @@ void Storage::written() {
 
 Tensor Tensor::empty(const Spec& spec) {
   if (spec.device == nullptr) fail(ErrorCode::kInternal, "a tensor needs a device");
-  return Tensor({spec, Layout::contiguous(spec.shape), std::make_shared<Storage>(*spec.device, spec.bytes()), {}});
+  return Tensor({spec, Layout::contiguous(spec.shape), std::make_shared<Storage>(*spec.device, spec.bytes()), {}, -1});
 }
 
 Tensor Tensor::zeros(const Spec& spec) {
@@ -100,10 +100,18 @@ Tensor Tensor::borrow(const Spec& spec, void* data, std::shared_ptr<const void> 
   return Tensor({spec,
                  Layout::contiguous(spec.shape),
                  std::make_shared<Storage>(*spec.device, data, spec.bytes(), std::move(keep_alive)),
-                 {}});
+                 {},
+                 -1});
 }
 
-void* Tensor::raw() const {
+Tensor Tensor::symbol(const Spec& spec, std::int32_t value) {
+  return Tensor({spec, Layout::contiguous(spec.shape), nullptr, {}, value});
+}
+
+void* Tensor::raw(std::source_location where) const {
+  if (is_symbol())
+    fail(ErrorCode::kInvalidArgument, "{}:{}: the elements of a {} value were read while a graph is captured",
+         where.file_name(), where.line(), spec().to_string());
   if (body_->storage == nullptr)
     fail(ErrorCode::kInternal, "the elements of a {} tensor were read after its storage was let go",
          spec().to_string());
@@ -126,22 +134,27 @@ DerivedForms* Tensor::derived_forms() const {
 }
 
 template <typename T>
-T* Tensor::data() const {
+T* Tensor::data(std::source_location where) const {
   check_dtype<T>(dtype());
-  return static_cast<T*>(raw());
+  return static_cast<T*>(raw(where));
 }
 
 Tensor Tensor::view(const Layout& layout) const {
-  return Tensor({Spec{dtype(), layout.shape, &device()}, layout, body_->storage, {}});
+  return Tensor({Spec{dtype(), layout.shape, &device()}, layout, body_->storage, {}, body_->symbol});
 }
 
-Tensor Tensor::traced(Trace trace) const { return Tensor({body_->spec, body_->layout, body_->storage, trace}); }
+Tensor Tensor::traced(Trace trace) const {
+  return Tensor({body_->spec, body_->layout, body_->storage, trace, body_->symbol});
+}
 
-Tensor Tensor::without_storage() const { return Tensor({body_->spec, body_->layout, nullptr, body_->trace}); }
+Tensor Tensor::without_storage() const {
+  return Tensor({body_->spec, body_->layout, nullptr, body_->trace, body_->symbol});
+}
 
 template <typename T>
-std::vector<T> Tensor::to_vector() const {
+std::vector<T> Tensor::to_vector(std::source_location where) const {
   check_dtype<T>(dtype());
+  if (is_symbol()) raw(where);
   Tensor whole = *this;
   if (!is_contiguous()) {
     whole = empty(spec());
@@ -151,20 +164,20 @@ std::vector<T> Tensor::to_vector() const {
   return std::vector<T>(first, first + elements());
 }
 
-double Tensor::item() const {
+double Tensor::item(std::source_location where) const {
   if (elements() != 1)
     fail(ErrorCode::kInvalidArgument, "item() needs a tensor of one element, got {}", spec().to_string());
   switch (dtype()) {
     case DType::kF32:
-      return static_cast<double>(*data<float>());
+      return static_cast<double>(*data<float>(where));
     case DType::kF64:
-      return *data<double>();
+      return *data<double>(where);
     case DType::kI32:
-      return *data<std::int32_t>();
+      return *data<std::int32_t>(where);
     case DType::kI64:
-      return static_cast<double>(*data<std::int64_t>());
+      return static_cast<double>(*data<std::int64_t>(where));
     case DType::kBF16:
-      return static_cast<double>(*data<bfloat16>());
+      return static_cast<double>(*data<bfloat16>(where));
   }
   return 0.0;
 }
@@ -186,8 +199,8 @@ void copy_elements(const Tensor& from, const Tensor& to) {
 
 #define CONVOY_INSTANTIATE(T)                                               \
   template Tensor Tensor::of<T>(Device&, const Shape&, std::span<const T>); \
-  template T* Tensor::data<T>() const;                                      \
-  template std::vector<T> Tensor::to_vector<T>() const;
+  template T* Tensor::data<T>(std::source_location) const;                  \
+  template std::vector<T> Tensor::to_vector<T>(std::source_location) const;
 CONVOY_INSTANTIATE(float)
 CONVOY_INSTANTIATE(double)
 CONVOY_INSTANTIATE(bfloat16)

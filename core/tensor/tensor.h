@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <source_location>
 #include <span>
 #include <vector>
 
@@ -61,6 +62,11 @@ class Tensor {
   // A view of foreign memory that stays valid while `keep_alive` does. `data` must be aligned to Device::kAlignment.
   static Tensor borrow(const Spec& spec, void* data, std::shared_ptr<const void> keep_alive);
 
+  // Stands for a value of a graph that is being captured, and has no elements.
+  static Tensor symbol(const Spec& spec, std::int32_t value);
+  bool is_symbol() const { return body_->symbol >= 0; }
+  std::int32_t symbol_value() const { return body_->symbol; }
+
   bool defined() const { return body_ != nullptr; }
   const Spec& spec() const { return body_->spec; }
   const Shape& shape() const { return body_->spec.shape; }
@@ -74,10 +80,10 @@ class Tensor {
   const void* identity() const { return body_.get(); }
 
   // The first element. The caller gets the element type right; checked against dtype(). Throws Error(kInternal) for a
-  // tensor whose storage was let go (release_storage).
+  // tensor whose storage was let go (without_storage), Error(kInvalidArgument) with the place for a symbol.
   template <typename T>
-  T* data() const;
-  void* raw() const;
+  T* data(std::source_location where = std::source_location::current()) const;
+  void* raw(std::source_location where = std::source_location::current()) const;
 
   // For state: see Storage. The whole storage counts, whatever the view.
   void make_state() const;
@@ -93,9 +99,9 @@ class Tensor {
 
   // Copies the elements out, in row-major order, whatever the layout.
   template <typename T>
-  std::vector<T> to_vector() const;
+  std::vector<T> to_vector(std::source_location where = std::source_location::current()) const;
   // The only element of a one-element tensor, converted. Throws Error(kInvalidArgument) for any other.
-  double item() const;
+  double item(std::source_location where = std::source_location::current()) const;
 
  private:
   struct Body {
@@ -103,6 +109,7 @@ class Tensor {
     Layout layout;
     std::shared_ptr<Storage> storage;
     Trace trace;
+    std::int32_t symbol = -1;
   };
   explicit Tensor(Body body) : body_(std::make_shared<const Body>(std::move(body))) {}
 

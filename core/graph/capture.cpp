@@ -1,0 +1,67 @@
+#include "core/graph/capture.h"
+
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace convoy {
+
+Capture::Capture(Device& device) : graph_(device), recorder_(device, *this) {}
+
+Tensor Capture::input(std::string name, const Spec& spec) { return symbol(graph_.add_input(std::move(name), spec)); }
+
+void Capture::state(std::string name, const Tensor& tensor) {
+  const auto [state, is_new] = states_.try_emplace(tensor.identity());
+  if (!is_new) fail(ErrorCode::kInvalidArgument, "{}: the tensor is declared as state already", name);
+  const ValueId value = graph_.add_state(std::move(name), tensor.spec());
+  state->second = {tensor, value, value};
+}
+
+void Capture::result(std::string name, const Tensor& value) {
+  const ValueId id = value_of(value, name);
+  graph_.add_result(std::move(name), id);
+}
+
+Graph Capture::finish() {
+  for (const ValueId before : graph_.states()) {
+    for (const auto& [identity, state] : states_) {
+      if (state.before == before && state.now != before) graph_.assign(before, state.now);
+    }
+  }
+  verify(graph_);
+  return std::move(graph_);
+}
+
+ValueId Capture::value_of(const Tensor& tensor, std::string_view user) const {
+  if (tensor.is_symbol()) return tensor.symbol_value();
+  const auto state = states_.find(tensor.identity());
+  if (state == states_.end())
+    fail(ErrorCode::kInvalidArgument,
+         "{}: a tensor {} with elements of its own is used while a graph is captured; expected an input, a declared "
+         "state, or what is made of them",
+         user, tensor.spec().to_string());
+  return state->second.now;
+}
+
+Tensors Capture::append(const OpPtr& op, std::span<const Tensor> inputs) {
+  std::vector<ValueId> ids;
+  ids.reserve(inputs.size());
+  for (const Tensor& input : inputs) ids.push_back(value_of(input, op->name()));
+  const NodeId node = graph_.append(op, recorder_.phase(), std::move(ids));
+  Tensors outputs;
+  for (const ValueId output : graph_.node(node).outputs) outputs.push_back(symbol(output));
+  return outputs;
+}
+
+void Capture::append_update(const OpPtr& op, std::span<const Tensor> inputs, std::span<const Tensor> state) {
+  const Tensors outputs = append(op, inputs);
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    const auto declared = states_.find(state[i].identity());
+    if (declared == states_.end())
+      fail(ErrorCode::kInvalidArgument, "{}: updates a tensor {} that is no declared state", op->name(),
+           state[i].spec().to_string());
+    declared->second.now = outputs[i].symbol_value();
+  }
+}
+
+}  // namespace convoy

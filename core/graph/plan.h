@@ -1,0 +1,59 @@
+// A graph made ready: every value has its place in one block of memory, every operator is a prepared call on tensors
+// that exist already. A replay runs the calls in turn; it infers nothing and asks the pool for no value's memory.
+//
+// A plan has the bits of its graph's interpretation: the same kernels in an order that the graph allows.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "core/graph/graph.h"
+#include "core/graph/memory_plan.h"
+
+namespace convoy {
+
+struct PlanOptions {
+  bool in_place = true;  // elementwise operators may write over an operand that dies with them
+  bool poison = false;   // overwrite memory as soon as it is dead, for tests: a value read too late is NaN
+};
+
+class Plan {
+ public:
+  // states: the tensors that graph.states() stand for, for good.
+  Plan(const Graph& graph, std::span<const Tensor> states, const PlanOptions& options = {});
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  // Called with a result's index and its value, valid during the call alone, as soon as it is there.
+  using OnResult = std::function<void(std::size_t result, const Tensor& value)>;
+  // inputs: for graph.inputs(), of their specs; copied. Only from the thread that runs the device's kernels.
+  void run(const StepKey& key, std::span<const Tensor> inputs, const OnResult& on_result);
+
+  const MemoryPlan& memory() const { return memory_; }
+  std::span<const Buffer> buffers() const { return buffers_; }
+  std::size_t calls() const { return calls_.size(); }
+
+ private:
+  friend class PlanBuilder;
+
+  struct Call {
+    OpPtr op;  // null: copies its input
+    Tensors inputs, outputs;
+    bool writes_state = false;
+    std::vector<std::pair<std::size_t, Tensor>> results;  // that are there behind it
+    Tensors dead{};                                       // memory to poison behind it
+  };
+
+  Device& device_;
+  std::vector<Buffer> buffers_;
+  MemoryPlan memory_;
+  std::shared_ptr<Storage> arena_;
+  Tensors inputs_;
+  std::vector<Call> calls_;
+};
+
+}  // namespace convoy
