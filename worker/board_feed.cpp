@@ -66,15 +66,23 @@ bool BoardFeed::writes_bytes() const {
   return recipe_.data.kind == "text" && dataset_.classes() == kByteTokens && dataset_.tokens_per_sample() > 1;
 }
 
-void BoardFeed::after_evaluation(std::int64_t step) const {
+// Kept, since asking for an evaluation's first batch between evaluations drops what was read ahead of the next.
+std::span<const std::int32_t> BoardFeed::prompt() {
+  if (prompt_.empty()) {
+    const Tensor inputs = batches_.evaluation(0).inputs;
+    const auto* const tokens = inputs.data<std::int32_t>();
+    prompt_.assign(tokens, tokens + std::min(kPromptTokens, dataset_.tokens_per_sample() / 2));
+  }
+  return prompt_;
+}
+
+void BoardFeed::after_evaluation(std::int64_t step) {
   if (recipe_.train.sample_tokens == 0 || !writes_bytes()) return;
   const std::int64_t context = dataset_.tokens_per_sample();
-  const Tensor inputs = batches_.evaluation(0).inputs;
-  const std::span<const std::int32_t> prompt(inputs.data<std::int32_t>(),
-                                             static_cast<std::size_t>(std::min(kPromptTokens, context / 2)));
-  const std::string prompt_bytes(prompt.begin(), prompt.end());
+  const std::span<const std::int32_t> tokens = prompt();
+  const std::string prompt_bytes(tokens.begin(), tokens.end());
   std::string continuation;
-  continue_tokens(replica_.model(), replica_.device(), {prompt.begin(), prompt.end()},
+  continue_tokens(replica_.model(), replica_.device(), {tokens.begin(), tokens.end()},
                   {.context = context, .tokens = recipe_.train.sample_tokens, .seed = recipe_.train.seed},
                   [&](std::int32_t token) { continuation += static_cast<char>(token); });
   send_(cluster::TextReport{.step = step,

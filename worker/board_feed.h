@@ -25,17 +25,19 @@ class BoardFeed {
   // its `count` targets, before clipping. `reduced` is the arena of their sums.
   void after_step(std::int64_t step, const float* reduced, double count) const;
   // Where the data is text by bytes: how the model continues the beginning of the first held-out sample.
-  void after_evaluation(std::int64_t step) const;
+  void after_evaluation(std::int64_t step);
 
  private:
   void histogram(std::int64_t step, const std::string& tag, std::span<const float> values, double scale) const;
   bool writes_bytes() const;
+  std::span<const std::int32_t> prompt();
 
   const Recipe& recipe_;
   const Dataset& dataset_;
   const Replica& replica_;
   const Batches& batches_;
   const std::function<void(cluster::Body)> send_;
+  std::vector<std::int32_t> prompt_;  // of the text samples, once there was one
 };
 
 }  // namespace convoy::worker

@@ -286,32 +286,38 @@ TEST(AttentionTest, SeesNoLaterKeys) {
 }
 
 TEST(AttentionTest, SameBitsForAnyNumberOfThreadsAndLayout) {
-  const auto run = [](int threads, bool packed) {
+  const auto run = [](DType dtype, bool causal, int threads, bool packed) {
     CpuDevice device(threads);
     const Recorder recorder(device, {});
-    const Tensor qkv = random_tensor<float>(device, {3, 330, 4 * 20}, 1);  // 2 heads share 1 key head
-    const Tensor factor = random_tensor<float>(device, {3, 330, 40}, 2);
+    const AttentionAttributes attributes{.causal = causal};
+    const Tensor qkv = cast(random_tensor<float>(device, {3, 330, 4 * 20}, 1), dtype);  // 2 heads share 1 key head
+    const Tensor factor = cast(random_tensor<float>(device, {3, 330, 40}, 2), dtype);
     Tensor out;
     if (packed) {
-      out = self_attention(qkv, {2, 1});
+      out = self_attention(qkv, {2, 1}, attributes);
     } else {
       const Tensor q = reshape(slice(qkv, 2, 0, 40), {3, 330, 2, 20});
       const Tensor k = reshape(slice(qkv, 2, 40, 60), {3, 330, 1, 20});
       const Tensor v = reshape(slice(qkv, 2, 60, 80), {3, 330, 1, 20});
-      out = reshape(attention(q, k, v), {3, 330, 40});
+      out = reshape(attention(q, k, v, attributes), {3, 330, 40});
     }
-    std::vector<std::uint32_t> result = bits(out);
-    backward(sum(mul(out, factor)), std::span(&qkv, 1), [&](std::size_t, const Tensor& gradient) {
-      const auto more = bits(gradient);
+    std::vector<std::uint32_t> result = bits(cast(out, DType::kF32));
+    backward(sum(cast(mul(out, factor), DType::kF32)), std::span(&qkv, 1), [&](std::size_t, const Tensor& gradient) {
+      const auto more = bits(cast(gradient, DType::kF32));
       result.insert(result.end(), more.begin(), more.end());
     });
     return result;
   };
-  const auto expected = run(1, true);
-  EXPECT_EQ(run(2, true), expected);
-  EXPECT_EQ(run(5, true), expected);
-  EXPECT_EQ(run(12, true), expected);  // more than there are key heads: in parts
-  EXPECT_EQ(run(1, false), expected);
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const bool causal : {true, false}) {
+      SCOPED_TRACE(testing::Message() << name_of(dtype) << " causal " << causal);
+      const auto expected = run(dtype, causal, 1, true);
+      EXPECT_EQ(run(dtype, causal, 2, true), expected);
+      EXPECT_EQ(run(dtype, causal, 5, true), expected);
+      EXPECT_EQ(run(dtype, causal, 12, true), expected);  // more than there are key heads: in parts
+      EXPECT_EQ(run(dtype, causal, 1, false), expected);
+    }
+  }
 }
 
 }  // namespace
