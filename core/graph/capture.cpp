@@ -11,10 +11,16 @@ Capture::Capture(Device& device) : graph_(device), recorder_(device, *this) {}
 Tensor Capture::input(std::string name, const Spec& spec) { return symbol(graph_.add_input(std::move(name), spec)); }
 
 void Capture::state(std::string name, const Tensor& tensor) {
-  const auto [state, is_new] = states_.try_emplace(tensor.identity());
+  const bool is_new = state_of_.try_emplace(tensor.identity(), states_.size()).second;
   if (!is_new) fail(ErrorCode::kInvalidArgument, "{}: the tensor is declared as state already", name);
   const ValueId value = graph_.add_state(std::move(name), tensor.spec());
-  state->second = {tensor, value, value};
+  states_.push_back({tensor, value, value});
+}
+
+Tensors Capture::states() const {
+  Tensors tensors;
+  for (const State& state : states_) tensors.push_back(state.tensor);
+  return tensors;
 }
 
 void Capture::result(std::string name, const Tensor& value) {
@@ -23,24 +29,27 @@ void Capture::result(std::string name, const Tensor& value) {
 }
 
 Graph Capture::finish() {
-  for (const ValueId before : graph_.states()) {
-    for (const auto& [identity, state] : states_) {
-      if (state.before == before && state.now != before) graph_.assign(before, state.now);
-    }
+  for (const State& state : states_) {
+    if (state.now != state.before) graph_.assign(state.before, state.now);
   }
   verify(graph_);
   return std::move(graph_);
 }
 
+const Capture::State* Capture::find(const Tensor& tensor) const {
+  const auto found = state_of_.find(tensor.identity());
+  return found == state_of_.end() ? nullptr : &states_[found->second];
+}
+
 ValueId Capture::value_of(const Tensor& tensor, std::string_view user) const {
   if (tensor.is_symbol()) return tensor.symbol_value();
-  const auto state = states_.find(tensor.identity());
-  if (state == states_.end())
+  const State* const state = find(tensor);
+  if (state == nullptr)
     fail(ErrorCode::kInvalidArgument,
          "{}: a tensor {} with elements of its own is used while a graph is captured; expected an input, a declared "
          "state, or what is made of them",
          user, tensor.spec().to_string());
-  return state->second.now;
+  return state->now;
 }
 
 Tensors Capture::append(const OpPtr& op, std::span<const Tensor> inputs) {
@@ -56,11 +65,11 @@ Tensors Capture::append(const OpPtr& op, std::span<const Tensor> inputs) {
 void Capture::append_update(const OpPtr& op, std::span<const Tensor> inputs, std::span<const Tensor> state) {
   const Tensors outputs = append(op, inputs);
   for (std::size_t i = 0; i < state.size(); ++i) {
-    const auto declared = states_.find(state[i].identity());
-    if (declared == states_.end())
+    const auto declared = state_of_.find(state[i].identity());
+    if (declared == state_of_.end())
       fail(ErrorCode::kInvalidArgument, "{}: updates a tensor {} that is no declared state", op->name(),
            state[i].spec().to_string());
-    declared->second.now = outputs[i].symbol_value();
+    states_[declared->second].now = outputs[i].symbol_value();
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "core/graph/graph.h"
 #include "core/graph/recorder.h"
@@ -27,6 +28,8 @@ class Capture {
   Tensor input(std::string name, const Spec& spec);
   // Keeps a handle to `tensor`. The same tensor twice is an error.
   void state(std::string name, const Tensor& tensor);
+  // In the order of their declaration.
+  Tensors states() const;
   void result(std::string name, const Tensor& value);
   // The graph, verified. Nothing more may be captured.
   Graph finish();
@@ -47,8 +50,11 @@ class Capture {
     ValueId before;  // its value when the step begins
     ValueId now;     // and after what was captured so far
   };
+  // Null for a tensor that was not declared.
+  const State* find(const Tensor& tensor) const;
   Graph graph_;
-  std::unordered_map<const void*, State> states_;  // by identity
+  std::vector<State> states_;                              // in the order of their declaration
+  std::unordered_map<const void*, std::size_t> state_of_;  // by identity
   Recorder recorder_;
 };
 

@@ -242,7 +242,9 @@ class PlanBuilder {
   void resolve(Plan& plan) {
     plan.buffers_ = buffers_;
     plan.memory_ = plan_memory(buffers_);
-    plan.arena_ = std::make_shared<Storage>(plan.device_, std::max<std::size_t>(plan.memory_.bytes, 1));
+    const std::size_t needed = std::max<std::size_t>(plan.memory_.bytes, 1);
+    const bool shared = options_.arena != nullptr && options_.arena->bytes() >= needed;
+    plan.arena_ = shared ? options_.arena : std::make_shared<Storage>(plan.device_, needed);
     for (const ValueId input : graph_.inputs()) plan.inputs_.push_back(tensor(plan, operand(input)));
     for (const Step& step : steps_) {
       Plan::Call call{.op = step.op, .inputs = {}, .outputs = {}, .writes_state = step.writes_state, .results = {}};

@@ -19,6 +19,9 @@ namespace convoy {
 struct PlanOptions {
   bool in_place = true;  // elementwise operators may write over an operand that dies with them
   bool poison = false;   // overwrite memory as soon as it is dead, for tests: a value read too late is NaN
+  // Where the values lie if it is large enough, otherwise memory of the plan's own. Plans that share it run one at a
+  // time: nothing in it lives on between runs.
+  std::shared_ptr<Storage> arena{};
 };
 
 class Plan {
@@ -35,6 +38,7 @@ class Plan {
 
   const MemoryPlan& memory() const { return memory_; }
   std::span<const Buffer> buffers() const { return buffers_; }
+  const std::shared_ptr<Storage>& arena() const { return arena_; }
   std::size_t calls() const { return calls_.size(); }
 
  private:

@@ -1,0 +1,76 @@
+// Plans of a step's functions: each function is captured and planned once for the specs of its inputs and its
+// attributes, and replayed from then on.
+//
+// The plans of a cache share memory for their values, as one of them runs at a time. Only for the thread that runs the
+// device's kernels.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "core/graph/plan.h"
+#include "core/graph/step_function.h"
+
+namespace convoy {
+
+struct PlannedFunction {
+  PlannedFunction(const StepFunction& function, std::span<const Spec> specs, CapturedFunction what,
+                  const PlanOptions& options)
+      : name(function.name),
+        attributes(function.attributes),
+        inputs(specs.begin(), specs.end()),
+        captured(std::move(what)),
+        plan(captured.graph, captured.states, options) {}
+
+  std::string name;
+  std::string attributes;
+  Specs inputs;
+  CapturedFunction captured;
+  Plan plan;
+};
+
+class PlanCache {
+ public:
+  struct Options {
+    PlanOptions plan{};
+    std::size_t capacity = 16;  // plans; the one that was not used for longest goes first
+    // Called with one line at the fifth recapture of a function, once: capturing anew costs more than it gains.
+    std::function<void(const std::string&)> warn{};
+  };
+  PlanCache(Device& device, Options options);
+  PlanCache(const PlanCache&) = delete;
+  PlanCache& operator=(const PlanCache&) = delete;
+
+  // Replays the function.
+  void run(const StepFunction& function, const StepKey& key, std::span<const Tensor> inputs,
+           const StepFunction::OnResult& on_result);
+  // Its plan for such inputs, captured now if there is none. Valid until the next call.
+  PlannedFunction& plan(const StepFunction& function, std::span<const Spec> inputs);
+
+  // The last one used comes first.
+  const std::list<PlannedFunction>& plans() const { return plans_; }
+
+ private:
+  static constexpr std::int64_t kWarnAtRecapture = 5;
+
+  template <typename SameInputs>
+  PlannedFunction* find(const StepFunction& function, const SameInputs& same_inputs);
+  void note_capture(const StepFunction& function, std::span<const Spec> inputs);
+
+  struct History {
+    std::int64_t captures = 0;
+    std::string attributes;  // of the last
+    Specs inputs;
+  };
+  Device& device_;
+  Options options_;  // with the largest arena so far
+  std::list<PlannedFunction> plans_;
+  std::map<std::string, History> history_;  // by function
+};
+
+}  // namespace convoy
