@@ -27,6 +27,8 @@ class Batches {
   // waits for its peers, and stay out of other workers' way. Any batch may still be asked for.
   void read_ahead(const DataRecipe& recipe, std::int32_t rank, std::int32_t world);
 
+  // Of the inputs and targets of every batch.
+  Specs specs() const { return batch_specs(dataset_, shard_batch_, device_); }
   // step from 1.
   Batch training(std::int64_t step, std::int32_t shard) const;
 

@@ -20,8 +20,8 @@ namespace convoy::worker {
 namespace {
 
 // Where the data lie and what computes: everything else decides what was trained.
-constexpr std::array<std::string_view, 5> kChangeable = {"data.path", "data.threads", "data.prefetch", "train.threads",
-                                                         "train.device"};
+constexpr std::array<std::string_view, 6> kChangeable = {"data.path",     "data.threads", "data.prefetch",
+                                                         "train.threads", "train.device", "train.graph"};
 
 void check_overrides(const Recipe& trained, const Recipe& recipe) {
   for (const RecipeChange& change : recipe_changes(trained, recipe)) {

@@ -12,11 +12,17 @@ namespace {
 
 using Sums = std::array<double, 3>;  // loss, targets, correct
 
-Sums evaluate_batch(Replica& replica, const Batch& batch) {
-  const Recorder recorder(replica.device(), {}, Recorder::Tape::kOff);
-  const Tensor logits = replica.model().logits(replica.inputs_of(batch), Mode::kInfer);
-  const Loss loss = cross_entropy(logits, batch.targets);
-  return {loss.sum.item(), loss.count.item(), count_correct(logits, batch.targets).item()};
+// The forward pass alone, as it is after training.
+StepFunction evaluation_of(const Replica& replica) {
+  return replica.function("evaluation", {"inputs", "targets"},
+                          [&replica](std::span<const Tensor> inputs, const StepFunction::Give& give) {
+                            const TapePause pause;
+                            const Tensor logits = replica.model().logits(replica.inputs_of(inputs[0]), Mode::kInfer);
+                            const Loss loss = cross_entropy(logits, inputs[1]);
+                            give(0, "loss", loss.sum);
+                            give(1, "count", loss.count);
+                            give(2, "correct", count_correct(logits, inputs[1]));
+                          });
 }
 
 }  // namespace
@@ -26,8 +32,14 @@ std::optional<Evaluation> evaluate(Replica& replica, const Batches& batches, dis
   if (leaves == 0) return std::nullopt;
   const distributed::WorkerBlock block = distributed::worker_block(leaves, communicator.rank(), communicator.size());
   distributed::ScalarSum sums(block, std::tuple_size_v<Sums>);
-  for (std::int32_t leaf = block.leaves.begin; leaf < block.leaves.end; ++leaf)
-    sums.add(leaf - block.leaves.begin, evaluate_batch(replica, batches.evaluation(leaf)));
+  const StepFunction function = evaluation_of(replica);
+  for (std::int32_t leaf = block.leaves.begin; leaf < block.leaves.end; ++leaf) {
+    const Batch batch = batches.evaluation(leaf);
+    Sums batch_sums{};
+    replica.run(function, {}, std::array{batch.inputs, batch.targets},
+                [&](std::size_t result, const Tensor& value) { batch_sums[result] = value.item(); });
+    sums.add(leaf - block.leaves.begin, batch_sums);
+  }
   const std::vector<double> total = sums.reduce(communicator);
   return Evaluation{.loss = total[0] / total[1], .accuracy = total[2] / total[1]};
 }

@@ -104,9 +104,14 @@ Fingerprint fingerprint_of(const Recipe& recipe, const Dataset& dataset, const R
   fingerprint.add("seed", fmt::to_string(recipe.train.seed));
   fingerprint.add("bucket cuts", replica.layout().cuts());
   fingerprint.add("data digest", dataset.digest());
-  // The program is the same and so is the recipe: then so is the sequence of ops in a step.
   const std::string text = to_toml(without_places(recipe));
   fingerprint.add("recipe digest", fmt::format("{:016x}", xxh3_64(std::as_bytes(std::span(text)))));
+  // A model of a program's own may depend on more than the recipe. Where steps are dynamic nothing tells of it.
+  for (const PlannedFunction& planned : replica.plans()) {
+    const Graph& graph = planned.captured.graph;
+    fingerprint.add("graph of the " + planned.name,
+                    fmt::format("{} operators, {}", graph.nodes().size(), convoy::fingerprint(graph)));
+  }
   return fingerprint;
 }
 

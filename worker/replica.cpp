@@ -4,10 +4,6 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
-#include "core/graph/backward.h"
-#include "core/graph/recorder.h"
-#include "core/ops/batch_norm.h"
-#include "core/ops/elementwise.h"
 #include "core/ops/update.h"
 
 namespace convoy::worker {
@@ -41,14 +37,30 @@ void hash_tensor(Xxh3Hasher128& hasher, const Tensor& tensor) {
 
 }  // namespace
 
-Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device)
+Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device,
+                 std::function<void(const std::string&)> warn)
     : optimizer_(make_optimizer(recipe.optimizer)),
       seed_(recipe.train.seed),
       activations_(activation_dtype(recipe.train)),
       device_(device),
       model_(std::move(model)),
       layout_(layout_of(*model_, recipe, *optimizer_)),
-      statistics_(running_statistics_of(model_->parameters())) {
+      statistics_(running_statistics_of(model_->parameters())),
+      gradient_(function(
+          "gradient", {"inputs", "targets"},
+          [this](std::span<const Tensor> inputs, const StepFunction::Give& give) { give_gradient(inputs, give); })),
+      squares_{.name = "chunk_squares",
+               .inputs = {},
+               .declare = [this](Capture& capture) { capture.state("reduced", reduced_); },
+               .body = [this](std::span<const Tensor>,
+                              const StepFunction::Give& give) { give(0, "squares", convoy::chunk_squares(reduced_)); }},
+      update_{.name = "update",
+              .inputs = {"factors", "apply"},
+              .declare = [this](Capture& capture) { declare_update(capture); },
+              .body = [this](std::span<const Tensor> inputs,
+                             const StepFunction::Give&) { apply_update(inputs[0], inputs[1]); }},
+      is_static_(recipe.train.graph == "static"),
+      plans_(device, {.warn = std::move(warn)}) {
   const Spec arena{DType::kF32, {layout_.elements()}, &device_};
   parameters_ = Tensor::zeros(arena);
   for (std::size_t k = 0; k < optimizer_->moments().size(); ++k) moments_.push_back(Tensor::zeros(arena));
@@ -76,10 +88,6 @@ Tensor Replica::bucket_view(const Tensor& arena, const distributed::Bucket& buck
   return arena.view(layout);
 }
 
-Tensor Replica::borrow(float* arena) const {
-  return Tensor::borrow({DType::kF32, {layout_.elements()}, &device_}, arena, nullptr);
-}
-
 std::vector<StateTensor> Replica::state() const {
   std::vector<StateTensor> state;
   const Parameters& parameters = model_->parameters();
@@ -94,46 +102,24 @@ std::vector<StateTensor> Replica::state() const {
   return state;
 }
 
-Tensor Replica::inputs_of(const Batch& batch) const {
-  return is_floating(batch.inputs.dtype()) ? cast(batch.inputs, activations_) : batch.inputs;
-}
-
-distributed::LossSums Replica::gradient(const StepKey& key, const Batch& batch,
-                                        const std::function<void(std::size_t, std::span<const float>)>& on_gradient) {
-  const Recorder recorder(device_, key);
-  const Loss loss = model_->training_step(inputs_of(batch), batch.targets);
-  handed_over_.assign(layout_.parameters().size(), false);
-  const auto hand_over = [&](std::size_t parameter, const Tensor& sum) {
-    handed_over_[parameter] = true;
-    on_gradient(parameter, {sum.data<float>(), static_cast<std::size_t>(sum.elements())});
-  };
-  for (const Emission& emission : recorder.emissions()) hand_over(index_of(emission.state), emission.contribution);
-  backward(loss.sum, leaves_,
-           [&](std::size_t leaf, const Tensor& gradient) { hand_over(leaf_indices_[leaf], gradient); });
-  for (std::size_t i = 0; i < handed_over_.size(); ++i) {
-    if (handed_over_[i]) continue;
-    const std::vector<float> zeros(static_cast<std::size_t>(layout_.parameters()[i].elements));
-    on_gradient(i, zeros);
+void Replica::use_reduced(float* reduced) {
+  if (reduced_.defined() && reduced_.raw() == reduced) return;
+  reduced_ = Tensor::borrow({DType::kF32, {layout_.elements()}, &device_}, reduced, nullptr);
+  slices_.clear();
+  for (const distributed::Bucket& bucket : layout_.buckets()) {
+    if (bucket.group != kStatisticsGroup) slices_.push_back(slice_of(bucket));
   }
-  return {.loss = loss.sum.item(), .count = loss.count.item()};
-}
-
-std::size_t Replica::index_of(const Tensor& state) const {
-  for (std::size_t i = 0; i < layout_.parameters().size(); ++i) {
-    if (is_statistic(i) && parameter(i).identity() == state.identity()) return i;
+  statistics_sums_.assign(layout_.parameters().size(), Tensor());
+  for (std::size_t i = 0; i < statistics_sums_.size(); ++i) {
+    if (is_statistic(i)) statistics_sums_[i] = arena_view(reduced_, i);
   }
-  fail(ErrorCode::kInvalidArgument, "a contribution of {} was emitted for what is no running statistic of the model",
-       state.spec().to_string());
+  // Plans read the arena that they were made for.
+  update_.attributes = squares_.attributes = fmt::format("arena {}", ++reduced_arenas_);
 }
 
-std::vector<double> Replica::chunk_squares(float* reduced) {
-  const Recorder recorder(device_, {}, Recorder::Tape::kOff);
-  return convoy::chunk_squares(borrow(reduced)).to_vector<double>();
-}
-
-ParameterSlice Replica::slice_of(const distributed::Bucket& bucket, const Tensor& gradient) const {
+ParameterSlice Replica::slice_of(const distributed::Bucket& bucket) const {
   ParameterSlice slice{.values = bucket_view(parameters_, bucket),
-                       .gradient = bucket_view(gradient, bucket),
+                       .gradient = bucket_view(reduced_, bucket),
                        .moments = {},
                        .parameters = {},
                        .decays = bucket.group == kDecayGroup};
@@ -145,22 +131,12 @@ ParameterSlice Replica::slice_of(const distributed::Bucket& bucket, const Tensor
   return slice;
 }
 
-void Replica::update(std::int64_t step, float* reduced, const UpdateFactors& factors) {
-  const Recorder recorder(device_, {.seed = seed_, .step = step, .shard = 0}, Recorder::Tape::kOff);
-  const Tensor gradient = borrow(reduced);
-  update_statistics(gradient, factors.apply);
-  for (const distributed::Bucket& bucket : layout_.buckets()) {
-    if (bucket.group != kStatisticsGroup) optimizer_->update(step, factors, slice_of(bucket, gradient));
+std::size_t Replica::index_of(const Tensor& state) const {
+  for (std::size_t i = 0; i < layout_.parameters().size(); ++i) {
+    if (is_statistic(i) && parameter(i).identity() == state.identity()) return i;
   }
-}
-
-void Replica::update_statistics(const Tensor& reduced, bool apply) {
-  const Tensor apply_tensor = Tensor::of<double>(device_, {1}, std::array{apply ? 1.0 : 0.0});
-  for (const RunningStatistics& s : statistics_) {
-    update_running_statistics({.momentum = RunningStatistics::kMomentum}, parameter(s.mean), parameter(s.variance),
-                              parameter(s.updates), arena_view(reduced, s.mean), arena_view(reduced, s.variance),
-                              arena_view(reduced, s.updates), apply_tensor);
-  }
+  fail(ErrorCode::kInvalidArgument, "a contribution of {} was emitted for what is no running statistic of the model",
+       state.spec().to_string());
 }
 
 std::string Replica::parameters_hash() const {

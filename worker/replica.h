@@ -1,5 +1,8 @@
 // One worker's copy of the model: its parameters and optimizer state, laid out in buckets, and the two halves of a
 // step: a shard's gradient, which writes nothing, and the update, which writes everything.
+//
+// Both are functions made of operators (core/graph/step_function.h). With train.graph = "static" each is captured once
+// and its plan replayed; with "dynamic" they run line by line, with the same bits.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +15,7 @@
 #include "core/base/recipe.h"
 #include "core/data/dataset.h"
 #include "core/device/cpu_device.h"
+#include "core/graph/plan_cache.h"
 #include "core/graph/step_key.h"
 #include "core/nn/batch_norm.h"
 #include "core/nn/model.h"
@@ -33,15 +37,29 @@ inline constexpr char kOptimizerFile[] = "optimizer.safetensors";    // moments
 
 class Replica {
  public:
-  // Binds and initialises the model's parameters. Keeps a reference to `device`.
-  Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device);
+  // Binds and initialises the model's parameters. Keeps a reference to `device`. `warn` hears of functions that are
+  // captured again and again.
+  Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device,
+          std::function<void(const std::string&)> warn = {});
 
   const Model& model() const { return *model_; }
   const distributed::BucketLayout& layout() const { return layout_; }
   CpuDevice& device() const { return device_; }
 
-  // What the model reads, inside a recording: numbers in the activations' dtype, tokens as they are.
-  Tensor inputs_of(const Batch& batch) const;
+  // What the model reads of a batch's inputs, inside a recording: numbers in the activations' dtype, tokens as they
+  // are.
+  Tensor inputs_of(const Tensor& inputs) const;
+
+  // A function whose state are the parameters.
+  StepFunction function(std::string name, std::vector<std::string> inputs, StepFunction::Body body) const;
+  // Runs a function as train.graph says.
+  void run(const StepFunction& function, const StepKey& key, std::span<const Tensor> inputs,
+           const StepFunction::OnResult& on_result);
+  // Captures what a step does on shards of such a batch and on an arena of reduced gradients, before there are any;
+  // nothing where steps are dynamic.
+  void capture_step(std::span<const Spec> batch, float* reduced);
+  // What was captured so far; empty where steps are dynamic.
+  const std::list<PlannedFunction>& plans() const { return plans_.plans(); }
 
   // Runs the training step forward and backward on one logical shard and hands each parameter's gradient (unscaled: of
   // the summed loss) over as soon as it is final; for running statistics, what the shard contributes to them. Every
@@ -67,11 +85,13 @@ class Replica {
  private:
   bool is_statistic(std::size_t parameter) const;
   std::size_t index_of(const Tensor& state) const;
-  void update_statistics(const Tensor& reduced, bool apply);
+  void give_gradient(std::span<const Tensor> inputs, const StepFunction::Give& give) const;
+  void apply_update(const Tensor& factors, const Tensor& apply) const;
+  void declare_update(Capture& capture) const;
+  void use_reduced(float* reduced);
   Tensor arena_view(const Tensor& arena, std::size_t parameter) const;
   Tensor bucket_view(const Tensor& arena, const distributed::Bucket& bucket) const;
-  ParameterSlice slice_of(const distributed::Bucket& bucket, const Tensor& gradient) const;
-  Tensor borrow(float* arena) const;
+  ParameterSlice slice_of(const distributed::Bucket& bucket) const;
 
   std::unique_ptr<Optimizer> optimizer_;
   std::uint64_t seed_;
@@ -84,7 +104,15 @@ class Replica {
   std::vector<Tensor> leaves_;             // what has a gradient, in declaration order
   std::vector<std::size_t> leaf_indices_;  // and which parameters those are
   std::vector<RunningStatistics> statistics_;
+  Tensor reduced_;                       // the arena of reduced gradients that the update reads
+  std::int64_t reduced_arenas_ = 0;      // that there were so far
+  std::vector<ParameterSlice> slices_;   // of each bucket that is trained
+  std::vector<Tensor> statistics_sums_;  // reduced, by parameter; undefined for what is trained
+  StepFunction gradient_, squares_, update_;
+  bool is_static_;
+  PlanCache plans_;
   std::vector<bool> handed_over_;  // scratch of gradient(), by parameter
+  std::vector<float> zeros_;       // the gradient of a parameter that a step does not use
 };
 
 }  // namespace convoy::worker

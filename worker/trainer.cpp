@@ -42,7 +42,8 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
       uuid_(uuid),
       dataset_(command.workload.open_dataset(recipe_)),
       device_(static_cast<int>(recipe_.train.threads)),
-      replica_(recipe_, command.workload.make_model(recipe_, task_of(*dataset_, recipe_)), device_),
+      replica_(recipe_, command.workload.make_model(recipe_, task_of(*dataset_, recipe_)), device_,
+               [this](const std::string& warning) { logger_.warning("{}", warning); }),
       batches_(*dataset_, recipe_.train, device_),
       reducer_(replica_.layout(), static_cast<std::int32_t>(recipe_.train.logical_shards), command.place.rank,
                command.place.world),
@@ -55,6 +56,7 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
 }
 
 void Trainer::join() {
+  replica_.capture_step(batches_.specs(), reducer_.reduced_data());
   reporter_ = std::make_unique<Reporter>(ReporterOptions{.scheduler = *command_.place.scheduler,
                                                          .self = uuid_,
                                                          .heartbeat = from_seconds(recipe_.fault.heartbeat_s),

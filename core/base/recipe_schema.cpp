@@ -148,7 +148,7 @@ std::vector<RecipeKey> make_keys() {
       train<&T::logical_shards>("logical_shards", kOptional, Whole{1, 65536}),
       train<&T::precision>("precision", kOptional, OneOf{{"fp32", "bf16"}}),
       train<&T::seed>("seed", kOptional, Whole{0, std::numeric_limits<std::int64_t>::max()}),
-      train<&T::graph>("graph", kOptional, OneOf{{"dynamic"}}),
+      train<&T::graph>("graph", kOptional, OneOf{{"static", "dynamic"}}),
       train<&T::device>("device", kOptional, OneOf{{"auto", "cpu"}}),
       train<&T::threads>("threads", kOptional, Whole{1, 1024}),
       train<&T::eval_every>("eval_every", kOptional, Whole{0}),

@@ -67,9 +67,13 @@ std::string Dataset::digest() const {
   return hasher.hex();
 }
 
+Specs batch_specs(const Dataset& dataset, std::int64_t samples, Device& device) {
+  return {batched(dataset.input_spec(), samples, &device), batched(dataset.target_spec(), samples, &device)};
+}
+
 Batch make_batch(const Dataset& dataset, std::int64_t samples, Device& device) {
-  return {Tensor::empty(batched(dataset.input_spec(), samples, &device)),
-          Tensor::empty(batched(dataset.target_spec(), samples, &device))};
+  const Specs specs = batch_specs(dataset, samples, device);
+  return {Tensor::empty(specs[0]), Tensor::empty(specs[1])};
 }
 
 std::unique_ptr<Dataset> open_dataset(const DataRecipe& recipe, std::uint64_t seed) {

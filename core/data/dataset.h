@@ -60,6 +60,8 @@ class Dataset {
 };
 
 // Uninitialised tensors for `samples` samples.
+// Of its inputs and targets.
+Specs batch_specs(const Dataset& dataset, std::int64_t samples, Device& device);
 Batch make_batch(const Dataset& dataset, std::int64_t samples, Device& device);
 
 // Opens what [data] of a recipe describes; `seed` (train.seed) keys augmentation. Throws Error(kUsage) that names the

@@ -12,7 +12,10 @@ class Lamb final : public Optimizer {
   explicit Lamb(const OptimizerRecipe& recipe) : Optimizer({"m", "v"}), recipe_(recipe) {}
 
   bool tells_groups_apart() const override { return true; }
-  void update(std::int64_t step, const UpdateFactors& factors, const ParameterSlice& slice) const override {
+  std::vector<double> factors(std::int64_t step, const UpdateFactors& factors) const override {
+    return adam_factors(recipe_, step, factors);
+  }
+  void update(const Tensor& factors, const ParameterSlice& slice) const override {
     LambAttributes attributes{.beta1 = recipe_.beta1,
                               .beta2 = recipe_.beta2,
                               .epsilon = recipe_.epsilon,
@@ -24,8 +27,7 @@ class Lamb final : public Optimizer {
       attributes.begins.push_back(parameter.begin);
       attributes.ends.push_back(parameter.end);
     }
-    lamb_update(attributes, slice.values, slice.moments[0], slice.moments[1], slice.gradient,
-                adam_factors(recipe_, step, factors, slice.values.device()));
+    lamb_update(attributes, slice.values, slice.moments[0], slice.moments[1], slice.gradient, factors);
   }
 
  private:

@@ -48,8 +48,11 @@ class Optimizer {
   const std::vector<std::string>& moments() const { return moments_; }
   // Whether it treats parameters that decay otherwise than those that do not, so that they need slices of their own.
   virtual bool tells_groups_apart() const = 0;
-  // Writes values and moments of the slice, in place. `step` counts from 1. A Recorder is active.
-  virtual void update(std::int64_t step, const UpdateFactors& factors, const ParameterSlice& slice) const = 0;
+  // What the rule must know of a step, in the order of its own operator: always as many numbers. `step` counts from 1.
+  virtual std::vector<double> factors(std::int64_t step, const UpdateFactors& factors) const = 0;
+  // Writes values and moments of the slice, in place. `factors`: those numbers, f64 [n], so that a captured update is
+  // every step's. A Recorder is active.
+  virtual void update(const Tensor& factors, const ParameterSlice& slice) const = 0;
 
  protected:
   explicit Optimizer(std::vector<std::string> moments) : moments_(std::move(moments)) {}

@@ -1,5 +1,3 @@
-#include <array>
-
 #include "core/nn/optimizer_kinds.h"
 #include "core/ops/update.h"
 
@@ -13,14 +11,16 @@ class Sgd final : public Optimizer {
         recipe_(recipe) {}
 
   bool tells_groups_apart() const override { return recipe_.weight_decay > 0.0; }
-  void update(std::int64_t, const UpdateFactors& factors, const ParameterSlice& slice) const override {
+  std::vector<double> factors(std::int64_t, const UpdateFactors& factors) const override {
+    return {factors.lr, factors.gradient_scale, factors.apply ? 1.0 : 0.0};
+  }
+  void update(const Tensor& factors, const ParameterSlice& slice) const override {
     const SgdAttributes attributes{.momentum = recipe_.momentum,
                                    .nesterov = recipe_.nesterov,
                                    .weight_decay = slice.decays ? recipe_.weight_decay : 0.0};
-    const std::array<double, 3> values{factors.lr, factors.gradient_scale, factors.apply ? 1.0 : 0.0};
     std::vector<Tensor> state = {slice.values};
     state.insert(state.end(), slice.moments.begin(), slice.moments.end());
-    sgd_update(attributes, state, slice.gradient, Tensor::of<double>(slice.values.device(), {3}, values));
+    sgd_update(attributes, state, slice.gradient, factors);
   }
 
  private:

@@ -62,7 +62,7 @@ TEST_P(CapturedStepTest, HasTheBitsOfTheDynamicOne) {
   std::vector<std::vector<double>> expected;
   {
     const Recorder recorder(*run.device, key);
-    inputs = replica->inputs_of(batch);
+    inputs = replica->inputs_of(batch.inputs);
     training_step(*replica, inputs, batch.targets,
                   [&](const std::string&, const Tensor& value) { expected.push_back(elements(value)); });
   }

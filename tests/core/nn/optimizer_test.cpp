@@ -46,7 +46,9 @@ class Bench {
   void step(const std::vector<Values>& gradients, double scale = 1.0, bool apply = true) {
     for (std::size_t k = 0; k < gradients.size(); ++k) write(slice.gradient, k, gradients[k]);
     const Recorder recorder(device_, {}, Recorder::Tape::kOff);
-    optimizer_->update(++steps_, {.lr = lr_, .gradient_scale = scale, .apply = apply}, slice);
+    const auto factors = optimizer_->factors(++steps_, {.lr = lr_, .gradient_scale = scale, .apply = apply});
+    const auto count = static_cast<std::int64_t>(factors.size());
+    optimizer_->update(Tensor::of<double>(device_, {count}, factors), slice);
   }
 
   Values values(std::size_t parameter = 0) const { return read(slice.values, parameter); }
