@@ -39,9 +39,9 @@ void BitsRun::train(const Job& job, const Workers& workers) {
                                     fmt::format("{}/recipes/{}", CONVOY_SOURCE_DIR, job.recipe),
                                     "--run",
                                     "run",
-                                    fmt::format("train.steps={}", kSteps),
-                                    fmt::format("checkpoint.every={}", kSteps / 2),
-                                    fmt::format("train.eval_every={}", kSteps / 2),
+                                    fmt::format("train.steps={}", job.steps),
+                                    fmt::format("checkpoint.every={}", job.steps / 2),
+                                    fmt::format("train.eval_every={}", job.steps / 2),
                                     job.recipe.starts_with("mnist") ? "data.path=digits" : "data.path=text.txt",
                                     "train.precision=" + job.precision};
   words.insert(words.end(), job.overrides.begin(), job.overrides.end());
@@ -54,7 +54,11 @@ void BitsRun::forget_what_followed(std::int64_t step) {
   std::filesystem::remove(run_.folder() / "run/final.json");
 }
 
-void BitsRun::resume(const Workers& workers) { run(workers, {"resume", "run"}); }
+void BitsRun::resume(const Workers& workers, const std::vector<std::string>& overrides) {
+  std::vector<std::string> words = {"resume", "run"};
+  words.insert(words.end(), overrides.begin(), overrides.end());
+  run(workers, words);
+}
 
 void BitsRun::run(const Workers& workers, const std::vector<std::string>& words) {
   std::vector<std::string> command = {CONVOY_PROGRAM};

@@ -18,8 +18,9 @@ inline const std::vector<std::string> kPrecisions = {"fp32", "bf16"};
 
 struct Job {
   std::string recipe;                       // in recipes/
-  std::vector<std::string> overrides = {};  // besides steps and data
+  std::vector<std::string> overrides = {};  // besides data and what stands below
   std::string precision = "fp32";
+  int steps = kSteps;
 };
 
 // Who computes.
@@ -56,7 +57,7 @@ class BitsRun {
   void train(const Job& job, const Workers& workers);
   // As if it had been killed after it trained further than its checkpoint of `step`, and before the next one.
   void forget_what_followed(std::int64_t step);
-  void resume(const Workers& workers);
+  void resume(const Workers& workers, const std::vector<std::string>& overrides = {});
 
   Outcome outcome() const;
   // The lines of one of its records ("metrics", "events").
