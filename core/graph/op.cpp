@@ -32,6 +32,8 @@ std::optional<Layout> Op::view(const Layout&) const { fail(ErrorCode::kInternal,
 
 void Op::run_cpu(KernelArgs&) const { fail(ErrorCode::kInternal, "{} has no CPU kernel", name()); }
 
+void Op::run_tile_cpu(const TileArgs&) const { fail(ErrorCode::kInternal, "{} does not run in pieces", name()); }
+
 std::string describe(const Op& op) {
   Printer printer;
   op.attributes(printer);

@@ -22,6 +22,8 @@ using OpPtr = std::shared_ptr<const Op>;
 // What the graph may assume of an operator.
 struct Traits {
   bool elementwise = false;  // output element i depends on the inputs' elements i only
+  bool tiled = false;        // elementwise with one output, and any piece can run by itself (Op::run_tile_cpu)
+  bool constant = false;     // the output depends on the inputs' specs alone
   bool view = false;         // the output may alias the input (Op::view)
   bool random = false;       // draws from the step's counter-based random numbers
   bool strided = false;      // kernels read inputs of any layout; otherwise they are handed contiguous ones
@@ -60,6 +62,23 @@ struct KernelArgs {
   Device& device;
 };
 
+// A piece of a tiled operator's call: elements [first, first + count) of the output in row-major order, and of the
+// inputs the elements that belong to them.
+struct TileOperand {
+  const void* data = nullptr;
+  std::int64_t step = 1;  // 0: one element stands for all
+  DType dtype = DType::kF32;
+};
+struct TileArgs {
+  std::span<const TileOperand> inputs;
+  void* output = nullptr;  // may be an input whose step is 1
+  DType dtype = DType::kF32;
+  std::int64_t first = 0;  // a multiple of kTileUnit
+  std::int64_t count = 0;
+  const StepKey& key;
+};
+constexpr std::int64_t kTileUnit = 64;
+
 class Op {
  public:
   virtual ~Op() = default;
@@ -75,6 +94,8 @@ class Op {
   // input is then made contiguous first).
   virtual std::optional<Layout> view(const Layout& input) const;
   virtual void run_cpu(KernelArgs& args) const;
+  // Ops with the tiled trait: a piece of a call on the calling thread, with the bits of the whole call.
+  virtual void run_tile_cpu(const TileArgs& args) const;
 };
 
 // Attributes as "axis=1, keep=true"; with the name, an op's whole identity.

@@ -98,10 +98,23 @@ class Binary : public Op {
       run_binary<decltype(zero)>(kind_, args.inputs[0], args.inputs[1], args.outputs[0], threads_of(args));
     });
   }
+  void run_tile_cpu(const TileArgs& args) const override {
+    with_floating(args.dtype, [&](auto zero) {
+      using T = decltype(zero);
+      const TileOperand& a = args.inputs[0];
+      const TileOperand& b = args.inputs[1];
+      binary_kernel(kind_, static_cast<const T*>(a.data), a.step, static_cast<const T*>(b.data), b.step,
+                    static_cast<T*>(args.output), args.count);
+    });
+  }
 
  protected:
   static Traits reading(std::uint32_t inputs, std::uint32_t outputs) {
-    return {.elementwise = true, .strided = true, .gradient_reads_inputs = inputs, .gradient_reads_outputs = outputs};
+    return {.elementwise = true,
+            .tiled = true,
+            .strided = true,
+            .gradient_reads_inputs = inputs,
+            .gradient_reads_outputs = outputs};
   }
 
  private:
@@ -184,14 +197,18 @@ class GreaterEqual final : public Binary {
  public:
   GreaterEqual() : Binary(BinaryKind::kGreaterEqual) {}
   std::string_view name() const override { return "greater_equal"; }
-  Traits traits() const override { return {.elementwise = true, .strided = true, .differentiable = false}; }
+  Traits traits() const override {
+    return {.elementwise = true, .tiled = true, .strided = true, .differentiable = false};
+  }
 };
 
 // A gradient by the forward's input or output: equal shapes only.
 class Backward : public Binary {
  public:
   using Binary::Binary;
-  Traits traits() const override { return {.elementwise = true, .strided = true, .differentiable = false}; }
+  Traits traits() const override {
+    return {.elementwise = true, .tiled = true, .strided = true, .differentiable = false};
+  }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 2);
     check_floating(name(), in);
@@ -220,6 +237,15 @@ class ReluBackward final : public Backward {
 
 // --- One operand ------------------------------------------------------------------------------------------------
 
+// A piece of T whose only operand may be one element for all: then run(1) computes it, and it is repeated.
+template <typename T, typename Run>
+void each_or_one(const TileArgs& args, const Run& run) {
+  if (args.count == 0) return;
+  run(args.inputs[0].step == 0 ? 1 : args.count);
+  auto* const y = static_cast<T*>(args.output);
+  if (args.inputs[0].step == 0) std::fill_n(y + 1, args.count - 1, y[0]);
+}
+
 class Unary : public Op {
  public:
   explicit Unary(UnaryKind kind, double parameter = 0) : kind_(kind), parameter_(parameter) {}
@@ -238,10 +264,18 @@ class Unary : public Op {
       });
     });
   }
+  void run_tile_cpu(const TileArgs& args) const override {
+    with_floating(args.dtype, [&](auto zero) {
+      using T = decltype(zero);
+      each_or_one<T>(args, [&](std::int64_t n) {
+        unary_kernel(kind_, static_cast<const T*>(args.inputs[0].data), static_cast<T*>(args.output), n, parameter_);
+      });
+    });
+  }
 
  protected:
   static Traits reading(std::uint32_t inputs, std::uint32_t outputs) {
-    return {.elementwise = true, .gradient_reads_inputs = inputs, .gradient_reads_outputs = outputs};
+    return {.elementwise = true, .tiled = true, .gradient_reads_inputs = inputs, .gradient_reads_outputs = outputs};
   }
   double parameter() const { return parameter_; }
 
@@ -389,6 +423,7 @@ class Cast final : public Op {
   std::string_view name() const override { return "cast"; }
   Traits traits() const override {
     return {.elementwise = true,
+            .tiled = true,
             .differentiable = is_floating(to_),
             .gradient_reads_inputs = 0,
             .gradient_reads_outputs = 0};
@@ -413,6 +448,16 @@ class Cast final : public Op {
       });
     });
   }
+  void run_tile_cpu(const TileArgs& args) const override {
+    with_type(args.inputs[0].dtype, [&](auto from) {
+      with_type(to_, [&](auto to) {
+        using To = decltype(to);
+        each_or_one<To>(args, [&](std::int64_t n) {
+          convert(static_cast<const decltype(from)*>(args.inputs[0].data), static_cast<To*>(args.output), n);
+        });
+      });
+    });
+  }
 
  private:
   DType to_;
@@ -422,7 +467,12 @@ class OnesLike final : public Op {
  public:
   std::string_view name() const override { return "ones_like"; }
   Traits traits() const override {
-    return {.elementwise = true, .strided = true, .gradient_reads_inputs = 0, .gradient_reads_outputs = 0};
+    return {.elementwise = true,
+            .tiled = true,
+            .constant = true,
+            .strided = true,
+            .gradient_reads_inputs = 0,
+            .gradient_reads_outputs = 0};
   }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 1);
@@ -430,6 +480,12 @@ class OnesLike final : public Op {
     return {in[0]};
   }
   Tensors vjp(const VjpArgs&) const override { return {Tensor()}; }
+  void run_tile_cpu(const TileArgs& args) const override {
+    with_floating(args.dtype, [&](auto zero) {
+      using T = decltype(zero);
+      std::fill_n(static_cast<T*>(args.output), args.count, static_cast<T>(1));
+    });
+  }
   void run_cpu(KernelArgs& args) const override {
     with_floating(args.outputs[0].dtype(), [&](auto zero) {
       std::fill_n(args.outputs[0].data<decltype(zero)>(), args.outputs[0].elements(), static_cast<decltype(zero)>(1));

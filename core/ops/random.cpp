@@ -144,7 +144,10 @@ class Dropout final : public Op {
  public:
   Dropout(double p, std::int64_t ordinal) : p_(p), ordinal_(ordinal) {}
   std::string_view name() const override { return "dropout"; }
-  Traits traits() const override { return {.random = true, .gradient_reads_inputs = 0, .gradient_reads_outputs = 0}; }
+  Traits traits() const override {
+    return {
+        .elementwise = true, .tiled = true, .random = true, .gradient_reads_inputs = 0, .gradient_reads_outputs = 0};
+  }
   void attributes(AttributeVisitor& visitor) const override {
     visitor.visit("p", p_);
     visitor.visit("ordinal", ordinal_);
@@ -160,22 +163,38 @@ class Dropout final : public Op {
   void run_cpu(KernelArgs& args) const override {
     with_floating(args.outputs[0].dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const PhiloxKey key = mix(args.key.seed, args.key.step, args.key.shard, ordinal_);
-      const auto threshold = static_cast<std::uint32_t>(p_ * 0x1p32);
-      const auto factor = static_cast<Compute<T>>(1.0 / (1.0 - p_));
       const T* x = args.inputs[0].data<T>();
       T* y = args.outputs[0].data<T>();
       const std::int64_t n = args.outputs[0].elements();
       parallel_for(threads_of(args), (n + kDropoutChunk - 1) / kDropoutChunk, kGrain / kDropoutChunk,
                    [&](std::int64_t begin, std::int64_t end) {
                      const std::int64_t first = begin * kDropoutChunk;
-                     run(DropoutPiece<T>{key, static_cast<std::uint64_t>(first / 4), threshold, factor, x + first,
-                                         y + first, std::min(n, end * kDropoutChunk) - first});
+                     run(piece(args.key, x + first, y + first, first, std::min(n, end * kDropoutChunk) - first));
                    });
+    });
+  }
+  void run_tile_cpu(const TileArgs& args) const override {
+    with_floating(args.dtype, [&](auto zero) {
+      using T = decltype(zero);
+      const auto* x = static_cast<const T*>(args.inputs[0].data);
+      auto* y = static_cast<T*>(args.output);
+      if (args.inputs[0].step == 0) x = std::fill_n(y, args.count, *x) - args.count;
+      run(piece(args.key, x, y, args.first, args.count));
     });
   }
 
  private:
+  template <typename T>
+  DropoutPiece<T> piece(const StepKey& key, const T* x, T* y, std::int64_t first, std::int64_t n) const {
+    return {.key = mix(key.seed, key.step, key.shard, ordinal_),
+            .first_block = static_cast<std::uint64_t>(first / 4),
+            .threshold = static_cast<std::uint32_t>(p_ * 0x1p32),
+            .factor = static_cast<Compute<T>>(1.0 / (1.0 - p_)),
+            .x = x,
+            .y = y,
+            .n = n};
+  }
+
   double p_;
   std::int64_t ordinal_;
 };
