@@ -42,6 +42,9 @@ Tensors run_update(const Node& node, Tensors inputs) {
     copy_elements(inputs[i], copy);
     inputs[i] = copy;
   }
+  if (!node.op->traits().strided) {
+    for (std::size_t i = count; i < inputs.size(); ++i) inputs[i] = contiguous(inputs[i]);
+  }
   const Tensors outputs(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(count));
   apply_update(node.op, inputs, outputs);
   return outputs;
