@@ -56,7 +56,7 @@ Tensors Capture::append(const OpPtr& op, std::span<const Tensor> inputs) {
   std::vector<ValueId> ids;
   ids.reserve(inputs.size());
   for (const Tensor& input : inputs) ids.push_back(value_of(input, op->name()));
-  const NodeId node = graph_.append(op, recorder_.phase(), std::move(ids));
+  const NodeId node = graph_.append(op, recorder_.phase(), std::move(ids), recorder_.block());
   Tensors outputs;
   for (const ValueId output : graph_.node(node).outputs) outputs.push_back(symbol(output));
   return outputs;

@@ -34,9 +34,9 @@ ValueId Graph::add_state(std::string name, const Spec& spec) {
   return states_.back();
 }
 
-NodeId Graph::append(OpPtr op, Phase phase, std::vector<ValueId> inputs) {
+NodeId Graph::append(OpPtr op, Phase phase, std::vector<ValueId> inputs, std::int32_t block) {
   const auto id = static_cast<NodeId>(nodes_.size());
-  Node node{.op = std::move(op), .phase = phase, .inputs = std::move(inputs), .outputs = {}};
+  Node node{.op = std::move(op), .phase = phase, .inputs = std::move(inputs), .outputs = {}, .block = block};
   const Specs outputs = node.op->infer(specs(node.inputs));
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     Spec spec = outputs[i];

@@ -22,6 +22,9 @@ using NodeId = std::int32_t;
 enum class Phase : std::uint8_t { kForward, kRecompute, kBackward, kCommunication, kUpdate };
 std::string_view name_of(Phase phase);
 
+// Nodes outside of all blocks.
+constexpr std::int32_t kNoBlock = -1;
+
 struct Value {
   enum class Origin : std::uint8_t { kInput, kState, kNode };
   Spec spec;
@@ -37,6 +40,7 @@ struct Node {
   Phase phase = Phase::kForward;
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
+  std::int32_t block = kNoBlock;  // of the model that it was captured in (BlockScope)
 };
 
 // A value that a run hands out.
@@ -71,7 +75,7 @@ class Graph {
   ValueId add_input(std::string name, const Spec& spec);
   ValueId add_state(std::string name, const Spec& spec);
   // Infers the outputs' specs and adds the node behind all others.
-  NodeId append(OpPtr op, Phase phase, std::vector<ValueId> inputs);
+  NodeId append(OpPtr op, Phase phase, std::vector<ValueId> inputs, std::int32_t block = kNoBlock);
   void add_result(std::string name, ValueId value) { results_.push_back({std::move(name), value}); }
   void assign(ValueId state, ValueId value) { assignments_.push_back({state, value}); }
 

@@ -56,6 +56,8 @@ class Recorder {
   Capture* capture() const { return capture_; }
   // What captured nodes are for.
   Phase phase() const { return phase_; }
+  // The block of the model that they belong to.
+  std::int32_t block() const { return block_; }
   // What was recorded so far and not yet consumed by backward(), in program order.
   std::span<const TapeNode> tape() const { return nodes_; }
 
@@ -69,6 +71,7 @@ class Recorder {
 
  private:
   friend class PhaseScope;
+  friend class BlockScope;
   friend class TapePause;
   friend void backward(const Tensor&, std::span<const Tensor>, const std::function<void(std::size_t, const Tensor&)>&);
   std::int32_t value_of(const Tensor& tensor);
@@ -78,6 +81,8 @@ class Recorder {
   Tape tape_;
   Capture* capture_ = nullptr;
   Phase phase_ = Phase::kForward;
+  std::int32_t block_ = kNoBlock;
+  std::int32_t blocks_ = 0;
   std::uint64_t id_;
   std::int64_t random_ordinal_ = 0;
   std::int32_t values_ = 0;
@@ -101,6 +106,22 @@ class PhaseScope {
  private:
   Recorder& recorder_;
   Phase before_;
+};
+
+// What is captured within a scope is one block of the model: a part whose inner values may be computed again in the
+// backward pass rather than kept (train.recompute). A block within a block belongs to the outer one.
+class BlockScope {
+ public:
+  BlockScope() : recorder_(Recorder::current()), before_(recorder_.block_) {
+    if (before_ == kNoBlock) recorder_.block_ = recorder_.blocks_++;
+  }
+  ~BlockScope() { recorder_.block_ = before_; }
+  BlockScope(const BlockScope&) = delete;
+  BlockScope& operator=(const BlockScope&) = delete;
+
+ private:
+  Recorder& recorder_;
+  std::int32_t before_;
 };
 
 // Turns the current recorder's tape off for a scope.

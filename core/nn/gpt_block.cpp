@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/graph/recorder.h"
 #include "core/ops/attention.h"
 #include "core/ops/concat.h"
 #include "core/ops/elementwise.h"
@@ -126,6 +127,7 @@ GptBlock::GptBlock(const ParameterScope& scope, const GptOptions& options)
       mlp_(scope / names_of(options).mlp, options) {}
 
 Tensor GptBlock::operator()(const Tensor& x, double rate) const {
+  const BlockScope block;
   const Tensor y = add(x, dropout(attention_(norm1_(x)), rate));
   return add(y, dropout(mlp_(norm2_(y)), rate));
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 
+#include "core/graph/recorder.h"
 #include "core/ops/random.h"
 #include "core/ops/view.h"
 
@@ -24,6 +25,7 @@ Mlp::Mlp(const MlpOptions& options) : options_(options) {
 Tensor Mlp::logits(const Tensor& inputs, Mode mode) const {
   Tensor x = reshape(inputs, {inputs.shape()[0], options_.inputs});
   for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const BlockScope block;
     x = layers_[i](x);
     if (mode == Mode::kTrain && i + 1 < layers_.size()) x = dropout(x, options_.dropout);
   }

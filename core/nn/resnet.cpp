@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/base/error.h"
+#include "core/graph/recorder.h"
 #include "core/ops/pool.h"
 
 namespace convoy {
@@ -97,6 +98,7 @@ ResNet::Block ResNet::make_block(const ParameterScope& scope, std::int64_t in, s
 }
 
 Tensor ResNet::run_block(const Block& block, const Tensor& x, Mode mode) {
+  const BlockScope scope;
   const Tensor shortcut = block.shortcut ? block.shortcut->norm(block.shortcut->convolution(x), mode, false) : x;
   Tensor y = x;
   for (std::size_t i = 0; i < block.units.size(); ++i) {
