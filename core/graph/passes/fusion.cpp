@@ -1,0 +1,54 @@
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "core/graph/passes/fused_elementwise.h"
+#include "core/graph/passes/groups.h"
+#include "core/graph/passes/passes.h"
+#include "core/graph/passes/rewriter.h"
+
+namespace convoy {
+namespace {
+
+void append_fused(const Graph& graph, const Group& group, Rewriter& rewriter) {
+  std::map<ValueId, std::int32_t> operands;
+  for (const ValueId input : group.inputs) operands.emplace(input, static_cast<std::int32_t>(operands.size()));
+  std::vector<FusedStep> steps;
+  std::vector<std::int32_t> outputs;
+  for (const NodeId member : group.members) {
+    const Node& node = graph.node(member);
+    FusedStep step{.op = node.op, .operands = {}};
+    for (const ValueId input : node.inputs) step.operands.push_back(operands.at(input));
+    operands.emplace(node.outputs[0], static_cast<std::int32_t>(operands.size()));
+    if (std::find(group.outputs.begin(), group.outputs.end(), node.outputs[0]) != group.outputs.end())
+      outputs.push_back(static_cast<std::int32_t>(steps.size()));
+    steps.push_back(std::move(step));
+  }
+  auto op = std::make_shared<FusedElementwise>(graph.specs(group.inputs), std::move(steps), std::move(outputs));
+  const NodeId fused = rewriter.append(std::move(op), graph.node(group.members.back()), rewriter.now(group.inputs));
+  for (std::size_t k = 0; k < group.outputs.size(); ++k)
+    rewriter.replace(group.outputs[k], rewriter.graph().node(fused).outputs[k]);
+}
+
+}  // namespace
+
+Graph fuse_elementwise(const Graph& graph) {
+  const std::vector<Group> groups = elementwise_groups(graph);
+  std::map<NodeId, const Group*> group_of;
+  for (const Group& group : groups) {
+    for (const NodeId member : group.members) group_of.emplace(member, &group);
+  }
+  Rewriter rewriter(graph);
+  for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+    const auto id = static_cast<NodeId>(i);
+    const auto grouped = group_of.find(id);
+    if (grouped == group_of.end()) {
+      rewriter.copy(id);
+    } else if (grouped->second->members.back() == id) {
+      append_fused(graph, *grouped->second, rewriter);
+    }
+  }
+  return rewriter.finish();
+}
+
+}  // namespace convoy
