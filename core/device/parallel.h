@@ -18,7 +18,8 @@ void parallel_for(int threads, std::int64_t n, std::int64_t grain, const Body& b
     body(std::int64_t{0}, n);
     return;
   }
-#pragma omp parallel for schedule(static, 1) num_threads(static_cast <int>(pieces))
+  // Always the same team: OpenMP ends the threads that a smaller one has no use for, and starts them anew.
+#pragma omp parallel for schedule(static, 1) num_threads(threads)
   for (std::int64_t piece = 0; piece < pieces; ++piece) body(n * piece / pieces, n * (piece + 1) / pieces);
 }
 

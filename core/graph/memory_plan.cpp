@@ -19,18 +19,20 @@ std::size_t padded(std::size_t bytes) {
 
 bool meet(const Buffer& a, const Buffer& b) { return a.first <= b.last && b.first <= a.last; }
 
-std::size_t most_alive(std::span<const Buffer> buffers) {
-  // Bytes that come and go, by step; what goes at a step is alive in it.
-  std::vector<std::pair<std::int32_t, std::int64_t>> changes;
+// Bytes alive at each step.
+std::vector<std::int64_t> bytes_alive(std::span<const Buffer> buffers) {
+  std::int32_t last = -1;
+  for (const Buffer& buffer : buffers) last = std::max(last, buffer.last);
+  std::vector<std::int64_t> alive(static_cast<std::size_t>(last + 2));
+  const auto at = [&](std::int32_t step) -> std::int64_t& {
+    return alive[static_cast<std::size_t>(std::max(step, 0))];
+  };
   for (const Buffer& buffer : buffers) {
-    const auto bytes = static_cast<std::int64_t>(padded(buffer.bytes));
-    changes.emplace_back(buffer.first, bytes);
-    changes.emplace_back(buffer.last + 1, -bytes);
+    at(buffer.first) += static_cast<std::int64_t>(padded(buffer.bytes));
+    at(buffer.last + 1) -= static_cast<std::int64_t>(padded(buffer.bytes));
   }
-  std::sort(changes.begin(), changes.end());
-  std::int64_t alive = 0, most = 0;
-  for (const auto& [step, bytes] : changes) most = std::max(most, alive += bytes);
-  return static_cast<std::size_t>(most);
+  std::partial_sum(alive.begin(), alive.end(), alive.begin());
+  return alive;
 }
 
 // Puts buffers into the smallest gap between those already placed that are alive meanwhile, in the order given.
@@ -59,32 +61,62 @@ MemoryPlan place(std::span<const Buffer> buffers, const std::vector<std::size_t>
   return plan;
 }
 
+using Order = std::vector<std::size_t>;
+
+// Again and again the buffer that ends highest is placed first, within an amount of work.
+void improve(std::span<const Buffer> buffers, Order order, std::size_t bound, MemoryPlan& best) {
+  constexpr std::size_t kWork = 1 << 24;  // comparisons of two buffers
+  const std::size_t tries = std::min<std::size_t>(200, kWork / (buffers.size() * buffers.size() + 1));
+  MemoryPlan plan = best;
+  for (std::size_t i = 0; i < tries && best.bytes > bound; ++i) {
+    const auto end = [&](std::size_t b) { return plan.offsets[b] + padded(buffers[b].bytes); };
+    const auto highest =
+        std::max_element(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return end(a) < end(b); });
+    std::rotate(order.begin(), highest, highest + 1);
+    plan = place(buffers, order);
+    if (plan.bytes < best.bytes) {
+      plan.heuristic = best.heuristic;
+      best = plan;
+    }
+  }
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(std::span<const Buffer> buffers) {
+  const std::vector<std::int64_t> alive = bytes_alive(buffers);
+  const auto bound = static_cast<std::size_t>(std::max<std::int64_t>(0, *std::max_element(alive.begin(), alive.end())));
+  std::vector<std::int64_t> most_beside;  // by buffer: bytes alive with it
+  for (const Buffer& buffer : buffers) {
+    const auto first = alive.begin() + std::max(buffer.first, 0);
+    most_beside.push_back(*std::max_element(first, alive.begin() + std::max(buffer.last, 0) + 1));
+  }
   const auto length = [&](std::size_t i) { return std::int64_t{buffers[i].last} - buffers[i].first + 1; };
   const auto bytes = [&](std::size_t i) { return static_cast<std::int64_t>(buffers[i].bytes); };
   using Rank = std::function<std::pair<std::int64_t, std::int64_t>(std::size_t)>;
-  const std::pair<std::string_view, Rank> orders[] = {
+  const std::pair<std::string_view, Rank> ranks[] = {
       {"by size", [&](std::size_t i) { return std::pair(-bytes(i), -length(i)); }},
       {"by lifetime", [&](std::size_t i) { return std::pair(-length(i), -bytes(i)); }},
       {"by size times lifetime", [&](std::size_t i) { return std::pair(-bytes(i) * length(i), -bytes(i)); }},
       {"by birth", [&](std::size_t i) { return std::pair(std::int64_t{buffers[i].first}, -bytes(i)); }},
       {"by death", [&](std::size_t i) { return std::pair(-std::int64_t{buffers[i].last}, -bytes(i)); }},
+      {"by what is alive with it", [&](std::size_t i) { return std::pair(-most_beside[i], -bytes(i)); }},
   };
   MemoryPlan best;
-  const std::size_t bound = most_alive(buffers);
-  for (const auto& [name, rank] : orders) {
-    std::vector<std::size_t> order(buffers.size());
+  Order best_order;
+  for (const auto& [name, rank] : ranks) {
+    Order order(buffers.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return rank(a) < rank(b); });
     MemoryPlan plan = place(buffers, order);
     if (best.heuristic.empty() || plan.bytes < best.bytes) {
       best = std::move(plan);
       best.heuristic = name;
+      best_order = std::move(order);
     }
     if (best.bytes == bound) break;
   }
+  improve(buffers, std::move(best_order), bound, best);
   best.lower_bound = bound;
   return best;
 }

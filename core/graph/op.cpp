@@ -30,7 +30,24 @@ Tensors Op::vjp(const VjpArgs&) const { fail(ErrorCode::kInvalidArgument, "{} ha
 
 std::optional<Layout> Op::view(const Layout&) const { fail(ErrorCode::kInternal, "{} is not a view", name()); }
 
-void Op::run_cpu(KernelArgs&) const { fail(ErrorCode::kInternal, "{} has no CPU kernel", name()); }
+PreparedPtr Op::prepare(const PrepareArgs&) const { return nullptr; }
+
+void Op::run_cpu(KernelArgs& args) const {
+  PooledScratch scratch(args.device);
+  const PreparedPtr call = prepare({args.inputs, args.outputs, args.device, scratch});
+  if (call == nullptr) fail(ErrorCode::kInternal, "{} has no CPU kernel", name());
+  call->run(args.key);
+}
+
+PreparedPtr prepare(const OpPtr& op, const PrepareArgs& args) {
+  if (PreparedPtr call = op->prepare(args)) return call;
+  return prepared([op, inputs = Tensors(args.inputs.begin(), args.inputs.end()),
+                   outputs = Tensors(args.outputs.begin(), args.outputs.end()),
+                   &device = args.device](const StepKey& key) {
+    KernelArgs kernel{inputs, outputs, key, device};
+    op->run_cpu(kernel);
+  });
+}
 
 void Op::run_tile_cpu(const TileArgs&) const { fail(ErrorCode::kInternal, "{} does not run in pieces", name()); }
 

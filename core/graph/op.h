@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/device/scratch.h"
+#include "core/graph/prepared_call.h"
 #include "core/graph/step_key.h"
 #include "core/tensor/tensor.h"
 
@@ -62,6 +64,15 @@ struct KernelArgs {
   Device& device;
 };
 
+// The same for a kernel that is made ready now and run later, again and again: memory is known, elements are not. What
+// it takes of `scratch` is its own in every run.
+struct PrepareArgs {
+  std::span<const Tensor> inputs;
+  std::span<const Tensor> outputs;
+  Device& device;
+  Scratch& scratch;
+};
+
 // A piece of a tiled operator's call: elements [first, first + count) of the output in row-major order, and of the
 // inputs the elements that belong to them.
 struct TileOperand {
@@ -93,10 +104,16 @@ class Op {
   // Ops with the view trait: where the output lies in the input's storage, or nothing when only a copy will do (the
   // input is then made contiguous first).
   virtual std::optional<Layout> view(const Layout& input) const;
-  virtual void run_cpu(KernelArgs& args) const;
+  // The kernel, in one of two ways. prepare() is for those that look up, derive from shapes or take memory what stays
+  // the same from run to run; it touches no elements. run_cpu() is for those that only run.
+  virtual PreparedPtr prepare(const PrepareArgs& args) const;  // null: there is run_cpu()
+  virtual void run_cpu(KernelArgs& args) const;                // prepares and runs, unless there is more to say
   // Ops with the tiled trait: a piece of a call on the calling thread, with the bits of the whole call.
   virtual void run_tile_cpu(const TileArgs& args) const;
 };
+
+// A kernel ready to run, whichever of the two ways `op` has. The call keeps the op and the tensors.
+PreparedPtr prepare(const OpPtr& op, const PrepareArgs& args);
 
 // Attributes as "axis=1, keep=true"; with the name, an op's whole identity.
 std::string describe(const Op& op);

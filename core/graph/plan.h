@@ -1,5 +1,5 @@
 // A graph made ready: every value has its place in one block of memory, every operator is a prepared call on tensors
-// that exist already. A replay runs the calls in turn; it infers nothing and asks the pool for no value's memory.
+// that exist already. A replay runs the calls in turn; it allocates, looks up and infers nothing.
 //
 // A plan has the bits of its graph's interpretation: the same kernels in an order that the graph allows.
 #pragma once
@@ -13,27 +13,23 @@
 
 #include "core/graph/graph.h"
 #include "core/graph/memory_plan.h"
+#include "core/graph/prepared_call.h"
+#include "core/graph/schedule.h"
 
 namespace convoy {
 
-struct PlanOptions {
-  bool in_place = true;  // elementwise operators may write over an operand that dies with them
-  bool poison = false;   // overwrite memory as soon as it is dead, for tests: a value read too late is NaN
-  // Where the values lie if it is large enough, otherwise memory of the plan's own. Plans that share it run one at a
-  // time: nothing in it lives on between runs.
-  std::shared_ptr<Storage> arena{};
-};
-
 class Plan {
  public:
-  // states: the tensors that graph.states() stand for, for good.
+  // states: the tensors that graph.states() stand for, for good. Throws Error(kUnavailable) for a plan that needs more
+  // memory than the options allow, before any is taken: the message shows its largest values.
   Plan(const Graph& graph, std::span<const Tensor> states, const PlanOptions& options = {});
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
   // Called with a result's index and its value, valid during the call alone, as soon as it is there.
   using OnResult = std::function<void(std::size_t result, const Tensor& value)>;
-  // inputs: for graph.inputs(), of their specs; copied. Only from the thread that runs the device's kernels.
+  // inputs: for graph.inputs(), of their specs; copied. Only from the thread that runs the device's
+  // kernels.
   void run(const StepKey& key, std::span<const Tensor> inputs, const OnResult& on_result);
 
   const MemoryPlan& memory() const { return memory_; }
@@ -42,15 +38,16 @@ class Plan {
   std::size_t calls() const { return calls_.size(); }
 
  private:
-  friend class PlanBuilder;
-
   struct Call {
-    OpPtr op;  // null: copies its input
-    Tensors inputs, outputs;
-    bool writes_state = false;
+    PreparedPtr kernel;
+    Tensors writes;                                       // of state
     std::vector<std::pair<std::size_t, Tensor>> results;  // that are there behind it
     Tensors dead{};                                       // memory to poison behind it
   };
+
+  Tensor tensor(const Operand& operand) const;
+  void add_call(const Step& step);
+  void poison_the_dead();
 
   Device& device_;
   std::vector<Buffer> buffers_;

@@ -55,14 +55,14 @@ AttentionShape shape_of(const Tensor& q, const Tensor& k, const AttentionAttribu
           .scale = scale};
 }
 
-void run_forward(CpuDevice& device, const ForwardTensors& x, const AttentionAttributes& attributes) {
-  if (x.q.elements() == 0) return;
+PreparedPtr prepare_forward(const PrepareArgs& args, const ForwardTensors& x, const AttentionAttributes& attributes) {
+  if (x.q.elements() == 0) return prepared([] {});
   const AttentionShape shape = shape_of(x.q, x.k, attributes);
   const std::int64_t heads = x.k.shape()[2];
   const std::int64_t groups = x.q.shape()[0] * heads;
   const std::int64_t strips = attention_strips(shape);
-  with_floating(x.q.dtype(), [&]<typename T>(T) {
-    const auto group_at = [&](std::int64_t i) {
+  return with_floating(x.q.dtype(), [&]<typename T>(T) {
+    const auto group_at = [x, heads, shape](std::int64_t i) {
       const std::int64_t b = i / heads;
       const std::int64_t h = i % heads;
       return AttentionForward<T>{.q = group_of<const T>(x.q, b, h, shape.group),
@@ -71,11 +71,15 @@ void run_forward(CpuDevice& device, const ForwardTensors& x, const AttentionAttr
                                  .out = group_of<T>(x.out, b, h, shape.group),
                                  .log_sums = x.log_sums.data<Compute<T>>() + i * shape.group * shape.time};
     };
-    parallel_with_scratch<Compute<T>>(
-        device, groups * strips, attention_forward_scratch(shape), [&](std::int64_t i, Compute<T>* scratch) {
-          const std::int64_t next = std::min(i + 1, groups * strips - 1);
-          attention_forward_kernel(group_at(i / strips), group_at(next / strips), shape, i % strips, scratch);
-        });
+    using Own = WorkerScratch<Compute<T>>;
+    const std::int64_t pieces = groups * strips;
+    return prepared([scratch = Own(args.scratch, threads_of(args), pieces, attention_forward_scratch(shape)), group_at,
+                     shape, strips, pieces] {
+      scratch.for_each(pieces, [&](std::int64_t i, Compute<T>* own) {
+        const std::int64_t next = std::min(i + 1, pieces - 1);
+        attention_forward_kernel(group_at(i / strips), group_at(next / strips), shape, i % strips, own);
+      });
+    });
   });
 }
 
@@ -86,13 +90,16 @@ bool parts_pay(std::int64_t groups, std::int64_t parts, std::int64_t threads) {
   return 8 * rounds(groups * parts) < 5 * parts * rounds(groups);
 }
 
-void run_backward(CpuDevice& device, const BackwardTensors& x, const AttentionAttributes& attributes) {
-  if (x.q.elements() == 0) return;
+PreparedPtr prepare_backward(const PrepareArgs& args, const BackwardTensors& x, const AttentionAttributes& attributes) {
+  if (x.q.elements() == 0) return prepared([] {});
+  const Gapless log_sums(args.scratch, x.log_sums, x.log_sums.is_contiguous());
   const AttentionShape shape = shape_of(x.q, x.k, attributes);
   const std::int64_t heads = x.k.shape()[2];
   const std::int64_t groups = x.q.shape()[0] * heads;
-  with_floating(x.q.dtype(), [&]<typename T>(T) {
-    const auto group_at = [&](std::int64_t i) {
+  const std::int64_t parts = attention_backward_parts(shape);
+  const bool in_parts = parts_pay(groups, parts, threads_of(args));
+  return with_floating(x.q.dtype(), [&]<typename T>(T) {
+    const auto group_at = [x, heads, shape, sums = log_sums.tensor().data<Compute<T>>()](std::int64_t i) {
       const std::int64_t b = i / heads;
       const std::int64_t h = i % heads;
       return AttentionBackward<T>{.q = group_of<const T>(x.q, b, h, shape.group),
@@ -100,23 +107,24 @@ void run_backward(CpuDevice& device, const BackwardTensors& x, const AttentionAt
                                   .v = head_of<const T>(x.v, b, h),
                                   .out = group_of<const T>(x.out, b, h, shape.group),
                                   .dout = group_of<const T>(x.dout, b, h, shape.group),
-                                  .log_sums = x.log_sums.data<Compute<T>>() + i * shape.group * shape.time,
+                                  .log_sums = sums + i * shape.group * shape.time,
                                   .dq = group_of<T>(x.dq, b, h, shape.group),
                                   .dk = head_of<T>(x.dk, b, h),
                                   .dv = head_of<T>(x.dv, b, h)};
     };
-    const std::int64_t parts = attention_backward_parts(shape);
-    if (parts_pay(groups, parts, device.threads())) {
-      parallel_with_scratch<Compute<T>>(device, groups * parts, attention_backward_part_scratch(shape),
-                                        [&](std::int64_t i, Compute<T>* scratch) {
-                                          attention_backward_part(group_at(i / parts), shape, i % parts, scratch);
-                                        });
-      return;
-    }
-    parallel_with_scratch<Compute<T>>(
-        device, groups, attention_backward_scratch(shape), [&](std::int64_t i, Compute<T>* scratch) {
-          attention_backward_kernel(group_at(i), group_at(std::min(i + 1, groups - 1)), shape, scratch);
-        });
+    const std::int64_t pieces = in_parts ? groups * parts : groups;
+    const std::int64_t elements = in_parts ? attention_backward_part_scratch(shape) : attention_backward_scratch(shape);
+    return prepared([scratch = WorkerScratch<Compute<T>>(args.scratch, threads_of(args), pieces, elements), log_sums,
+                     group_at, shape, groups, parts, pieces, in_parts] {
+      log_sums.copy();
+      scratch.for_each(pieces, [&](std::int64_t i, Compute<T>* own) {
+        if (in_parts) {
+          attention_backward_part(group_at(i / parts), shape, i % parts, own);
+        } else {
+          attention_backward_kernel(group_at(i), group_at(std::min(i + 1, groups - 1)), shape, own);
+        }
+      });
+    });
   });
 }
 
@@ -160,18 +168,18 @@ class SeparateBackward final : public AttentionOp {
              "bf16");
     return {q, in[1], in[1]};
   }
-  void run_cpu(KernelArgs& args) const override {
-    run_backward(static_cast<CpuDevice&>(args.device),
-                 {.q = args.inputs[0],
-                  .k = args.inputs[1],
-                  .v = args.inputs[2],
-                  .out = args.inputs[3],
-                  .log_sums = contiguous(args.inputs[4]),
-                  .dout = args.inputs[5],
-                  .dq = args.outputs[0],
-                  .dk = args.outputs[1],
-                  .dv = args.outputs[2]},
-                 attributes_);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return prepare_backward(args,
+                            {.q = args.inputs[0],
+                             .k = args.inputs[1],
+                             .v = args.inputs[2],
+                             .out = args.inputs[3],
+                             .log_sums = args.inputs[4],
+                             .dout = args.inputs[5],
+                             .dq = args.outputs[0],
+                             .dk = args.outputs[1],
+                             .dv = args.outputs[2]},
+                            attributes_);
   }
 };
 
@@ -193,9 +201,9 @@ class Separate final : public AttentionOp {
     return attention_backward(args.inputs[0], args.inputs[1], args.inputs[2], args.outputs[0], args.outputs[1],
                               args.gradients[0], attributes_);
   }
-  void run_cpu(KernelArgs& args) const override {
-    run_forward(static_cast<CpuDevice&>(args.device),
-                {args.inputs[0], args.inputs[1], args.inputs[2], args.outputs[0], args.outputs[1]}, attributes_);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return prepare_forward(args, {args.inputs[0], args.inputs[1], args.inputs[2], args.outputs[0], args.outputs[1]},
+                           attributes_);
   }
 };
 
@@ -249,20 +257,20 @@ class PackedBackward final : public PackedOp {
                          heads_.key, out.shape.to_string(), heads_.query));
     return {in[0]};
   }
-  void run_cpu(KernelArgs& args) const override {
+  PreparedPtr prepare(const PrepareArgs& args) const override {
     const Tensor& qkv = args.inputs[0];
     const Tensor& dqkv = args.outputs[0];
-    run_backward(static_cast<CpuDevice&>(args.device),
-                 {.q = queries(qkv),
-                  .k = keys(qkv),
-                  .v = values(qkv),
-                  .out = result(args.inputs[1]),
-                  .log_sums = contiguous(args.inputs[2]),
-                  .dout = result(args.inputs[3]),
-                  .dq = queries(dqkv),
-                  .dk = keys(dqkv),
-                  .dv = values(dqkv)},
-                 attributes_);
+    return prepare_backward(args,
+                            {.q = queries(qkv),
+                             .k = keys(qkv),
+                             .v = values(qkv),
+                             .out = result(args.inputs[1]),
+                             .log_sums = args.inputs[2],
+                             .dout = result(args.inputs[3]),
+                             .dq = queries(dqkv),
+                             .dk = keys(dqkv),
+                             .dv = values(dqkv)},
+                            attributes_);
   }
 };
 
@@ -281,10 +289,10 @@ class Packed final : public PackedOp {
     return {self_attention_backward(args.inputs[0], args.outputs[0], args.outputs[1], args.gradients[0], heads_,
                                     attributes_)};
   }
-  void run_cpu(KernelArgs& args) const override {
+  PreparedPtr prepare(const PrepareArgs& args) const override {
     const Tensor& qkv = args.inputs[0];
-    run_forward(static_cast<CpuDevice&>(args.device),
-                {queries(qkv), keys(qkv), values(qkv), result(args.outputs[0]), args.outputs[1]}, attributes_);
+    return prepare_forward(args, {queries(qkv), keys(qkv), values(qkv), result(args.outputs[0]), args.outputs[1]},
+                           attributes_);
   }
 };
 

@@ -1,7 +1,7 @@
 #include "core/ops/batch_norm.h"
 
+#include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
@@ -38,56 +38,86 @@ struct Rows {
   std::int64_t count(std::int64_t chunk) const { return std::min(kBatchNormChunk, rows - begin(chunk)); }
 };
 
-// Two sums of every channel in fp64: body(chunk, first, second) adds a chunk's to its own, which are added in turn.
-template <typename Body>
-std::vector<double> sum_chunks(const Rows& rows, int threads, const Body& body) {
-  const auto each = static_cast<std::size_t>(2 * rows.width);
-  std::vector<double> partial(static_cast<std::size_t>(rows.chunks) * each);
-  parallel_for(threads, rows.chunks, row_grain(rows.width * kBatchNormChunk),
-               [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t chunk = begin; chunk < end; ++chunk) {
-                   double* const own = partial.data() + static_cast<std::size_t>(chunk) * each;
-                   body(chunk, own, own + rows.width);
-                 }
-               });
-  std::vector<double> total(each);
-  for (std::size_t i = 0; i < partial.size(); ++i) total[i % each] += partial[i];
-  return total;
-}
+// Two sums of every channel in fp64.
+class ChunkSums {
+ public:
+  ChunkSums(Scratch& scratch, const Rows& rows, int threads)
+      : rows_(rows),
+        threads_(threads),
+        partial_(scratch.take<double>(rows.chunks * 2 * rows.width)),
+        total_(scratch.take<double>(2 * rows.width)) {}
+
+  // body(chunk, first, second) adds a chunk's to its own, which are added in turn: [2, width].
+  template <typename Body>
+  const double* sum(const Body& body) const {
+    const std::int64_t each = 2 * rows_.width;
+    parallel_for(threads_, rows_.chunks, row_grain(rows_.width * kBatchNormChunk),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t chunk = begin; chunk < end; ++chunk) {
+                     double* const own = partial_ + chunk * each;
+                     std::fill_n(own, each, 0.0);
+                     body(chunk, own, own + rows_.width);
+                   }
+                 });
+    std::fill_n(total_, each, 0.0);
+    for (std::int64_t i = 0; i < rows_.chunks * each; ++i) total_[i % each] += partial_[i];
+    return total_;
+  }
+
+ private:
+  Rows rows_;
+  int threads_;
+  double *partial_, *total_;
+};
 
 // What a normalisation multiplies by and adds, channel by channel. Both passes form it from the same rounded numbers,
 // so that the backward pass finds the sign that relu saw.
 template <typename T>
 struct Affine {
-  std::vector<T> scale, offset;
+  std::int64_t width;
+  T *scale, *offset;
 
-  Affine(std::int64_t width, const T* weight, const T* bias, const T* mean, const T* rstd)
-      : scale(static_cast<std::size_t>(width)), offset(static_cast<std::size_t>(width)) {
-    for (std::size_t c = 0; c < scale.size(); ++c) {
+  Affine(Scratch& scratch, std::int64_t channels)
+      : width(channels), scale(scratch.take<T>(channels)), offset(scratch.take<T>(channels)) {}
+
+  void form(const T* weight, const T* bias, const T* mean, const T* rstd) const {
+    for (std::int64_t c = 0; c < width; ++c) {
       scale[c] = weight[c] * rstd[c];
       offset[c] = bias[c] - mean[c] * scale[c];
     }
   }
 };
 
+// y = x·scale + offset, plus the residual if there is one, then relu if asked for.
 template <typename T>
-void normalise(const KernelArgs& args, const Affine<Compute<T>>& affine, const Tensor* residual, bool relu) {
-  const Rows rows(args.inputs[0].shape());
-  const T* const x = args.inputs[0].data<T>();
-  const T* const added = residual == nullptr ? nullptr : residual->data<T>();
-  T* const y = args.outputs[0].data<T>();
-  parallel_for(threads_of(args), rows.rows, row_grain(rows.width), [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t first = begin * rows.width;
-    batch_norm_apply_kernel(BatchNormApply<T>{.rows = end - begin,
-                                              .width = rows.width,
-                                              .x = x + first,
-                                              .scale = affine.scale.data(),
-                                              .offset = affine.offset.data(),
-                                              .residual = added == nullptr ? nullptr : added + first,
-                                              .y = y + first,
-                                              .relu = relu});
-  });
-}
+class Normalise {
+ public:
+  Normalise(const PrepareArgs& args, const Affine<Compute<T>>& affine, const Tensor* residual, bool relu)
+      : threads_(threads_of(args)),
+        whole_{.rows = rows_of(args.inputs[0].shape()),
+               .width = affine.width,
+               .x = args.inputs[0].data<T>(),
+               .scale = affine.scale,
+               .offset = affine.offset,
+               .residual = residual == nullptr ? nullptr : residual->data<T>(),
+               .y = args.outputs[0].data<T>(),
+               .relu = relu} {}
+
+  void run() const {
+    parallel_for(threads_, whole_.rows, row_grain(whole_.width), [&](std::int64_t begin, std::int64_t end) {
+      BatchNormApply<T> part = whole_;
+      part.rows = end - begin;
+      part.x += begin * whole_.width;
+      if (part.residual != nullptr) part.residual += begin * whole_.width;
+      part.y += begin * whole_.width;
+      batch_norm_apply_kernel(part);
+    });
+  }
+
+ private:
+  int threads_;
+  BatchNormApply<T> whole_;
+};
 
 // (x, weight, bias, mean, rstd, dy[, y]) → dx, dweight, dbias[, dresidual]: with y where relu was applied after a
 // residual was added.
@@ -108,64 +138,100 @@ class BatchNormBackward final : public Op {
     if (in.size() == 7) result.push_back(in[0]);
     return result;
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(),
+                         [&]<typename T>(T) { return prepared([call = Call<T>(args, relu_)] { call.run(); }); });
   }
 
  private:
   template <typename T>
-  void run(const KernelArgs& args) const {
+  class Call {
+   public:
     using C = Compute<T>;
-    const auto input = [&](std::size_t i) { return args.inputs[i].data<T>(); };
-    const auto vector = [&](std::size_t i) { return args.inputs[i].data<C>(); };
-    const Rows rows(args.inputs[0].shape());
-    const bool added = args.inputs.size() == 7;
-    const T* const y = added ? input(6) : nullptr;
-    T* const g = added ? args.outputs[3].data<T>() : nullptr;
-    const Affine<C> affine(rows.width, vector(1), vector(2), vector(3), vector(4));
-    const std::vector<double> sums =
-        sum_chunks(rows, threads_of(args), [&](std::int64_t chunk, double* first, double* second) {
-          const std::int64_t at = rows.begin(chunk) * rows.width;
-          batch_norm_sums_kernel(BatchNormSums<T>{.rows = rows.count(chunk),
-                                                  .width = rows.width,
-                                                  .x = input(0) + at,
-                                                  .scale = affine.scale.data(),
-                                                  .offset = affine.offset.data(),
-                                                  .mean = vector(3),
-                                                  .dy = input(5) + at,
-                                                  .y = y == nullptr ? nullptr : y + at,
-                                                  .relu = relu_,
-                                                  .g = g == nullptr ? nullptr : g + at,
-                                                  .sums = first,
-                                                  .products = second});
-        });
-    std::vector<C> factor(affine.scale.size()), addend(affine.scale.size());
-    const double count = static_cast<double>(std::max<std::int64_t>(rows.rows, 1));
-    for (std::size_t c = 0; c < factor.size(); ++c) {
-      const double sum = sums[c];
-      const double product = sums[c + factor.size()];
-      const auto scale = static_cast<double>(affine.scale[c]);
-      const auto rstd = static_cast<double>(vector(4)[c]);
-      args.outputs[1].data<C>()[c] = static_cast<C>(rstd * product);
-      args.outputs[2].data<C>()[c] = static_cast<C>(sum);
-      factor[c] = static_cast<C>(-scale * rstd * rstd * product / count);
-      addend[c] = static_cast<C>(-scale * sum / count);
+    Call(const PrepareArgs& args, bool relu)
+        : rows_(args.inputs[0].shape()),
+          threads_(threads_of(args)),
+          added_(args.inputs.size() == 7),
+          relu_(relu),
+          sums_(args.scratch, rows_, threads_),
+          affine_(args.scratch, rows_.width),
+          factor_(args.scratch.take<C>(rows_.width)),
+          addend_(args.scratch.take<C>(rows_.width)),
+          x_(args.inputs[0].data<T>()),
+          dy_(args.inputs[5].data<T>()),
+          y_(added_ ? args.inputs[6].data<T>() : nullptr),
+          weight_(args.inputs[1].data<C>()),
+          bias_(args.inputs[2].data<C>()),
+          mean_(args.inputs[3].data<C>()),
+          rstd_(args.inputs[4].data<C>()),
+          dx_(args.outputs[0].data<T>()),
+          g_(added_ ? args.outputs[3].data<T>() : nullptr),
+          dweight_(args.outputs[1].data<C>()),
+          dbias_(args.outputs[2].data<C>()) {}
+
+    void run() const {
+      affine_.form(weight_, bias_, mean_, rstd_);
+      set_vectors(sum());
+      parallel_for(threads_, rows_.rows, row_grain(rows_.width), [&](std::int64_t begin, std::int64_t end) {
+        const std::int64_t at = begin * rows_.width;
+        batch_norm_gradient_kernel(BatchNormGradient<T>{.rows = end - begin,
+                                                        .width = rows_.width,
+                                                        .x = x_ + at,
+                                                        .scale = affine_.scale,
+                                                        .offset = affine_.offset,
+                                                        .mean = mean_,
+                                                        .dy = (added_ ? g_ : dy_) + at,
+                                                        .factor = factor_,
+                                                        .addend = addend_,
+                                                        .relu = relu_ && !added_,
+                                                        .dx = dx_ + at});
+      });
     }
-    parallel_for(threads_of(args), rows.rows, row_grain(rows.width), [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t at = begin * rows.width;
-      batch_norm_gradient_kernel(BatchNormGradient<T>{.rows = end - begin,
-                                                      .width = rows.width,
-                                                      .x = input(0) + at,
-                                                      .scale = affine.scale.data(),
-                                                      .offset = affine.offset.data(),
-                                                      .mean = vector(3),
-                                                      .dy = (added ? g : input(5)) + at,
-                                                      .factor = factor.data(),
-                                                      .addend = addend.data(),
-                                                      .relu = relu_ && !added,
-                                                      .dx = args.outputs[0].data<T>() + at});
-    });
-  }
+
+   private:
+    const double* sum() const {
+      return sums_.sum([&](std::int64_t chunk, double* first, double* second) {
+        const std::int64_t at = rows_.begin(chunk) * rows_.width;
+        batch_norm_sums_kernel(BatchNormSums<T>{.rows = rows_.count(chunk),
+                                                .width = rows_.width,
+                                                .x = x_ + at,
+                                                .scale = affine_.scale,
+                                                .offset = affine_.offset,
+                                                .mean = mean_,
+                                                .dy = dy_ + at,
+                                                .y = y_ == nullptr ? nullptr : y_ + at,
+                                                .relu = relu_,
+                                                .g = g_ == nullptr ? nullptr : g_ + at,
+                                                .sums = first,
+                                                .products = second});
+      });
+    }
+
+    void set_vectors(const double* sums) const {
+      const double count = static_cast<double>(std::max<std::int64_t>(rows_.rows, 1));
+      for (std::int64_t c = 0; c < rows_.width; ++c) {
+        const double sum = sums[c];
+        const double product = sums[c + rows_.width];
+        const auto scale = static_cast<double>(affine_.scale[c]);
+        const auto rstd = static_cast<double>(rstd_[c]);
+        dweight_[c] = static_cast<C>(rstd * product);
+        dbias_[c] = static_cast<C>(sum);
+        factor_[c] = static_cast<C>(-scale * rstd * rstd * product / count);
+        addend_[c] = static_cast<C>(-scale * sum / count);
+      }
+    }
+
+    Rows rows_;
+    int threads_;
+    bool added_, relu_;
+    ChunkSums sums_;
+    Affine<C> affine_;
+    C *factor_, *addend_;
+    const T *x_, *dy_, *y_;
+    const C *weight_, *bias_, *mean_, *rstd_;
+    T *dx_, *g_;
+    C *dweight_, *dbias_;
+  };
 
   bool relu_;
 };
@@ -203,39 +269,67 @@ class BatchNorm final : public Op {
     if (residual_) result.push_back(residual);
     return result;
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      return prepared([call = Call<T>(args, attributes_, residual_)] { call.run(); });
+    });
   }
 
  private:
   bool reads_y() const { return attributes_.relu && residual_; }
 
   template <typename T>
-  void run(const KernelArgs& args) const {
+  class Call {
+   public:
     using C = Compute<T>;
-    const auto vector = [&](std::size_t output) { return args.outputs[output].data<C>(); };
-    const Rows rows(args.inputs[0].shape());
-    const T* const x = args.inputs[0].data<T>();
-    const std::vector<double> sums =
-        sum_chunks(rows, threads_of(args), [&](std::int64_t chunk, double* first, double* second) {
-          column_moments_kernel({rows.count(chunk), rows.width, first, second}, x + rows.begin(chunk) * rows.width);
-        });
-    const auto count = static_cast<double>(rows.rows);
-    const C* const shifts = args.inputs[3].data<C>();
-    for (std::int64_t c = 0; c < rows.width; ++c) {
-      const double sum = sums[static_cast<std::size_t>(c)];
-      const double squares = sums[static_cast<std::size_t>(c + rows.width)];
-      const double mean = rows.rows == 0 ? 0.0 : sum / count;
-      const double variance = rows.rows == 0 ? 0.0 : std::max(0.0, squares / count - mean * mean);
-      const auto shift = static_cast<double>(shifts[c]);
-      vector(1)[c] = static_cast<C>(mean);
-      vector(2)[c] = static_cast<C>(1.0 / std::sqrt(variance + attributes_.epsilon));
-      vector(3)[c] = static_cast<C>(sum - count * shift);
-      vector(4)[c] = static_cast<C>(squares - shift * (2.0 * sum - count * shift));
+    Call(const PrepareArgs& args, const BatchNormAttributes& attributes, bool residual)
+        : rows_(args.inputs[0].shape()),
+          epsilon_(attributes.epsilon),
+          sums_(args.scratch, rows_, threads_of(args)),
+          affine_(args.scratch, rows_.width),
+          normalise_(args, affine_, residual ? &args.inputs[4] : nullptr, attributes.relu),
+          x_(args.inputs[0].data<T>()),
+          weight_(args.inputs[1].data<C>()),
+          bias_(args.inputs[2].data<C>()),
+          shift_(args.inputs[3].data<C>()),
+          mean_(args.outputs[1].data<C>()),
+          rstd_(args.outputs[2].data<C>()),
+          sum_(args.outputs[3].data<C>()),
+          squares_(args.outputs[4].data<C>()) {}
+
+    void run() const {
+      set_vectors(sums_.sum([&](std::int64_t chunk, double* first, double* second) {
+        column_moments_kernel({rows_.count(chunk), rows_.width, first, second}, x_ + rows_.begin(chunk) * rows_.width);
+      }));
+      affine_.form(weight_, bias_, mean_, rstd_);
+      normalise_.run();
     }
-    const Affine<C> affine(rows.width, args.inputs[1].data<C>(), args.inputs[2].data<C>(), vector(1), vector(2));
-    normalise<T>(args, affine, residual_ ? &args.inputs[4] : nullptr, attributes_.relu);
-  }
+
+   private:
+    void set_vectors(const double* sums) const {
+      const auto count = static_cast<double>(rows_.rows);
+      for (std::int64_t c = 0; c < rows_.width; ++c) {
+        const double sum = sums[c];
+        const double squares = sums[c + rows_.width];
+        const double mean = rows_.rows == 0 ? 0.0 : sum / count;
+        const double variance = rows_.rows == 0 ? 0.0 : std::max(0.0, squares / count - mean * mean);
+        const auto shift = static_cast<double>(shift_[c]);
+        mean_[c] = static_cast<C>(mean);
+        rstd_[c] = static_cast<C>(1.0 / std::sqrt(variance + epsilon_));
+        sum_[c] = static_cast<C>(sum - count * shift);
+        squares_[c] = static_cast<C>(squares - shift * (2.0 * sum - count * shift));
+      }
+    }
+
+    Rows rows_;
+    double epsilon_;
+    ChunkSums sums_;
+    Affine<C> affine_;
+    Normalise<T> normalise_;
+    const T* x_;
+    const C *weight_, *bias_, *shift_;
+    C *mean_, *rstd_, *sum_, *squares_;
+  };
 
   BatchNormAttributes attributes_;
   bool residual_;
@@ -261,19 +355,19 @@ class BatchNormInference final : public Op {
     if (!sound) refuse(name(), in, "x [..., C], weight, bias, mean and variance [C], and a residual like x if any");
     return {in[0]};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
-      using T = decltype(zero);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       using C = Compute<T>;
-      const std::int64_t width = args.inputs[0].shape()[-1];
-      std::vector<C> rstd(static_cast<std::size_t>(width));
-      for (std::int64_t c = 0; c < width; ++c) {
-        const auto variance = static_cast<double>(args.inputs[4].template data<C>()[c]);
-        rstd[static_cast<std::size_t>(c)] = static_cast<C>(1.0 / std::sqrt(variance + attributes_.epsilon));
-      }
-      const Affine<C> affine(width, args.inputs[1].template data<C>(), args.inputs[2].template data<C>(),
-                             args.inputs[3].template data<C>(), rstd.data());
-      normalise<T>(args, affine, residual_ ? &args.inputs[5] : nullptr, attributes_.relu);
+      const Affine<C> affine(args.scratch, args.inputs[0].shape()[-1]);
+      const Normalise<T> normalise(args, affine, residual_ ? &args.inputs[5] : nullptr, attributes_.relu);
+      return prepared([affine, normalise, epsilon = attributes_.epsilon, rstd = args.scratch.take<C>(affine.width),
+                       weight = args.inputs[1].data<C>(), bias = args.inputs[2].data<C>(),
+                       mean = args.inputs[3].data<C>(), variance = args.inputs[4].data<C>()] {
+        for (std::int64_t c = 0; c < affine.width; ++c)
+          rstd[c] = static_cast<C>(1.0 / std::sqrt(static_cast<double>(variance[c]) + epsilon));
+        affine.form(weight, bias, mean, rstd);
+        normalise.run();
+      });
     });
   }
 

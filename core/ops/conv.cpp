@@ -96,11 +96,11 @@ class Conv2dBackwardData final : public Op {
       refuse(name(), in, fmt::format("dy and weight of a convolution of {} under {}", x.to_string(), describe(*this)));
     return {{in[0].dtype, x, in[0].device}};
   }
-  void run_cpu(KernelArgs& args) const override {
+  PreparedPtr prepare(const PrepareArgs& args) const override {
     const ConvProblem problem = problem_of(attributes_, args.outputs[0].shape(), args.inputs[1].shape());
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      conv2d_backward_data_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(),
-                                  kernel_weights<T>(args.inputs[1]), args.outputs[0].data<T>());
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      return prepare_conv2d_backward_data(cpu_of(args), args.scratch, problem, args.inputs[0].data<T>(),
+                                          kernel_weights<T>(args.inputs[1]), args.outputs[0].data<T>());
     });
   }
 
@@ -131,11 +131,11 @@ class Conv2dBackwardWeights final : public Op {
       refuse(name(), in, "x and dy of a convolution under " + describe(*this));
     return {{compute_dtype(in[0].dtype), weight, in[0].device}};
   }
-  void run_cpu(KernelArgs& args) const override {
+  PreparedPtr prepare(const PrepareArgs& args) const override {
     const ConvProblem problem = problem_of(attributes_, args.inputs[0].shape(), args.outputs[0].shape());
-    with_floating(args.inputs[0].dtype(), [&]<typename T>(T) {
-      conv2d_backward_weights_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(),
-                                     args.inputs[1].data<T>(), args.outputs[0].data<Compute<T>>());
+    return with_floating(args.inputs[0].dtype(), [&]<typename T>(T) {
+      return prepare_conv2d_backward_weights(cpu_of(args), args.scratch, problem, args.inputs[0].data<T>(),
+                                             args.inputs[1].data<T>(), args.outputs[0].data<Compute<T>>());
     });
   }
 
@@ -176,12 +176,12 @@ class Conv2d final : public Op {
     return result;
   }
 
-  void run_cpu(KernelArgs& args) const override {
+  PreparedPtr prepare(const PrepareArgs& args) const override {
     const ConvProblem problem = problem_of(attributes_, args.inputs[0].shape(), args.inputs[1].shape());
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      conv2d_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(),
-                    kernel_weights<T>(args.inputs[1]),
-                    args.inputs.size() == 3 ? args.inputs[2].data<Compute<T>>() : nullptr, args.outputs[0].data<T>());
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      return prepare_conv2d(
+          cpu_of(args), args.scratch, problem, args.inputs[0].data<T>(), kernel_weights<T>(args.inputs[1]),
+          args.inputs.size() == 3 ? args.inputs[2].data<Compute<T>>() : nullptr, args.outputs[0].data<T>());
     });
   }
 

@@ -38,11 +38,9 @@ void for_each_product(const ConvProblem& p, std::int64_t image, std::int64_t o, 
   }
 }
 
-}  // namespace
-
-void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const double* x, const double* weight,
-                   const double* bias, double* y) {
-  parallel_for(device.threads(), problem.n, 1, [&](std::int64_t begin, std::int64_t end) {
+void forward(int threads, const ConvProblem& problem, const double* x, const double* weight, const double* bias,
+             double* y) {
+  parallel_for(threads, problem.n, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin * problem.y_image(); i < end * problem.y_image(); ++i)
       y[i] = bias == nullptr ? 0.0 : bias[i % problem.o];
     for (std::int64_t image = begin; image < end; ++image) {
@@ -54,9 +52,8 @@ void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const double* 
   });
 }
 
-void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const double* dy, const double* weight,
-                                 double* dx) {
-  parallel_for(device.threads(), problem.n, 1, [&](std::int64_t begin, std::int64_t end) {
+void backward_data(int threads, const ConvProblem& problem, const double* dy, const double* weight, double* dx) {
+  parallel_for(threads, problem.n, 1, [&](std::int64_t begin, std::int64_t end) {
     std::fill(dx + begin * problem.x_image(), dx + end * problem.x_image(), 0.0);
     for (std::int64_t image = begin; image < end; ++image) {
       for (std::int64_t o = 0; o < problem.o; ++o) {
@@ -67,10 +64,9 @@ void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, 
   });
 }
 
-void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& problem, const double* x, const double* dy,
-                                    double* dw) {
+void backward_weights(int threads, const ConvProblem& problem, const double* x, const double* dy, double* dw) {
   const std::int64_t each = problem.weights() / problem.o;
-  parallel_for(device.threads(), problem.o, 1, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(threads, problem.o, 1, [&](std::int64_t begin, std::int64_t end) {
     std::fill(dw + begin * each, dw + end * each, 0.0);
     for (std::int64_t o = begin; o < end; ++o) {
       for (std::int64_t image = 0; image < problem.n; ++image) {
@@ -79,6 +75,23 @@ void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& proble
       }
     }
   });
+}
+
+}  // namespace
+
+PreparedPtr prepare_conv2d(CpuDevice& device, Scratch&, const ConvProblem& problem, const double* x,
+                           const double* weight, const double* bias, double* y) {
+  return prepared([=, threads = device.threads()] { forward(threads, problem, x, weight, bias, y); });
+}
+
+PreparedPtr prepare_conv2d_backward_data(CpuDevice& device, Scratch&, const ConvProblem& problem, const double* dy,
+                                         const double* weight, double* dx) {
+  return prepared([=, threads = device.threads()] { backward_data(threads, problem, dy, weight, dx); });
+}
+
+PreparedPtr prepare_conv2d_backward_weights(CpuDevice& device, Scratch&, const ConvProblem& problem, const double* x,
+                                            const double* dy, double* dw) {
+  return prepared([=, threads = device.threads()] { backward_weights(threads, problem, x, dy, dw); });
 }
 
 }  // namespace convoy

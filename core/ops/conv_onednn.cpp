@@ -1,7 +1,6 @@
 // The kernels for f32 and bf16: oneDNN's direct convolutions over pieces of the batch, or matrix products
 // (conv_taps.h).
 #include <algorithm>
-#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -18,11 +17,11 @@ namespace {
 
 ConvImages bf16_images(const CpuDevice& device) { return {.bf16 = true, .widened = !device.native_bf16()}; }
 
-// The body may throw what oneDNN throws, but for its pieces, which run on other threads.
+// The body may throw what oneDNN throws.
 template <typename Body>
-void guarded(const ConvProblem& p, const Body& body) {
+PreparedPtr guarded(const ConvProblem& p, const Body& body) {
   try {
-    body();
+    return body();
   } catch (const dnnl::error& error) {
     fail(ErrorCode::kInternal, "conv2d: oneDNN refused {} images [{}, {}, {}] to {} channels, kernel {}x{}: {}", p.n,
          p.in[0], p.in[1], p.c, p.o, p.kernel[0], p.kernel[1], error.what());
@@ -31,30 +30,47 @@ void guarded(const ConvProblem& p, const Body& body) {
 
 // The weights in the blocked form that the pieces read; `turned` as the convolution of dy reads them. A primitive for
 // bf16 has them rounded as they are blocked, one for widened images gets floats that are rounded already.
-WeightForm blocked_weights(CpuDevice& device, const ConvProblem& p, const ConvWeights& weights, bool turned,
-                           const ConvImages& images, ConvPieces& pieces) {
-  const auto make = [&](void* to) {
-    std::optional<Storage> copy;
-    const float* plain = weights.data;
-    if (turned || images.widened) {
-      copy.emplace(device, static_cast<std::size_t>(p.weights()) * sizeof(float));
-      auto* const own = static_cast<float*>(copy->data());
-      if (turned) turn_weights(device, p, plain, own);
-      if (images.widened) round_weights(device, p, turned ? own : plain, own);
-      plain = own;
-    }
-    pieces.reorder(plain, to);
-  };
-  const std::string_view format =
-      images.widened ? (turned ? "conv rounded turned" : "conv rounded") : (turned ? "conv turned" : "conv");
-  return WeightForm(device, p, weights, format, pieces.layout(), pieces.weights_bytes(), make);
-}
+class BlockedWeights {
+ public:
+  BlockedWeights(CpuDevice& device, Scratch& scratch, const ConvProblem& p, const ConvWeights& weights, bool turned,
+                 const ConvImages& images, const ConvPieces& pieces)
+      : device_(device),
+        p_(p),
+        plain_(weights.data),
+        turned_(turned),
+        widened_(images.widened),
+        copy_(turned || images.widened ? scratch.take<float>(p.weights()) : nullptr),
+        form_(scratch, p, weights, format(), pieces.layout(), pieces.weights_bytes()) {}
 
-void forward(CpuDevice& device, const ConvProblem& p, const void* x, const ConvWeights& weights, const float* bias,
-             const void* y, const ConvImages& images) {
-  ConvPieces pieces(device, ConvPass::kForward, p, images_of_piece(p), images, bias != nullptr);
-  const WeightForm form = blocked_weights(device, p, weights, false, images, pieces);
-  pieces.run({.x = x, .weights = form.data(), .bias = bias, .y = y});
+  const void* get(const ConvPieces& pieces) const {
+    return form_.get([&](void* to) {
+      if (turned_) turn_weights(device_, p_, plain_, copy_);
+      if (widened_) round_weights(device_, p_, turned_ ? copy_ : plain_, copy_);
+      pieces.reorder(copy_ != nullptr ? copy_ : plain_, to);
+    });
+  }
+
+ private:
+  std::string_view format() const {
+    if (widened_) return turned_ ? "conv rounded turned" : "conv rounded";
+    return turned_ ? "conv turned" : "conv";
+  }
+
+  CpuDevice& device_;
+  ConvProblem p_;
+  const float* plain_;
+  bool turned_, widened_;
+  float* copy_;
+  WeightForm form_;
+};
+
+PreparedPtr forward(CpuDevice& device, Scratch& scratch, const ConvProblem& p, const void* x,
+                    const ConvWeights& weights, const float* bias, const void* y, const ConvImages& images) {
+  ConvPieces pieces(device, scratch, ConvPass::kForward, p, images_of_piece(p), images, bias != nullptr);
+  const BlockedWeights form(device, scratch, p, weights, false, images, pieces);
+  return prepared([pieces = std::move(pieces), form, x, bias, y] {
+    pieces.run({.x = x, .weights = form.get(pieces), .bias = bias, .y = y});
+  });
 }
 
 // Where the kernel moves by single pixels, the gradient of x is a convolution of dy itself, with the taps turned round
@@ -74,99 +90,101 @@ ConvProblem turned(const ConvProblem& p) {
   return result;
 }
 
-void backward_data(CpuDevice& device, const ConvProblem& p, const void* dy, const ConvWeights& weights, const void* dx,
-                   const ConvImages& images) {
-  if (is_convolution_of_dy(p)) {
-    const ConvProblem other = turned(p);
-    ConvPieces pieces(device, ConvPass::kForward, other, images_of_piece(other), images);
-    const WeightForm form = blocked_weights(device, p, weights, true, images, pieces);
-    pieces.run({.x = dy, .weights = form.data(), .y = dx});
-    return;
-  }
-  ConvPieces pieces(device, ConvPass::kBackwardData, p, images_of_piece(p), images);
-  const WeightForm form = blocked_weights(device, p, weights, false, images, pieces);
-  pieces.run({.x = dx, .weights = form.data(), .y = dy});
+PreparedPtr backward_data(CpuDevice& device, Scratch& scratch, const ConvProblem& p, const void* dy,
+                          const ConvWeights& weights, const void* dx, const ConvImages& images) {
+  const bool turns = is_convolution_of_dy(p);
+  const ConvProblem other = turns ? turned(p) : p;
+  ConvPieces pieces(device, scratch, turns ? ConvPass::kForward : ConvPass::kBackwardData, other,
+                    images_of_piece(other), images);
+  const BlockedWeights form(device, scratch, p, weights, turns, images, pieces);
+  return prepared([pieces = std::move(pieces), form, x = turns ? dy : dx, y = turns ? dx : dy] {
+    pieces.run({.x = x, .weights = form.get(pieces), .y = y});
+  });
 }
 
 // Each piece sums its images; the pieces are added in turn.
-void backward_weights(CpuDevice& device, const ConvProblem& p, const void* x, const void* dy, float* dw,
-                      const ConvImages& images) {
-  ConvPieces pieces(device, ConvPass::kBackwardWeights, p, images_of_sum(p), images);
+PreparedPtr backward_weights(CpuDevice& device, Scratch& scratch, const ConvProblem& p, const void* x, const void* dy,
+                             float* dw, const ConvImages& images) {
+  ConvPieces pieces(device, scratch, ConvPass::kBackwardWeights, p, images_of_sum(p), images);
   const std::size_t bytes = pieces.weights_bytes();
   const auto elements = static_cast<std::int64_t>(bytes / sizeof(float));
-  const Storage sums(device, static_cast<std::size_t>(pieces.count()) * bytes);
-  auto* const sum = static_cast<float*>(sums.data());
-  pieces.run({.x = x, .weights = sum, .y = dy, .weights_step = bytes});
-  parallel_for(device.threads(), pieces.count() > 1 ? elements : 0, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    constexpr std::int64_t kCached = 4096;
-    for (std::int64_t i = begin; i < end; i += kCached) {
-      for (std::int64_t piece = 1; piece < pieces.count(); ++piece)
-        add_kernel(sum + i, sum + piece * elements + i, sum + i, std::min(kCached, end - i));
-    }
+  float* const sum = scratch.take<float>(pieces.count() * elements);
+  return prepared([pieces = std::move(pieces), bytes, elements, sum, x, dy, dw, threads = device.threads()] {
+    pieces.run({.x = x, .weights = sum, .y = dy, .weights_step = bytes});
+    parallel_for(threads, pieces.count() > 1 ? elements : 0, kGrain, [&](std::int64_t begin, std::int64_t end) {
+      constexpr std::int64_t kCached = 4096;
+      for (std::int64_t i = begin; i < end; i += kCached) {
+        for (std::int64_t piece = 1; piece < pieces.count(); ++piece)
+          add_kernel(sum + i, sum + piece * elements + i, sum + i, std::min(kCached, end - i));
+      }
+    });
+    pieces.reorder(sum, dw);
   });
-  pieces.reorder(sum, dw);
 }
 
 // Only floats are multiplied tap by tap: bf16 instructions are the faster ones even on short rows.
 bool multiplies_floats(const ConvImages& images) { return !images.bf16 || images.widened; }
 
-template <typename T>
-void run_forward(CpuDevice& device, const ConvProblem& p, const T* x, const ConvWeights& weights, const float* bias,
-                 T* y, const ConvImages& images) {
-  if (p.n == 0) return;
-  if (goes_by_taps(p) && multiplies_floats(images)) return conv2d_by_taps(device, p, x, weights, bias, y);
-  guarded(p, [&] { forward(device, p, x, weights, bias, y, images); });
+PreparedPtr nothing() {
+  return prepared([] {});
 }
 
 template <typename T>
-void run_backward_data(CpuDevice& device, const ConvProblem& p, const T* dy, const ConvWeights& weights, T* dx,
-                       const ConvImages& images) {
-  if (p.n == 0) return;
-  if (goes_by_taps(p) && multiplies_floats(images)) return conv2d_backward_data_by_taps(device, p, dy, weights, dx);
-  guarded(p, [&] { backward_data(device, p, dy, weights, dx, images); });
+PreparedPtr any_forward(CpuDevice& device, Scratch& scratch, const ConvProblem& p, const T* x,
+                        const ConvWeights& weights, const float* bias, T* y, const ConvImages& images) {
+  if (p.n == 0) return nothing();
+  if (goes_by_taps(p) && multiplies_floats(images)) return conv2d_by_taps(device, scratch, p, x, weights, bias, y);
+  return guarded(p, [&] { return forward(device, scratch, p, x, weights, bias, y, images); });
 }
 
 template <typename T>
-void run_backward_weights(CpuDevice& device, const ConvProblem& p, const T* x, const T* dy, float* dw,
-                          const ConvImages& images) {
-  if (p.n == 0) {
-    std::fill_n(dw, p.weights(), 0.0F);
-    return;
-  }
-  if (sums_by_taps(p) && multiplies_floats(images)) return conv2d_backward_weights_by_taps(device, p, x, dy, dw);
-  guarded(p, [&] { backward_weights(device, p, x, dy, dw, images); });
+PreparedPtr any_backward_data(CpuDevice& device, Scratch& scratch, const ConvProblem& p, const T* dy,
+                              const ConvWeights& weights, T* dx, const ConvImages& images) {
+  if (p.n == 0) return nothing();
+  if (goes_by_taps(p) && multiplies_floats(images))
+    return conv2d_backward_data_by_taps(device, scratch, p, dy, weights, dx);
+  return guarded(p, [&] { return backward_data(device, scratch, p, dy, weights, dx, images); });
+}
+
+template <typename T>
+PreparedPtr any_backward_weights(CpuDevice& device, Scratch& scratch, const ConvProblem& p, const T* x, const T* dy,
+                                 float* dw, const ConvImages& images) {
+  if (p.n == 0) return prepared([dw, n = p.weights()] { std::fill_n(dw, n, 0.0F); });
+  if (sums_by_taps(p) && multiplies_floats(images))
+    return conv2d_backward_weights_by_taps(device, scratch, p, x, dy, dw);
+  return guarded(p, [&] { return backward_weights(device, scratch, p, x, dy, dw, images); });
 }
 
 }  // namespace
 
-void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const float* x, const ConvWeights& weights,
-                   const float* bias, float* y) {
-  run_forward(device, problem, x, weights, bias, y, {});
+PreparedPtr prepare_conv2d(CpuDevice& device, Scratch& scratch, const ConvProblem& problem, const float* x,
+                           const ConvWeights& weights, const float* bias, float* y) {
+  return any_forward(device, scratch, problem, x, weights, bias, y, {});
 }
 
-void conv2d_kernel(CpuDevice& device, const ConvProblem& problem, const bfloat16* x, const ConvWeights& weights,
-                   const float* bias, bfloat16* y) {
-  run_forward(device, problem, x, weights, bias, y, bf16_images(device));
+PreparedPtr prepare_conv2d(CpuDevice& device, Scratch& scratch, const ConvProblem& problem, const bfloat16* x,
+                           const ConvWeights& weights, const float* bias, bfloat16* y) {
+  return any_forward(device, scratch, problem, x, weights, bias, y, bf16_images(device));
 }
 
-void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const float* dy,
-                                 const ConvWeights& weights, float* dx) {
-  run_backward_data(device, problem, dy, weights, dx, {});
+PreparedPtr prepare_conv2d_backward_data(CpuDevice& device, Scratch& scratch, const ConvProblem& problem,
+                                         const float* dy, const ConvWeights& weights, float* dx) {
+  return any_backward_data(device, scratch, problem, dy, weights, dx, {});
 }
 
-void conv2d_backward_data_kernel(CpuDevice& device, const ConvProblem& problem, const bfloat16* dy,
-                                 const ConvWeights& weights, bfloat16* dx) {
-  run_backward_data(device, problem, dy, weights, dx, bf16_images(device));
+PreparedPtr prepare_conv2d_backward_data(CpuDevice& device, Scratch& scratch, const ConvProblem& problem,
+                                         const bfloat16* dy, const ConvWeights& weights, bfloat16* dx) {
+  return any_backward_data(device, scratch, problem, dy, weights, dx, bf16_images(device));
 }
 
-void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& problem, const float* x, const float* dy,
-                                    float* dw) {
-  run_backward_weights(device, problem, x, dy, dw, {});
+PreparedPtr prepare_conv2d_backward_weights(CpuDevice& device, Scratch& scratch, const ConvProblem& problem,
+                                            const float* x, const float* dy, float* dw) {
+  return any_backward_weights(device, scratch, problem, x, dy, dw, {});
 }
 
-void conv2d_backward_weights_kernel(CpuDevice& device, const ConvProblem& problem, const bfloat16* x,
-                                    const bfloat16* dy, float* dw) {
-  run_backward_weights(device, problem, x, dy, dw, bf16_images(device));
+PreparedPtr prepare_conv2d_backward_weights(CpuDevice& device, Scratch& scratch, const ConvProblem& problem,
+                                            const bfloat16* x, const bfloat16* dy, float* dw) {
+  return any_backward_weights(device, scratch, problem, x, dy, dw, bf16_images(device));
 }
 
 }  // namespace convoy

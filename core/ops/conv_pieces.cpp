@@ -1,38 +1,34 @@
 #include "core/ops/conv_pieces.h"
 
 #include <algorithm>
-#include <memory>
-#include <unordered_map>
-#include <vector>
 
 #include "core/base/error.h"
 #include "core/device/parallel.h"
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/onednn.h"
+#include "core/ops/primitive_cache.h"
 
 namespace convoy {
 namespace {
 
-// A device's engine, all its prepared convolutions, and the blocked forms that they ask for.
+// A device's engine, its primitives, and the blocked forms that they ask for.
 struct Convolutions {
-  struct Prepared {
-    std::unique_ptr<ConvPrimitive> primitive;
-    std::int64_t layout = 0;
-  };
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-  std::unordered_map<ConvPiece, Prepared, ConvPieceHash> prepared;
+  PrimitiveCache<ConvPiece, ConvPrimitive> primitives;
   std::vector<dnnl::memory::desc> layouts;
 
-  const Prepared& prepare(const ConvPiece& piece, int threads) {
-    Prepared& slot = prepared[piece];
-    if (slot.primitive == nullptr) {
+  std::shared_ptr<ConvPrimitive> find(const ConvPiece& piece, int threads) {
+    return primitives.find(piece, [&] {
       const OmpThreads one(1);
-      slot.primitive = std::make_unique<ConvPrimitive>(engine, piece, threads);
-      const auto known = std::find(layouts.begin(), layouts.end(), slot.primitive->blocked());
-      slot.layout = known - layouts.begin();
-      if (known == layouts.end()) layouts.push_back(slot.primitive->blocked());
-    }
-    return slot;
+      return ConvPrimitive(engine, piece, threads);
+    });
+  }
+
+  std::int64_t number_of(const dnnl::memory::desc& layout) {
+    const auto known = std::find(layouts.begin(), layouts.end(), layout);
+    const std::int64_t number = known - layouts.begin();
+    if (known == layouts.end()) layouts.push_back(layout);
+    return number;
   }
 };
 
@@ -68,51 +64,48 @@ std::int64_t images_of_sum(const ConvProblem& p) {
   return divisor_from(p.n, std::max((p.n + pieces - 1) / pieces, images_of_piece(p)));
 }
 
-// Memory of a thread's own: the primitive's scratch, and a widened piece of x and of y.
-struct ConvPieces::Room {
-  std::byte* scratch;
-  float* x;
-  float* y;
-};
-
-ConvPieces::ConvPieces(CpuDevice& device, ConvPass pass, const ConvProblem& problem, std::int64_t images,
-                       const ConvImages& in, bool bias)
+ConvPieces::ConvPieces(CpuDevice& device, Scratch& scratch, ConvPass pass, const ConvProblem& problem,
+                       std::int64_t images, const ConvImages& in, bool bias)
     : device_(device), pass_(pass), piece_(problem), bf16_(in.bf16), widened_(in.widened), count_(problem.n / images) {
   piece_.n = images;
-  const Convolutions::Prepared& prepared = device.local<Convolutions>().prepare(
-      {.pass = pass, .bias = bias, .bf16 = bf16_ && !widened_, .problem = piece_}, device.threads());
-  primitive_ = prepared.primitive.get();
-  layout_ = prepared.layout;
+  auto& convolutions = device.local<Convolutions>();
+  primitive_ =
+      convolutions.find({.pass = pass, .bias = bias, .bf16 = bf16_ && !widened_, .problem = piece_}, device.threads());
+  layout_ = convolutions.number_of(primitive_->blocked());
+  status_.resize(static_cast<std::size_t>(std::min<std::int64_t>(device.threads(), count_)));
+  const std::size_t own =
+      up(primitive_->scratch_bytes()) + widened_bytes(piece_.x_image()) + widened_bytes(piece_.y_image());
+  room_ = static_cast<std::byte*>(scratch.take(status_.size() * own));
 }
 
-void ConvPieces::run(const Operands& operands) {
-  const auto floats = [&](std::int64_t image) {
-    return widened_ ? up(static_cast<std::size_t>(piece_.n * image) * sizeof(float)) : 0;
-  };
+// Of a piece of images of so many elements.
+std::size_t ConvPieces::widened_bytes(std::int64_t image) const {
+  return widened_ ? up(static_cast<std::size_t>(piece_.n * image) * sizeof(float)) : 0;
+}
+
+void ConvPieces::run(const Operands& operands) const {
   const std::size_t scratch = up(primitive_->scratch_bytes());
-  const std::size_t x = floats(piece_.x_image());
-  const std::size_t stride = scratch + x + floats(piece_.y_image());
-  const auto threads = static_cast<std::size_t>(std::min<std::int64_t>(device_.threads(), count_));
-  const Storage memory(device_, threads * stride);
+  const std::size_t x = widened_bytes(piece_.x_image());
+  const std::size_t stride = scratch + x + widened_bytes(piece_.y_image());
   if (pass_ != ConvPass::kBackwardWeights) primitive_->read_weights(operands.weights);
-  std::vector<dnnl_status_t> status(threads, dnnl_success);
+  std::fill(status_.begin(), status_.end(), dnnl_success);
   const OmpThreads one(1);
   parallel_for(device_.threads(), count_, 1, [&](std::int64_t begin, std::int64_t end) {
     const int thread = omp_get_thread_num();
-    dnnl_status_t& own_status = status[static_cast<std::size_t>(thread)];
-    std::byte* const own = static_cast<std::byte*>(memory.data()) + static_cast<std::size_t>(thread) * stride;
+    dnnl_status_t& own_status = status_[static_cast<std::size_t>(thread)];
+    std::byte* const own = room_ + static_cast<std::size_t>(thread) * stride;
     const Room room{
         .scratch = own, .x = reinterpret_cast<float*>(own + scratch), .y = reinterpret_cast<float*>(own + scratch + x)};
     for (std::int64_t piece = begin; piece < end && own_status == dnnl_success; ++piece)
       own_status = run_piece(operands, piece, thread, room);
   });
-  for (const dnnl_status_t each : status) {
+  for (const dnnl_status_t each : status_) {
     if (each != dnnl_success)
       fail(ErrorCode::kInternal, "conv2d: oneDNN refused to run with status {}", static_cast<int>(each));
   }
 }
 
-dnnl_status_t ConvPieces::run_piece(const Operands& operands, std::int64_t piece, int thread, const Room& room) {
+dnnl_status_t ConvPieces::run_piece(const Operands& operands, std::int64_t piece, int thread, const Room& room) const {
   const std::int64_t x_elements = piece_.n * piece_.x_image();
   const std::int64_t y_elements = piece_.n * piece_.y_image();
   const std::size_t element = bf16_ ? sizeof(bfloat16) : sizeof(float);
@@ -130,7 +123,7 @@ dnnl_status_t ConvPieces::run_piece(const Operands& operands, std::int64_t piece
   return status;
 }
 
-void ConvPieces::reorder(const void* from, void* to) {
+void ConvPieces::reorder(const void* from, void* to) const {
   const OmpThreads all(device_.threads());
   primitive_->reorder(from, to);
 }

@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 #include "core/ops/conv_primitive.h"
 #include "core/ops/conv_weights.h"
@@ -25,11 +27,12 @@ struct ConvImages {
   bool widened = false;
 };
 
+// Only from the thread that runs the device's kernels.
 class ConvPieces {
  public:
   // Pieces of `images` images.
-  ConvPieces(CpuDevice& device, ConvPass pass, const ConvProblem& problem, std::int64_t images, const ConvImages& in,
-             bool bias = false);
+  ConvPieces(CpuDevice& device, Scratch& scratch, ConvPass pass, const ConvProblem& problem, std::int64_t images,
+             const ConvImages& in, bool bias = false);
 
   // x and y as the pass reads and writes them; what it does not touch is null. Weights are blocked.
   struct Operands {
@@ -40,7 +43,7 @@ class ConvPieces {
     std::size_t weights_step = 0;  // bytes between the weight gradients of two pieces
   };
   // Runs all pieces, on the device's threads.
-  void run(const Operands& operands);
+  void run(const Operands& operands) const;
 
   std::int64_t count() const { return count_; }
   // Of the weights in their blocked form.
@@ -48,11 +51,17 @@ class ConvPieces {
   // Different for blocked forms that differ.
   std::int64_t layout() const { return layout_; }
   // Between the blocked form of the weights and the plain one.
-  void reorder(const void* from, void* to);
+  void reorder(const void* from, void* to) const;
 
  private:
-  struct Room;
-  dnnl_status_t run_piece(const Operands& operands, std::int64_t piece, int thread, const Room& room);
+  // Memory of a thread's own: the primitive's scratch, and a widened piece of x and of y.
+  struct Room {
+    std::byte* scratch;
+    float* x;
+    float* y;
+  };
+  std::size_t widened_bytes(std::int64_t image) const;
+  dnnl_status_t run_piece(const Operands& operands, std::int64_t piece, int thread, const Room& room) const;
 
   CpuDevice& device_;
   ConvPass pass_;
@@ -60,8 +69,10 @@ class ConvPieces {
   bool bf16_;
   bool widened_;
   std::int64_t count_;
-  ConvPrimitive* primitive_;
+  std::shared_ptr<ConvPrimitive> primitive_;
   std::int64_t layout_;
+  std::byte* room_;                            // of all threads
+  mutable std::vector<dnnl_status_t> status_;  // of each
 };
 
 }  // namespace convoy

@@ -77,36 +77,6 @@ void check(dnnl_status_t status) {
 
 }  // namespace
 
-std::array<std::int64_t, 17> ConvPiece::fields() const {
-  const ConvProblem& p = problem;
-  return {static_cast<std::int64_t>(pass) * 4 + bias * 2 + bf16,
-          p.n,
-          p.c,
-          p.o,
-          p.in[0],
-          p.in[1],
-          p.out[0],
-          p.out[1],
-          p.kernel[0],
-          p.kernel[1],
-          p.stride[0],
-          p.stride[1],
-          p.padding[0],
-          p.padding[1],
-          p.dilation[0],
-          p.dilation[1],
-          p.groups};
-}
-
-std::size_t ConvPieceHash::operator()(const ConvPiece& piece) const {
-  std::uint64_t hash = 0;
-  for (const std::int64_t field : piece.fields()) {
-    hash = (hash ^ static_cast<std::uint64_t>(field)) * 0x9e3779b97f4a7c15U;
-    hash ^= hash >> 29;
-  }
-  return hash;
-}
-
 ConvPrimitive::ConvPrimitive(const dnnl::engine& engine, const ConvPiece& piece, int threads)
     : arguments_used_(piece.bias ? 5 : 4), weights_read_(piece.pass != ConvPass::kBackwardWeights), stream_(engine) {
   const Chosen chosen = choose(engine, piece);

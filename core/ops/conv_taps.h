@@ -12,12 +12,13 @@ bool goes_by_taps(const ConvProblem& problem);
 bool sums_by_taps(const ConvProblem& problem);
 
 template <typename T>
-void conv2d_by_taps(CpuDevice& device, const ConvProblem& problem, const T* x, const ConvWeights& weights,
-                    const float* bias, T* y);
+PreparedPtr conv2d_by_taps(CpuDevice& device, Scratch& scratch, const ConvProblem& problem, const T* x,
+                           const ConvWeights& weights, const float* bias, T* y);
 template <typename T>
-void conv2d_backward_data_by_taps(CpuDevice& device, const ConvProblem& problem, const T* dy,
-                                  const ConvWeights& weights, T* dx);
+PreparedPtr conv2d_backward_data_by_taps(CpuDevice& device, Scratch& scratch, const ConvProblem& problem, const T* dy,
+                                         const ConvWeights& weights, T* dx);
 template <typename T>
-void conv2d_backward_weights_by_taps(CpuDevice& device, const ConvProblem& problem, const T* x, const T* dy, float* dw);
+PreparedPtr conv2d_backward_weights_by_taps(CpuDevice& device, Scratch& scratch, const ConvProblem& problem, const T* x,
+                                            const T* dy, float* dw);
 
 }  // namespace convoy

@@ -2,40 +2,45 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <string_view>
 
 #include "core/ops/conv_kernels.h"
-#include "core/tensor/tensor.h"
+#include "core/tensor/derived_forms.h"
 
 namespace convoy {
 
-// What make(memory) leaves in `bytes` of memory: kept with weights that are state, otherwise as long as this lives.
+// Memory for what a kernel makes of its weights: kept with weights that are state, otherwise scratch.
 class WeightForm {
  public:
   // `format`, a literal, and `layout` tell a form from others of the same weights.
-  template <typename Make>
-  WeightForm(CpuDevice& device, const ConvProblem& p, const ConvWeights& weights, std::string_view format,
-             std::int64_t layout, std::size_t bytes, const Make& make) {
-    if (weights.forms != nullptr) {
-      const DerivedForms::Key key{.offset = weights.offset,
-                                  .rows = p.o,
-                                  .columns = p.weights() / p.o,
-                                  .row_stride = p.kernel[0] * p.kernel[1],
-                                  .column_stride = layout,
-                                  .format = format};
-      data_ = weights.forms->get(key, bytes, make);
-    } else {
-      own_.emplace(device, bytes);
-      make(own_->data());
-      data_ = own_->data();
+  WeightForm(Scratch& scratch, const ConvProblem& p, const ConvWeights& weights, std::string_view format,
+             std::int64_t layout, std::size_t bytes)
+      : forms_(weights.forms) {
+    if (forms_ == nullptr) {
+      own_ = scratch.take(bytes);
+      return;
     }
+    form_ = &forms_->form({.offset = weights.offset,
+                           .rows = p.o,
+                           .columns = p.weights() / p.o,
+                           .row_stride = p.kernel[0] * p.kernel[1],
+                           .column_stride = layout,
+                           .format = format},
+                          bytes);
   }
-  const void* data() const { return data_; }
+
+  // Its contents, up to date: make(memory) makes them where they are not.
+  template <typename Make>
+  const void* get(const Make& make) const {
+    if (forms_ != nullptr) return forms_->get(*form_, make);
+    make(own_);
+    return own_;
+  }
 
  private:
-  std::optional<Storage> own_;
-  const void* data_;
+  DerivedForms* forms_;
+  DerivedForms::Form* form_ = nullptr;
+  void* own_ = nullptr;
 };
 
 // [O, C, taps] → [C, O, taps in reverse]: the weights of the convolution of dy that gives dx.

@@ -9,6 +9,7 @@
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
 #include "core/ops/reduce.h"
+#include "core/ops/scratch.h"
 
 namespace convoy {
 namespace {
@@ -52,32 +53,35 @@ bool steps_evenly(const Tensor& operand) {
 }
 
 template <typename T>
-void run_binary(BinaryKind kind, const Tensor& left, const Tensor& right, const Tensor& out, int threads) {
-  if (out.elements() == 0) return;
-  const Tensor a = steps_evenly(left) ? left : contiguous(left);
-  const Tensor b = steps_evenly(right) ? right : contiguous(right);
-  const Pair pair = merged(out.shape(), a.layout(), b.layout());
-  const T* a_data = a.data<T>();
-  const T* b_data = b.data<T>();
-  T* y = out.data<T>();
-  const std::int64_t width = pair.shape[-1];
-  const std::int64_t a_step = pair.a_strides[-1], b_step = pair.b_strides[-1];
-  if (pair.shape.rank() == 1) {
-    parallel_for(threads, width, kGrain, [&](std::int64_t begin, std::int64_t end) {
-      binary_kernel(kind, a_data + begin * a_step, a_step, b_data + begin * b_step, b_step, y + begin, end - begin);
-    });
-    return;
-  }
-  parallel_for(threads, rows_of(pair.shape), row_grain(width), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      std::int64_t rest = row, a_offset = 0, b_offset = 0;
-      for (int i = pair.shape.rank() - 2; i >= 0; --i) {
-        a_offset += rest % pair.shape[i] * pair.a_strides[i];
-        b_offset += rest % pair.shape[i] * pair.b_strides[i];
-        rest /= pair.shape[i];
-      }
-      binary_kernel(kind, a_data + a_offset, a_step, b_data + b_offset, b_step, y + row * width, width);
+PreparedPtr prepare_binary(BinaryKind kind, const PrepareArgs& args) {
+  const Tensor& out = args.outputs[0];
+  if (out.elements() == 0) return prepared([] {});
+  const Gapless a(args.scratch, args.inputs[0], steps_evenly(args.inputs[0]));
+  const Gapless b(args.scratch, args.inputs[1], steps_evenly(args.inputs[1]));
+  const Pair pair = merged(out.shape(), a.tensor().layout(), b.tensor().layout());
+  return prepared([kind, a, b, pair, rows = rows_of(pair.shape), threads = threads_of(args),
+                   a_data = a.tensor().data<T>(), b_data = b.tensor().data<T>(), y = out.data<T>()] {
+    a.copy();
+    b.copy();
+    const std::int64_t width = pair.shape[-1];
+    const std::int64_t a_step = pair.a_strides[-1], b_step = pair.b_strides[-1];
+    if (pair.shape.rank() == 1) {
+      parallel_for(threads, width, kGrain, [&](std::int64_t begin, std::int64_t end) {
+        binary_kernel(kind, a_data + begin * a_step, a_step, b_data + begin * b_step, b_step, y + begin, end - begin);
+      });
+      return;
     }
+    parallel_for(threads, rows, row_grain(width), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        std::int64_t rest = row, a_offset = 0, b_offset = 0;
+        for (int i = pair.shape.rank() - 2; i >= 0; --i) {
+          a_offset += rest % pair.shape[i] * pair.a_strides[i];
+          b_offset += rest % pair.shape[i] * pair.b_strides[i];
+          rest /= pair.shape[i];
+        }
+        binary_kernel(kind, a_data + a_offset, a_step, b_data + b_offset, b_step, y + row * width, width);
+      }
+    });
   });
 }
 
@@ -93,10 +97,8 @@ class Binary : public Op {
       refuse(name(), in, "shapes that broadcast");
     }
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
-      run_binary<decltype(zero)>(kind_, args.inputs[0], args.inputs[1], args.outputs[0], threads_of(args));
-    });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) { return prepare_binary<T>(kind_, args); });
   }
   void run_tile_cpu(const TileArgs& args) const override {
     with_floating(args.dtype, [&](auto zero) {

@@ -65,37 +65,43 @@ class ScatterAdd final : public Op {
   Tensors vjp(const VjpArgs& args) const override {
     return {Tensor(), gather(args.gradients[0], axis_, args.inputs[0])};
   }
-  void run_cpu(KernelArgs& args) const override {
-    check_indices(name(), args.inputs[0], extent_);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
     const Places places(args.inputs[0].shape(), axis_, extent_);
     const Strips strips(places);
-    const std::int32_t* index = args.inputs[0].data<std::int32_t>();
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) -> PreparedPtr {
+      const std::int32_t* index = args.inputs[0].data<std::int32_t>();
       const T* values = args.inputs[1].data<T>();
       T* y = args.outputs[0].data<T>();
       if constexpr (std::is_same_v<T, Compute<T>>) {
-        std::fill_n(y, args.outputs[0].elements(), T{0});
-        parallel_for(threads_of(args), strips.count(), row_grain(strips.elements()),
-                     [&](std::int64_t begin, std::int64_t end) {
-                       for (std::int64_t i = begin; i < end; ++i) {
-                         const Strip strip = strips[i];
-                         scatter_strip(values + strip.index, index + strip.index, places.count, places.inner,
-                                       strip.width, y + strip.whole, places.inner);
-                       }
-                     });
+        return prepared([places, strips, indices = args.inputs[0], index, values, y, n = args.outputs[0].elements(),
+                         threads = threads_of(args)] {
+          check_indices("scatter_add", indices, places.extent);
+          std::fill_n(y, n, T{0});
+          parallel_for(threads, strips.count(), row_grain(strips.elements()),
+                       [&](std::int64_t begin, std::int64_t end) {
+                         for (std::int64_t i = begin; i < end; ++i) {
+                           const Strip strip = strips[i];
+                           scatter_strip(values + strip.index, index + strip.index, places.count, places.inner,
+                                         strip.width, y + strip.whole, places.inner);
+                         }
+                       });
+        });
       } else {
-        parallel_with_scratch<Compute<T>>(static_cast<CpuDevice&>(args.device), strips.count(),
-                                          places.extent * strips.width(), [&](std::int64_t i, Compute<T>* sums) {
-                                            const Strip strip = strips[i];
-                                            std::fill_n(sums, places.extent * strip.width, Compute<T>{0});
-                                            scatter_strip(values + strip.index, index + strip.index, places.count,
-                                                          places.inner, strip.width, sums, strip.width);
-                                            const bool all = strip.width == places.inner;
-                                            const std::int64_t run = all ? places.extent * strip.width : strip.width;
-                                            for (std::int64_t row = 0; row < (all ? 1 : places.extent); ++row)
-                                              convert_kernel(sums + row * strip.width,
-                                                             y + strip.whole + row * places.inner, run);
-                                          });
+        using Own = WorkerScratch<Compute<T>>;
+        return prepared([scratch = Own(args.scratch, threads_of(args), strips.count(), places.extent * strips.width()),
+                         places, strips, indices = args.inputs[0], index, values, y] {
+          check_indices("scatter_add", indices, places.extent);
+          scratch.for_each(strips.count(), [&](std::int64_t i, Compute<T>* sums) {
+            const Strip strip = strips[i];
+            std::fill_n(sums, places.extent * strip.width, Compute<T>{0});
+            scatter_strip(values + strip.index, index + strip.index, places.count, places.inner, strip.width, sums,
+                          strip.width);
+            const bool all = strip.width == places.inner;
+            const std::int64_t run = all ? places.extent * strip.width : strip.width;
+            for (std::int64_t row = 0; row < (all ? 1 : places.extent); ++row)
+              convert_kernel(sums + row * strip.width, y + strip.whole + row * places.inner, run);
+          });
+        });
       }
     });
   }

@@ -22,27 +22,22 @@ namespace convoy {
 constexpr std::int64_t kGrain = 16384;
 
 inline int threads_of(const KernelArgs& args) { return static_cast<CpuDevice&>(args.device).threads(); }
+inline CpuDevice& cpu_of(const PrepareArgs& args) { return static_cast<CpuDevice&>(args.device); }
+inline int threads_of(const PrepareArgs& args) { return cpu_of(args).threads(); }
 
-// Calls f(T{}) for the floating type that dtype names. The op's infer() has refused all others (check_floating).
+// f(T{}) for the floating type that dtype names. The op's infer() has refused all others (check_floating).
 template <typename F>
-void with_floating(DType dtype, const F& f) {
-  if (dtype == DType::kF32) {
-    f(float{});
-  } else if (dtype == DType::kBF16) {
-    f(bfloat16{});
-  } else {
-    f(double{});
-  }
+auto with_floating(DType dtype, const F& f) {
+  if (dtype == DType::kF32) return f(float{});
+  if (dtype == DType::kBF16) return f(bfloat16{});
+  return f(double{});
 }
 
 // The same for ops that do not take bf16 (check_wide).
 template <typename F>
-void with_wide(DType dtype, const F& f) {
-  if (dtype == DType::kF32) {
-    f(float{});
-  } else {
-    f(double{});
-  }
+auto with_wide(DType dtype, const F& f) {
+  if (dtype == DType::kF32) return f(float{});
+  return f(double{});
 }
 
 inline std::string names_of(std::span<const Spec> specs) {

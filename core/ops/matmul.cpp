@@ -1,6 +1,8 @@
 #include "core/ops/matmul.h"
 
 #include <array>
+#include <cstddef>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -13,6 +15,7 @@
 #include "core/ops/native_gemm.h"
 #include "core/ops/packed_gemm.h"
 #include "core/ops/reduce.h"
+#include "core/ops/scratch.h"
 #include "core/ops/view.h"
 #include "core/tensor/derived_forms.h"
 
@@ -21,38 +24,92 @@ namespace {
 
 // --- bf16 ---------------------------------------------------------------------------------------------------------
 
-// A product with bf16 operands. An f32 `b` beside a bf16 `a` is a master weight: it is rounded to bf16, and where it is
-// state the form in which it is read is kept until it is written.
-void run_half(KernelArgs& args, GemmProblem problem, const Tensor& b) {
-  auto& device = static_cast<CpuDevice&>(args.device);
-  const bool native = device.native_bf16();
-  const std::int64_t k = problem.k, n = problem.n;
-  DerivedForms* const forms = b.dtype() == DType::kF32 ? b.derived_forms() : nullptr;
-  if (forms != nullptr) {
-    const DerivedForms::Key key{.offset = b.layout().offset,
-                                .rows = k,
-                                .columns = n,
-                                .row_stride = problem.b.row,
-                                .column_stride = problem.b.column,
-                                .format = native ? "oneDNN's bf16 blocks" : "bf16 panels"};
-    problem.b.data = forms->get(key, native ? native_bytes(device, k, n) : panel_bytes(k, n), [&](void* form) {
-      native ? prepare_native(device, k, n, problem.b, form) : prepare_panels(device, k, n, problem.b, form);
-    });
-    problem.b_is_prepared = true;
+// A product with bf16 operands, ready to run. An f32 `b` beside a bf16 `a` is a master weight: it is rounded to bf16,
+// and where it is state the form in which it is read is kept until it is written.
+class HalfProduct {
+ public:
+  // Of `problem` but for its pointers.
+  HalfProduct(const PrepareArgs& args, GemmProblem problem, const Tensor& b)
+      : device_(cpu_of(args)), is_master_(b.dtype() == DType::kF32) {
+    const bool native = device_.native_bf16() && problem.k > 0;
+    if (is_master_) {
+      forms_ = b.derived_forms();
+      if (native) native_form_.emplace(device_, problem.k, problem.n, problem.b);
+      const std::size_t bytes = native ? native_form_->bytes() : panel_bytes(problem.k, problem.n);
+      if (forms_ == nullptr) {
+        own_form_ = args.scratch.take(bytes);
+      } else {
+        form_ = &forms_->form({.offset = b.layout().offset,
+                               .rows = problem.k,
+                               .columns = problem.n,
+                               .row_stride = problem.b.row,
+                               .column_stride = problem.b.column,
+                               .format = native ? "oneDNN's bf16 blocks" : "bf16 panels"},
+                              bytes);
+      }
+    }
+    problem.b_is_prepared = is_master_;
+    if (native) {
+      native_ = std::make_unique<NativeGemm>(device_, args.scratch, problem);
+    } else {
+      scratch_ = args.scratch.take<float>(packed_gemm_scratch(device_, problem));
+    }
   }
-  native ? native_gemm(device, problem) : packed_gemm(device, problem);
-}
+
+  void run(GemmProblem problem) const {
+    if (is_master_) {
+      const auto make = [&](void* form) {
+        if (native_form_) {
+          native_form_->make(problem.b.data, form);
+        } else {
+          prepare_panels(device_, problem.k, problem.n, problem.b, form);
+        }
+      };
+      if (form_ == nullptr) make(own_form_);
+      problem.b.data = form_ == nullptr ? own_form_ : forms_->get(*form_, make);
+      problem.b_is_prepared = true;
+    }
+    if (native_ != nullptr) {
+      native_->run(problem);
+    } else {
+      packed_gemm(device_, problem, scratch_);
+    }
+  }
+
+ private:
+  CpuDevice& device_;
+  bool is_master_;
+  DerivedForms* forms_ = nullptr;
+  DerivedForms::Form* form_ = nullptr;
+  void* own_form_ = nullptr;
+  std::optional<NativeForm> native_form_{};
+  std::unique_ptr<NativeGemm> native_{};
+  float* scratch_ = nullptr;
+};
 
 GemmOperand operand(const Tensor& x, bool transposed) {
   const std::int64_t width = x.shape()[-1];
   return {.data = x.raw(), .dtype = x.dtype(), .row = transposed ? 1 : width, .column = transposed ? width : 1};
 }
 
-void* offset(const Tensor& x, std::int64_t elements) {
-  return static_cast<std::byte*>(x.raw()) + elements * static_cast<std::int64_t>(size_of(x.dtype()));
-}
-
 Tensor as_rows(const Tensor& x) { return x.shape().rank() == 2 ? x : reshape(x, {rows_of(x.shape()), x.shape()[-1]}); }
+
+// c = a·b, plus the bias if there is one. `args` for device and scratch.
+PreparedPtr prepare_product(const PrepareArgs& args, const MatmulProblem& problem, const Tensor& a, const Tensor& b,
+                            const Tensor& bias, const Tensor& c) {
+  if (a.dtype() == DType::kF32) {
+    return prepared([product = PreparedMatmul(cpu_of(args), args.scratch, problem, bias.defined()), a = a.data<float>(),
+                     b = b.data<float>(), bias = bias.defined() ? bias.data<float>() : nullptr,
+                     c = c.data<float>()] { product.run(a, b, bias, c); });
+  }
+  const std::int64_t panels = matmul_panels(problem);
+  return prepared([scratch =
+                       WorkerScratch<double>(args.scratch, threads_of(args), panels, matmul_panel_scratch(problem)),
+                   problem, panels, a = a.data<double>(), b = b.data<double>(),
+                   bias = bias.defined() ? bias.data<double>() : nullptr, c = c.data<double>()] {
+    scratch.for_each(panels, [&](std::int64_t i, double* own) { matmul_panel_kernel(problem, i, a, b, bias, c, own); });
+  });
+}
 
 class Matmul final : public Op {
  public:
@@ -109,7 +166,7 @@ class Matmul final : public Op {
     return result;
   }
 
-  void run_cpu(KernelArgs& args) const override {
+  PreparedPtr prepare(const PrepareArgs& args) const override {
     const Shape& a = args.inputs[0].shape();
     const Shape& b = args.inputs[1].shape();
     MatmulProblem problem{.n = inner(b, transpose_b_, -1),
@@ -122,11 +179,8 @@ class Matmul final : public Op {
       problem.m = inner(a, transpose_a_, -2);
       for (int i = 0; i + 2 < a.rank(); ++i) problem.batch *= a[i];
     }
-    if (args.inputs[0].dtype() == DType::kBF16) return run_half_batch(args, problem);
-    with_wide(args.inputs[0].dtype(), [&]<typename T>(T) {
-      matmul_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(), args.inputs[1].data<T>(),
-                    nullptr, args.outputs[0].data<T>());
-    });
+    if (args.inputs[0].dtype() == DType::kBF16) return prepare_half(args, problem);
+    return prepare_product(args, problem, args.inputs[0], args.inputs[1], Tensor(), args.outputs[0]);
   }
 
  private:
@@ -136,25 +190,31 @@ class Matmul final : public Op {
     return shape[transposed ? -3 - axis : axis];
   }
 
-  void run_half_batch(KernelArgs& args, const MatmulProblem& problem) const {
+  PreparedPtr prepare_half(const PrepareArgs& args, const MatmulProblem& problem) const {
     const Tensor& a = args.inputs[0];
     const Tensor& b = args.inputs[1];
     const Tensor& c = args.outputs[0];
-    for (std::int64_t i = 0; i < problem.batch; ++i) {
-      GemmOperand left = operand(a, transpose_a_);
-      GemmOperand right = operand(b, transpose_b_);
-      left.data = offset(a, i * problem.m * problem.k);
-      right.data = offset(b, i * problem.k * problem.n);
-      run_half(args,
-               {.m = problem.m,
-                .n = problem.n,
-                .k = problem.k,
-                .a = left,
-                .b = right,
-                .dtype = c.dtype(),
-                .y = offset(c, i * problem.m * problem.n)},
-               b);
-    }
+    const GemmProblem first{.m = problem.m,
+                            .n = problem.n,
+                            .k = problem.k,
+                            .a = operand(a, transpose_a_),
+                            .b = operand(b, transpose_b_),
+                            .dtype = c.dtype(),
+                            .y = c.raw()};
+    const auto bytes = [](const Tensor& x, std::int64_t elements) {
+      return elements * static_cast<std::int64_t>(size_of(x.dtype()));
+    };
+    return prepared([product = HalfProduct(args, first, b), first, count = problem.batch,
+                     a_step = bytes(a, problem.m * problem.k), b_step = bytes(b, problem.k * problem.n),
+                     c_step = bytes(c, problem.m * problem.n)] {
+      for (std::int64_t i = 0; i < count; ++i) {
+        GemmProblem one = first;
+        one.a.data = static_cast<const std::byte*>(first.a.data) + i * a_step;
+        one.b.data = static_cast<const std::byte*>(first.b.data) + i * b_step;
+        one.y = static_cast<std::byte*>(first.y) + i * c_step;
+        product.run(one);
+      }
+    });
   }
 
   bool transpose_a_;
@@ -202,40 +262,43 @@ class LinearOp final : public Op {
     return result;
   }
 
-  void run_cpu(KernelArgs& args) const override {
-    const Shape& x = args.inputs[0].shape();
-    const Shape& weight = args.inputs[1].shape();
-    if (args.inputs[0].dtype() == DType::kBF16) return run_half_precision(args);
-    const MatmulProblem problem{
-        .m = rows_of(x), .n = weight[1], .k = weight[0], .relu = activation_ == Activation::kRelu};
-    with_wide(args.inputs[0].dtype(), [&]<typename T>(T) {
-      T* const product = args.outputs.back().data<T>();
-      matmul_kernel(static_cast<CpuDevice&>(args.device), problem, args.inputs[0].data<T>(), args.inputs[1].data<T>(),
-                    args.inputs.size() == 3 ? args.inputs[2].data<T>() : nullptr, product);
-      if (activation_ != Activation::kGelu) return;
-      T* const result = args.outputs[0].data<T>();
-      parallel_for(threads_of(args), args.outputs[0].elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-        gelu_forward_kernel(product + begin, result + begin, end - begin);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    const Tensor& x = args.inputs[0];
+    const Tensor& weight = args.inputs[1];
+    if (x.dtype() == DType::kBF16) return prepare_half(args);
+    const MatmulProblem problem{.m = rows_of(x.shape()),
+                                .n = weight.shape()[1],
+                                .k = weight.shape()[0],
+                                .relu = activation_ == Activation::kRelu};
+    const Tensor bias = args.inputs.size() == 3 ? args.inputs[2] : Tensor();
+    PreparedPtr product = prepare_product(args, problem, x, weight, bias, args.outputs.back());
+    if (activation_ != Activation::kGelu) return product;
+    return with_wide(x.dtype(), [&]<typename T>(T) {
+      return prepared([product = std::move(product), z = args.outputs[1].data<T>(), y = args.outputs[0].data<T>(),
+                       n = args.outputs[0].elements(), threads = threads_of(args)](const StepKey& key) {
+        product->run(key);
+        parallel_for(threads, n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+          gelu_forward_kernel(z + begin, y + begin, end - begin);
+        });
       });
     });
   }
 
  private:
-  void run_half_precision(KernelArgs& args) const {
+  PreparedPtr prepare_half(const PrepareArgs& args) const {
     const Tensor& weight = args.inputs[1];
     const bool gelu = activation_ == Activation::kGelu;
-    run_half(args,
-             {.m = rows_of(args.inputs[0].shape()),
-              .n = weight.shape()[1],
-              .k = weight.shape()[0],
-              .a = operand(args.inputs[0], false),
-              .b = operand(weight, false),
-              .bias = args.inputs.size() == 3 ? args.inputs[2].data<float>() : nullptr,
-              .activation = activation_,
-              .dtype = args.outputs[0].dtype(),
-              .y = args.outputs[0].raw(),
-              .z = gelu ? args.outputs[1].raw() : nullptr},
-             weight);
+    const GemmProblem problem{.m = rows_of(args.inputs[0].shape()),
+                              .n = weight.shape()[1],
+                              .k = weight.shape()[0],
+                              .a = operand(args.inputs[0], false),
+                              .b = operand(weight, false),
+                              .bias = args.inputs.size() == 3 ? args.inputs[2].data<float>() : nullptr,
+                              .activation = activation_,
+                              .dtype = args.outputs[0].dtype(),
+                              .y = args.outputs[0].raw(),
+                              .z = gelu ? args.outputs[1].raw() : nullptr};
+    return prepared([product = HalfProduct(args, problem, weight), problem] { product.run(problem); });
   }
 
   Activation activation_;

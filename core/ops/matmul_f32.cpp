@@ -3,16 +3,14 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
-#include <unordered_map>
 #include <utility>
-#include <vector>
 
 #include "core/base/error.h"
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
 #include "core/ops/matmul_kernels.h"
 #include "core/ops/onednn.h"
+#include "core/ops/primitive_cache.h"
 
 namespace convoy {
 namespace {
@@ -31,45 +29,25 @@ std::int64_t row_of_b(const MatmulProblem& problem) {
   return problem.n + (crowded && pays ? 32 : 0);
 }
 
-// What a primitive is prepared for: one piece, of inner length `k`, of a problem.
-struct Piece {
+// What a primitive is made for: one piece, of inner length `k`, of a problem.
+struct PieceKey {
   MatmulProblem problem;
   std::int64_t k = 0;
   bool bias = false;
-
-  auto fields() const {
-    return std::array<std::int64_t, 6>{
-        problem.batch, problem.m, problem.n,
-        problem.k,     k,         problem.transpose_a | problem.transpose_b << 1 | problem.relu << 2 | bias << 3};
-  }
-  bool operator==(const Piece& other) const { return fields() == other.fields(); }
+  bool operator==(const PieceKey&) const = default;
 };
 
-struct PieceHash {
-  std::size_t operator()(const Piece& piece) const {
-    std::uint64_t hash = 0;
-    for (const std::int64_t field : piece.fields()) {
-      hash = (hash ^ static_cast<std::uint64_t>(field)) * 0x9e3779b97f4a7c15U;
-      hash ^= hash >> 29;
-    }
-    return hash;
-  }
-};
-
-struct Prepared {
+struct Primitive {
   dnnl::matmul primitive;
   dnnl::memory a, b, bias, c, scratch;
   std::array<dnnl_exec_arg_t, 5> arguments;
 };
 
-// A device's engine and all its prepared primitives. One buffer serves every primitive's scratch: they run in turn.
+// A device's engine and its primitives.
 struct OneDnn {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
-  std::unordered_map<Piece, Prepared, PieceHash> prepared;
-  std::vector<std::byte> scratch;
-
-  const Prepared& prepare(const Piece& piece);
+  PrimitiveCache<PieceKey, Primitive> primitives;
 };
 
 dnnl::memory::desc matrix(const MatmulProblem& problem, dnnl::memory::dims dims, dnnl::memory::dims strides) {
@@ -80,8 +58,7 @@ dnnl::memory::desc matrix(const MatmulProblem& problem, dnnl::memory::dims dims,
   return {dims, dnnl::memory::data_type::f32, strides};
 }
 
-const Prepared& OneDnn::prepare(const Piece& piece) {
-  if (const auto found = prepared.find(piece); found != prepared.end()) return found->second;
+Primitive make_primitive(const dnnl::engine& engine, const PieceKey& piece) {
   const MatmulProblem& p = piece.problem;
   using Dims = dnnl::memory::dims;
   const auto a = matrix(p, {p.batch, p.m, piece.k}, p.transpose_a ? Dims{p.m * p.k, 1, p.m} : Dims{p.m * p.k, p.k, 1});
@@ -98,113 +75,145 @@ const Prepared& OneDnn::prepare(const Piece& piece) {
   const dnnl::matmul::desc description = piece.bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c);
   const dnnl::matmul::primitive_desc chosen(description, attributes, engine);
 
-  Prepared ready{.primitive = dnnl::matmul(chosen),
-                 .a = dnnl::memory(a, engine, nullptr),
-                 .b = dnnl::memory(b, engine, nullptr),
-                 .bias = dnnl::memory(bias, engine, nullptr),
-                 .c = dnnl::memory(c, engine, nullptr),
-                 .scratch = dnnl::memory(chosen.scratchpad_desc(), engine, nullptr),
-                 .arguments = {}};
+  Primitive ready{.primitive = dnnl::matmul(chosen),
+                  .a = dnnl::memory(a, engine, nullptr),
+                  .b = dnnl::memory(b, engine, nullptr),
+                  .bias = dnnl::memory(bias, engine, nullptr),
+                  .c = dnnl::memory(c, engine, nullptr),
+                  .scratch = dnnl::memory(chosen.scratchpad_desc(), engine, nullptr),
+                  .arguments = {}};
   ready.arguments = {{{DNNL_ARG_SRC, ready.a.get()},
                       {DNNL_ARG_WEIGHTS, ready.b.get()},
                       {DNNL_ARG_DST, ready.c.get()},
                       {DNNL_ARG_SCRATCHPAD, ready.scratch.get()},
                       {DNNL_ARG_BIAS, ready.bias.get()}}};
-  scratch.resize(std::max(scratch.size(), chosen.scratchpad_desc().get_size() + Device::kAlignment));
-  return prepared.emplace(piece, std::move(ready)).first->second;
-}
-
-void execute(CpuDevice& device, const Piece& piece, const float* a, const float* b, const float* bias, float* c) {
-  OneDnn& onednn = device.local<OneDnn>();
-  const Prepared& ready = onednn.prepare(piece);
-  const std::int64_t columns = piece.problem.n;
-  const std::int64_t row = row_of_b(piece.problem);
-  std::optional<Storage> copy;
-  if (row != columns) {
-    copy.emplace(device, static_cast<std::size_t>(piece.k * row) * sizeof(float));
-    float* const to = static_cast<float*>(copy->data());
-    parallel_for(device.threads(), piece.k, row_grain(columns), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) std::copy_n(b + i * columns, columns, to + i * row);
-    });
-    b = to;
-  }
-  point(ready.a, a);
-  point(ready.b, b);
-  point(ready.c, c);
-  const auto address = reinterpret_cast<std::uintptr_t>(onednn.scratch.data());
-  point(ready.scratch, onednn.scratch.data() + (Device::kAlignment - address % Device::kAlignment));
-  if (piece.bias) point(ready.bias, bias);
-  const dnnl_status_t status =
-      dnnl_primitive_execute(ready.primitive.get(), onednn.stream.get(), piece.bias ? 5 : 4, ready.arguments.data());
-  if (status != dnnl_success)
-    fail(ErrorCode::kInternal, "matmul: oneDNN refused to run with status {}", static_cast<int>(status));
+  return ready;
 }
 
 std::int64_t piece_length(std::int64_t k) {
   const std::int64_t pieces = (k + kLongest - 1) / kLongest;
+  if (pieces <= 1) return k;
   const std::int64_t length = (k + pieces - 1) / pieces;
-  return pieces == 1 ? k : (length + kCutUnit - 1) / kCutUnit * kCutUnit;
+  return (length + kCutUnit - 1) / kCutUnit * kCutUnit;
 }
 
-// One product, cut into pieces of `length`.
-void multiply_in_pieces(CpuDevice& device, const MatmulProblem& problem, std::int64_t length, const float* a,
-                        const float* b, const float* bias, float* c) {
-  const std::int64_t elements = problem.m * problem.n;
-  const Storage memory(device, static_cast<std::size_t>(elements) * sizeof(float));
-  float* const product = static_cast<float*>(memory.data());
-  MatmulProblem linear = problem;
-  linear.relu = false;
-  for (std::int64_t begin = 0; begin < problem.k; begin += length) {
-    const Piece piece{
-        .problem = linear, .k = std::min(length, problem.k - begin), .bias = begin == 0 && bias != nullptr};
-    execute(device, piece, a + begin * (problem.transpose_a ? problem.m : 1),
-            b + begin * (problem.transpose_b ? 1 : problem.n), bias, begin == 0 ? c : product);
-    if (begin == 0) continue;
-    const bool relu = problem.relu && begin + length >= problem.k;
-    parallel_for(device.threads(), elements, kGrain, [&](std::int64_t from, std::int64_t to) {
-      add_kernel(c + from, product + from, c + from, to - from);
+// Elements of an operand b whose rows are moved apart.
+std::int64_t copied_elements(const MatmulProblem& problem, std::int64_t length) {
+  const std::int64_t row = row_of_b(problem);
+  return row == problem.n ? 0 : length * row;
+}
+
+}  // namespace
+
+// One primitive, and the memory that it is given beside the operands.
+class PreparedMatmul::Piece {
+ public:
+  Piece(CpuDevice& device, const PieceKey& key, float* copy)
+      : device_(&device), key_(key), stream_(device.local<OneDnn>().stream.get()), copy_(copy) {
+    auto& onednn = device.local<OneDnn>();
+    primitive_ = onednn.primitives.find(key, [&] { return make_primitive(onednn.engine, key); });
+  }
+  std::size_t scratch_bytes() const { return primitive_->scratch.get_desc().get_size(); }
+  void set_scratch(void* scratch) { scratch_ = scratch; }
+
+  void run(const float* a, const float* b, const float* bias, float* c) const {
+    if (copy_ != nullptr) {
+      copy_rows(b);
+      b = copy_;
+    }
+    const Primitive& p = *primitive_;
+    point(p.a, a);
+    point(p.b, b);
+    point(p.c, c);
+    point(p.scratch, scratch_);
+    if (key_.bias) point(p.bias, bias);
+    const dnnl_status_t status =
+        dnnl_primitive_execute(p.primitive.get(), stream_, key_.bias ? 5 : 4, p.arguments.data());
+    if (status != dnnl_success)
+      fail(ErrorCode::kInternal, "matmul: oneDNN refused to run with status {}", static_cast<int>(status));
+  }
+
+ private:
+  void copy_rows(const float* b) const {
+    const std::int64_t columns = key_.problem.n;
+    const std::int64_t row = row_of_b(key_.problem);
+    parallel_for(device_->threads(), key_.k, row_grain(columns), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) std::copy_n(b + i * columns, columns, copy_ + i * row);
+    });
+  }
+
+  CpuDevice* device_;
+  PieceKey key_;
+  dnnl_stream_t stream_;
+  std::shared_ptr<Primitive> primitive_;
+  float* copy_;  // of b with rows further apart; null: b is read where it is
+  void* scratch_ = nullptr;
+};
+
+PreparedMatmul::PreparedMatmul(CpuDevice& device, Scratch& scratch, const MatmulProblem& problem, bool bias)
+    : device_(device), problem_(problem), length_(piece_length(problem.k)) {
+  if (problem.batch == 0 || problem.m == 0 || problem.n == 0 || problem.k == 0) return;
+  const bool whole = length_ == problem.k;
+  if (!whole) {
+    problem_.batch = 1;
+    product_ = scratch.take<float>(problem.m * problem.n);
+  }
+  const std::int64_t copied = copied_elements(problem_, length_);
+  float* const copy = copied == 0 ? nullptr : scratch.take<float>(copied);
+  const OmpThreads all(device.threads());
+  try {
+    std::size_t bytes = 0;
+    for (std::int64_t begin = 0; begin < problem.k; begin += length_) {
+      PieceKey key{.problem = problem_, .k = std::min(length_, problem.k - begin), .bias = begin == 0 && bias};
+      if (!whole) key.problem.relu = false;
+      pieces_.emplace_back(device, key, copy);
+      bytes = std::max(bytes, pieces_.back().scratch_bytes());
+    }
+    void* const room = scratch.take(bytes);  // they run in turn
+    for (Piece& piece : pieces_) piece.set_scratch(room);
+  } catch (const dnnl::error& error) {
+    fail(ErrorCode::kInternal, "matmul: oneDNN refused [{}, {}]·[{}, {}]: {}", problem.m, problem.k, problem.k,
+         problem.n, error.what());
+  }
+  problem_.batch = problem.batch;
+}
+
+PreparedMatmul::~PreparedMatmul() = default;
+PreparedMatmul::PreparedMatmul(PreparedMatmul&&) noexcept = default;
+
+void PreparedMatmul::run(const float* a, const float* b, const float* bias, float* c) const {
+  const MatmulProblem& p = problem_;
+  if (pieces_.empty()) {
+    for (std::int64_t i = 0; i < p.batch * p.m * p.n; ++i) {
+      const float value = bias != nullptr ? bias[i % p.n] : 0.0F;
+      c[i] = p.relu ? std::max(value, 0.0F) : value;
+    }
+    return;
+  }
+  // The setting belongs to the calling thread.
+  if (omp_get_max_threads() != device_.threads()) omp_set_num_threads(device_.threads());
+  if (pieces_.size() == 1) return pieces_.front().run(a, b, bias, c);
+  for (std::int64_t i = 0; i < p.batch; ++i) run_one(a + i * p.m * p.k, b + i * p.k * p.n, bias, c + i * p.m * p.n);
+}
+
+// One product in pieces, which are added up in turn.
+void PreparedMatmul::run_one(const float* a, const float* b, const float* bias, float* c) const {
+  const MatmulProblem& p = problem_;
+  const std::int64_t elements = p.m * p.n;
+  for (std::size_t i = 0; i < pieces_.size(); ++i) {
+    const std::int64_t begin = static_cast<std::int64_t>(i) * length_;
+    const float* const left = a + begin * (p.transpose_a ? p.m : 1);
+    const float* const right = b + begin * (p.transpose_b ? 1 : p.n);
+    pieces_[i].run(left, right, bias, i == 0 ? c : product_);
+    if (i == 0) continue;
+    const bool relu = p.relu && i + 1 == pieces_.size();
+    parallel_for(device_.threads(), elements, kGrain, [&](std::int64_t from, std::int64_t to) {
+      add_kernel(c + from, product_ + from, c + from, to - from);
       if (relu) relu_forward_kernel(c + from, c + from, to - from);
     });
   }
 }
 
-void multiply(CpuDevice& device, const MatmulProblem& problem, const float* a, const float* b, const float* bias,
-              float* c) {
-  const std::int64_t length = piece_length(problem.k);
-  if (length == problem.k) {
-    execute(device, {.problem = problem, .k = length, .bias = bias != nullptr}, a, b, bias, c);
-    return;
-  }
-  MatmulProblem one = problem;
-  one.batch = 1;
-  for (std::int64_t i = 0; i < problem.batch; ++i) {
-    multiply_in_pieces(device, one, length, a + i * problem.m * problem.k, b + i * problem.k * problem.n, bias,
-                       c + i * problem.m * problem.n);
-  }
-}
-
-}  // namespace
-
-void matmul_kernel(CpuDevice& device, const MatmulProblem& problem, const float* a, const float* b, const float* bias,
-                   float* c) {
-  if (problem.batch == 0 || problem.m == 0 || problem.n == 0) return;
-  if (problem.k == 0) {
-    for (std::int64_t i = 0; i < problem.batch * problem.m * problem.n; ++i) {
-      const float value = bias != nullptr ? bias[i % problem.n] : 0.0F;
-      c[i] = problem.relu ? std::max(value, 0.0F) : value;
-    }
-    return;
-  }
-  // The setting belongs to the calling thread.
-  if (omp_get_max_threads() != device.threads()) omp_set_num_threads(device.threads());
-  try {
-    multiply(device, problem, a, b, bias, c);
-  } catch (const dnnl::error& error) {
-    fail(ErrorCode::kInternal, "matmul: oneDNN refused [{}, {}]·[{}, {}]: {}", problem.m, problem.k, problem.k,
-         problem.n, error.what());
-  }
-}
-
-std::size_t prepared_matmuls(CpuDevice& device) { return device.local<OneDnn>().prepared.size(); }
+std::size_t prepared_matmuls(CpuDevice& device) { return device.local<OneDnn>().primitives.size(); }
 
 }  // namespace convoy

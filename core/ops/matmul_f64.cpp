@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "core/ops/matmul_kernels.h"
-#include "core/ops/scratch.h"
 #include "core/ops/simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -67,15 +66,15 @@ class Panel {
   double* left_;
 };
 
-void run(CpuDevice& device, const MatmulProblem& p, const double* a, const double* b, const double* bias, double* c) {
+void run(const MatmulProblem& p, std::int64_t panel, const double* a, const double* b, const double* bias, double* c,
+         double* memory) {
   const std::int64_t panels = Panel::count(p);
-  parallel_with_scratch<double>(
-      device, p.batch * panels, Panel::scratch(p), [&](std::int64_t i, double* memory) HWY_ATTR {
-        const std::int64_t product = i / panels;
-        Panel(p, i % panels, memory)
-            .run(a + product * p.m * p.k, b + product * p.k * p.n, bias, c + product * p.m * p.n);
-      });
+  const std::int64_t product = panel / panels;
+  Panel(p, panel % panels, memory).run(a + product * p.m * p.k, b + product * p.k * p.n, bias, c + product * p.m * p.n);
 }
+
+std::int64_t panels(const MatmulProblem& p) { return p.batch * Panel::count(p); }
+std::int64_t panel_scratch(const MatmulProblem& p) { return Panel::scratch(p); }
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -86,10 +85,15 @@ HWY_AFTER_NAMESPACE();
 namespace convoy {
 
 HWY_EXPORT(run);
+HWY_EXPORT(panels);
+HWY_EXPORT(panel_scratch);
 
-void matmul_kernel(CpuDevice& device, const MatmulProblem& problem, const double* a, const double* b,
-                   const double* bias, double* c) {
-  HWY_DYNAMIC_DISPATCH(run)(device, problem, a, b, bias, c);
+std::int64_t matmul_panels(const MatmulProblem& problem) { return HWY_DYNAMIC_DISPATCH(panels)(problem); }
+std::int64_t matmul_panel_scratch(const MatmulProblem& problem) { return HWY_DYNAMIC_DISPATCH(panel_scratch)(problem); }
+
+void matmul_panel_kernel(const MatmulProblem& problem, std::int64_t panel, const double* a, const double* b,
+                         const double* bias, double* c, double* scratch) {
+  HWY_DYNAMIC_DISPATCH(run)(problem, panel, a, b, bias, c, scratch);
 }
 
 }  // namespace convoy

@@ -3,8 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 #include "core/device/cpu_device.h"
+#include "core/device/scratch.h"
 
 namespace convoy {
 
@@ -18,13 +21,37 @@ struct MatmulProblem {
   bool transpose_a = false;
   bool transpose_b = false;
   bool relu = false;
+
+  bool operator==(const MatmulProblem&) const = default;
 };
 
-// `bias` may be null. Only from the thread that runs the device's kernels.
-void matmul_kernel(CpuDevice& device, const MatmulProblem& problem, const float* a, const float* b, const float* bias,
-                   float* c);
-void matmul_kernel(CpuDevice& device, const MatmulProblem& problem, const double* a, const double* b,
-                   const double* bias, double* c);
+// A product ready to run, of matrices whose places are told then. `bias` is null for none, always or never.
+//
+// Only from the thread that runs the device's kernels.
+class PreparedMatmul {
+ public:
+  PreparedMatmul(CpuDevice& device, Scratch& scratch, const MatmulProblem& problem, bool bias);
+  ~PreparedMatmul();
+  PreparedMatmul(PreparedMatmul&&) noexcept;
+
+  void run(const float* a, const float* b, const float* bias, float* c) const;
+
+ private:
+  class Piece;
+  void run_one(const float* a, const float* b, const float* bias, float* c) const;
+
+  CpuDevice& device_;
+  MatmulProblem problem_;
+  std::int64_t length_;        // of a piece along k
+  std::vector<Piece> pieces_;  // none where there is nothing to multiply
+  float* product_ = nullptr;   // of all pieces but the first
+};
+
+// f64: scratch for the columns of a panel, which worker threads share out.
+std::int64_t matmul_panels(const MatmulProblem& problem);
+std::int64_t matmul_panel_scratch(const MatmulProblem& problem);
+void matmul_panel_kernel(const MatmulProblem& problem, std::int64_t panel, const double* a, const double* b,
+                         const double* bias, double* c, double* scratch);
 
 // How many oneDNN primitives the device holds ready.
 std::size_t prepared_matmuls(CpuDevice& device);

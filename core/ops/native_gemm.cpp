@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <vector>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/device/parallel.h"
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/onednn.h"
-#include "core/tensor/tensor.h"
+#include "core/ops/primitive_cache.h"
 
 namespace convoy {
 namespace {
@@ -32,11 +32,7 @@ struct Piece {
   std::int64_t y_row;
   bool bias, relu, bf16;
 
-  auto fields() const {
-    return std::array<std::int64_t, 9>{
-        rows, columns, k, a_row, a_column, b_row, b_column, y_row, bias | relu << 1 | bf16 << 2};
-  }
-  bool operator<(const Piece& other) const { return fields() < other.fields(); }
+  bool operator==(const Piece&) const = default;
 };
 
 // A primitive, and for each thread the arguments that it is called with.
@@ -95,19 +91,56 @@ class Primitive {
   std::vector<Call> calls_;
 };
 
-// A device's engine and all its prepared products.
+// Of a strip of weights, from how it lies in memory into blocks.
+struct ReorderKey {
+  std::int64_t k, columns, row, column;
+  DType dtype;
+
+  bool operator==(const ReorderKey&) const = default;
+};
+
+class Reorder {
+ public:
+  Reorder(const dnnl::engine& engine, const ReorderKey& key, const dnnl::memory::desc& blocked)
+      : from_({{key.k, key.columns}, type_of(key.dtype), Dims{key.row, key.column}}, engine, nullptr),
+        to_(blocked, engine, nullptr),
+        primitive_(from_, to_),
+        stream_(engine) {}
+
+  void run(const void* from, const void* to) const {
+    point(from_, from);
+    point(to_, to);
+    const std::array<dnnl_exec_arg_t, 2> list{{{DNNL_ARG_FROM, from_.get()}, {DNNL_ARG_TO, to_.get()}}};
+    const dnnl_status_t status = dnnl_primitive_execute(primitive_.get(), stream_.get(), 2, list.data());
+    if (status != dnnl_success)
+      fail(ErrorCode::kInternal, "matmul: oneDNN refused to reorder with status {}", static_cast<int>(status));
+  }
+
+ private:
+  dnnl::memory from_, to_;
+  dnnl::reorder primitive_;
+  dnnl::stream stream_;
+};
+
+// A device's engine and its primitives.
 struct Products {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-  std::map<Piece, Primitive> primitives;
+  PrimitiveCache<Piece, Primitive> primitives;
+  PrimitiveCache<ReorderKey, Reorder> reorders;
   std::map<std::array<std::int64_t, 2>, dnnl::memory::desc> blocks;
 
-  const Primitive& prepare(const Piece& piece, int threads) {
-    if (const auto found = primitives.find(piece); found != primitives.end()) return found->second;
-    const OmpThreads one(1);
-    const dnnl::memory::desc b = piece.b_row == 0 ? blocks_of(piece.k, piece.columns)
-                                                  : dnnl::memory::desc({piece.k, piece.columns}, DataType::bf16,
-                                                                       Dims{piece.b_row, piece.b_column});
-    return primitives.emplace(piece, Primitive(engine, piece, b, threads)).first->second;
+  std::shared_ptr<const Primitive> find(const Piece& piece, int threads) {
+    return primitives.find(piece, [&] {
+      const OmpThreads one(1);
+      const dnnl::memory::desc b = piece.b_row == 0 ? blocks_of(piece.k, piece.columns)
+                                                    : dnnl::memory::desc({piece.k, piece.columns}, DataType::bf16,
+                                                                         Dims{piece.b_row, piece.b_column});
+      return Primitive(engine, piece, b, threads);
+    });
+  }
+
+  std::shared_ptr<const Reorder> find(const ReorderKey& key) {
+    return reorders.find(key, [&] { return Reorder(engine, key, blocks_of(key.k, key.columns)); });
   }
 
   // How a strip of a prepared operand lies in memory: as products of most rows like it, and the same for all others.
@@ -131,36 +164,8 @@ struct Products {
   }
 };
 
-// body(first column, columns, where the strip begins in the prepared form).
-template <typename Body>
-void for_strips(Products& products, std::int64_t k, std::int64_t n, const Body& body) {
-  std::size_t at = 0;
-  for (std::int64_t column = 0; column < n; column += kColumns) {
-    const std::int64_t columns = std::min(kColumns, n - column);
-    body(column, columns, at);
-    at += up(products.blocks_of(k, columns).get_size());
-  }
-}
-
 const std::byte* element(const void* data, DType dtype, std::int64_t index) {
   return static_cast<const std::byte*>(data) + index * static_cast<std::int64_t>(size_of(dtype));
-}
-
-void reorder(CpuDevice& device, Products& products, const dnnl::memory::desc& blocked, const GemmOperand& b, void* to) {
-  const OmpThreads all(device.threads());
-  const auto dims = blocked.dims();
-  dnnl::memory from({dims, type_of(b.dtype), Dims{b.row, b.column}}, products.engine, const_cast<void*>(b.data));
-  dnnl::memory target(blocked, products.engine, to);
-  dnnl::stream stream(products.engine);
-  dnnl::reorder(from, target).execute(stream, from, target);
-}
-
-void prepare(CpuDevice& device, Products& products, std::int64_t k, std::int64_t n, const GemmOperand& b, void* form) {
-  for_strips(products, k, n, [&](std::int64_t column, std::int64_t columns, std::size_t at) {
-    GemmOperand strip = b;
-    strip.data = element(b.data, b.dtype, column * b.column);
-    reorder(device, products, products.blocks_of(k, columns), strip, static_cast<std::byte*>(form) + at);
-  });
 }
 
 void store(const float* from, bfloat16* to, std::int64_t n) { convert_kernel(from, to, n); }
@@ -176,110 +181,6 @@ void finish_gelu(float* sums, std::int64_t rows, std::int64_t columns, std::int6
   }
 }
 
-// The pieces of a result [m, n]: rows share a primitive but for the last ones, and columns too.
-class Grid {
- public:
-  Grid(Products& products, const GemmProblem& p, bool prepared, int threads)
-      : p_(p),
-        down_((p.m + kRows - 1) / kRows),
-        across_((p.n + kColumns - 1) / kColumns),
-        gelu_(p.activation == Activation::kGelu) {
-    for (const bool last_row : {false, true}) {
-      for (const bool last_column : {false, true}) {
-        const std::int64_t columns = columns_of(last_column ? across_ - 1 : 0);
-        const Piece piece{.rows = rows_of_piece(last_row ? down_ - 1 : 0),
-                          .columns = columns,
-                          .k = p.k,
-                          .a_row = p.a.row,
-                          .a_column = p.a.column,
-                          .b_row = prepared ? 0 : p.b.row,
-                          .b_column = prepared ? 0 : p.b.column,
-                          .y_row = gelu_ ? columns : p.n,
-                          .bias = p.bias != nullptr,
-                          .relu = p.activation == Activation::kRelu,
-                          .bf16 = !gelu_ && p.dtype == DType::kBF16};
-        const Primitive& primitive = products.prepare(piece, threads);
-        primitives_[last_row][last_column] = &primitive;
-        scratch_bytes_ = std::max(scratch_bytes_, primitive.scratch_bytes());
-      }
-    }
-    if (gelu_) sums_bytes_ = up(static_cast<std::size_t>(rows_of_piece(0) * columns_of(0)) * sizeof(float));
-    const auto strip_bytes = prepared ? up(products.blocks_of(p.k, columns_of(0)).get_size()) : 0;
-    for (std::int64_t j = 0; j < across_; ++j) {
-      const void* const strip =
-          prepared ? static_cast<const std::byte*>(p.b.data) + static_cast<std::size_t>(j) * strip_bytes
-                   : element(p.b.data, DType::kBF16, j * kColumns * p.b.column);
-      strips_.emplace_back(primitives_[0][j + 1 == across_]->blocked(), products.engine, const_cast<void*>(strip));
-    }
-  }
-
-  std::int64_t pieces() const { return down_ * across_; }
-  std::size_t scratch_bytes() const { return sums_bytes_ + scratch_bytes_; }
-
-  dnnl_status_t run(std::int64_t piece, int thread, std::byte* scratch) const {
-    const std::int64_t i = piece / across_, j = piece % across_;
-    const std::int64_t row = i * kRows, column = j * kColumns, at = row * p_.n + column;
-    auto* const sums = reinterpret_cast<float*>(scratch);
-    const dnnl_status_t status = primitives_[i + 1 == down_][j + 1 == across_]->run(
-        thread, element(p_.a.data, DType::kBF16, row * p_.a.row), strips_[static_cast<std::size_t>(j)].get(),
-        p_.bias != nullptr ? p_.bias + column : nullptr,
-        gelu_ ? static_cast<const void*>(sums) : element(p_.y, p_.dtype, at), scratch + sums_bytes_);
-    if (status != dnnl_success || !gelu_) return status;
-    if (p_.dtype == DType::kBF16) {
-      finish<bfloat16>(sums, i, j, at);
-    } else {
-      finish<float>(sums, i, j, at);
-    }
-    return status;
-  }
-
- private:
-  std::int64_t rows_of_piece(std::int64_t i) const { return std::min(kRows, p_.m - i * kRows); }
-  std::int64_t columns_of(std::int64_t j) const { return std::min(kColumns, p_.n - j * kColumns); }
-
-  template <typename T>
-  void finish(float* sums, std::int64_t i, std::int64_t j, std::int64_t at) const {
-    T* const z = p_.z != nullptr ? static_cast<T*>(p_.z) + at : nullptr;
-    finish_gelu(sums, rows_of_piece(i), columns_of(j), p_.n, z, static_cast<T*>(p_.y) + at);
-  }
-
-  const GemmProblem& p_;
-  std::int64_t down_, across_;
-  bool gelu_;
-  std::array<std::array<const Primitive*, 2>, 2> primitives_{};
-  std::size_t sums_bytes_ = 0;        // where an activation that oneDNN does not apply is applied
-  std::size_t scratch_bytes_ = 0;     // oneDNN's
-  std::vector<dnnl::memory> strips_;  // of b, by column of pieces
-};
-
-void multiply(CpuDevice& device, Products& products, const GemmProblem& p, bool prepared) {
-  const Grid grid(products, p, prepared, device.threads());
-  const auto threads = static_cast<std::size_t>(std::min<std::int64_t>(device.threads(), grid.pieces()));
-  const Storage scratch(device, threads * grid.scratch_bytes());
-  std::vector<dnnl_status_t> status(threads, dnnl_success);
-  {
-    const OmpThreads one(1);
-    parallel_for(device.threads(), grid.pieces(), 1, [&](std::int64_t begin, std::int64_t end) {
-      const auto thread = static_cast<std::size_t>(omp_get_thread_num());
-      std::byte* const own = static_cast<std::byte*>(scratch.data()) + thread * grid.scratch_bytes();
-      for (std::int64_t i = begin; i < end && status[thread] == dnnl_success; ++i)
-        status[thread] = grid.run(i, static_cast<int>(thread), own);
-    });
-  }
-  for (const dnnl_status_t each : status) {
-    if (each != dnnl_success)
-      fail(ErrorCode::kInternal, "matmul: oneDNN refused to run with status {}", static_cast<int>(each));
-  }
-}
-
-void run(CpuDevice& device, Products& products, GemmProblem p) {
-  if (p.b_is_prepared || p.b.dtype == DType::kBF16) return multiply(device, products, p, p.b_is_prepared);
-  const Storage form(device, native_bytes(device, p.k, p.n));
-  prepare(device, products, p.k, p.n, p.b, form.data());
-  p.b.data = form.data();
-  multiply(device, products, p, true);
-}
-
 template <typename Body>
 auto guarded(std::int64_t k, std::int64_t n, const Body& body) {
   try {
@@ -291,27 +192,142 @@ auto guarded(std::int64_t k, std::int64_t n, const Body& body) {
 
 }  // namespace
 
-void native_gemm(CpuDevice& device, const GemmProblem& problem) {
-  if (problem.m == 0 || problem.n == 0) return;
-  if (problem.k == 0) return packed_gemm(device, problem);  // nothing is multiplied
-  guarded(problem.k, problem.n, [&] { run(device, device.local<Products>(), problem); });
-}
+struct NativeForm::Strip {
+  std::int64_t first_element;  // in memory
+  std::size_t begin;           // in the form
+  DType dtype;
+  std::shared_ptr<const Reorder> reorder;
+};
 
-std::size_t native_bytes(CpuDevice& device, std::int64_t k, std::int64_t n) {
-  if (k == 0 || n == 0) return 0;
-  return guarded(k, n, [&] {
+NativeForm::NativeForm(CpuDevice& device, std::int64_t k, std::int64_t n, const GemmOperand& b) : device_(device) {
+  if (k == 0) return;
+  guarded(k, n, [&] {
     auto& products = device.local<Products>();
-    std::size_t bytes = 0;
-    for_strips(products, k, n, [&](std::int64_t, std::int64_t columns, std::size_t at) {
-      bytes = at + up(products.blocks_of(k, columns).get_size());
-    });
-    return bytes;
+    const OmpThreads all(device.threads());
+    for (std::int64_t column = 0; column < n; column += kColumns) {
+      const std::int64_t columns = std::min(kColumns, n - column);
+      const ReorderKey key{.k = k, .columns = columns, .row = b.row, .column = b.column, .dtype = b.dtype};
+      strips_.push_back({column * b.column, bytes_, b.dtype, products.find(key)});
+      bytes_ += up(products.blocks_of(k, columns).get_size());
+    }
   });
 }
 
-void prepare_native(CpuDevice& device, std::int64_t k, std::int64_t n, const GemmOperand& b, void* form) {
-  if (k == 0 || n == 0) return;
-  guarded(k, n, [&] { prepare(device, device.local<Products>(), k, n, b, form); });
+NativeForm::~NativeForm() = default;
+NativeForm::NativeForm(NativeForm&&) noexcept = default;
+
+void NativeForm::make(const void* b, void* form) const {
+  const OmpThreads all(device_.threads());
+  for (const Strip& strip : strips_)
+    strip.reorder->run(element(b, strip.dtype, strip.first_element), static_cast<std::byte*>(form) + strip.begin);
+}
+
+// The pieces of a result [m, n]: rows share a primitive but for the last ones, and columns too.
+class NativeGemm::Grid {
+ public:
+  Grid(CpuDevice& device, Scratch& scratch, const GemmProblem& p)
+      : down_((p.m + kRows - 1) / kRows),
+        across_((p.n + kColumns - 1) / kColumns),
+        gelu_(p.activation == Activation::kGelu),
+        prepared_(p.b_is_prepared) {
+    auto& products = device.local<Products>();
+    for (const bool last_row : {false, true}) {
+      for (const bool last_column : {false, true}) {
+        const std::int64_t columns = columns_of(p, last_column ? across_ - 1 : 0);
+        const Piece piece{.rows = rows_of(p, last_row ? down_ - 1 : 0),
+                          .columns = columns,
+                          .k = p.k,
+                          .a_row = p.a.row,
+                          .a_column = p.a.column,
+                          .b_row = prepared_ ? 0 : p.b.row,
+                          .b_column = prepared_ ? 0 : p.b.column,
+                          .y_row = gelu_ ? columns : p.n,
+                          .bias = p.bias != nullptr,
+                          .relu = p.activation == Activation::kRelu,
+                          .bf16 = !gelu_ && p.dtype == DType::kBF16};
+        primitives_[last_row][last_column] = products.find(piece, device.threads());
+        scratch_bytes_ = std::max(scratch_bytes_, primitives_[last_row][last_column]->scratch_bytes());
+      }
+    }
+    if (gelu_) sums_bytes_ = up(static_cast<std::size_t>(rows_of(p, 0) * columns_of(p, 0)) * sizeof(float));
+    strip_bytes_ = prepared_ ? up(products.blocks_of(p.k, columns_of(p, 0)).get_size()) : 0;
+    for (std::int64_t j = 0; j < across_; ++j)
+      strips_.emplace_back(primitives_[0][j + 1 == across_]->blocked(), products.engine, nullptr);
+    status_.resize(static_cast<std::size_t>(std::min<std::int64_t>(device.threads(), down_ * across_)));
+    scratch_ = scratch.take<std::byte>(static_cast<std::int64_t>(status_.size() * (sums_bytes_ + scratch_bytes_)));
+  }
+
+  void run(CpuDevice& device, const GemmProblem& p) {
+    for (std::int64_t j = 0; j < across_; ++j) {
+      point(strips_[static_cast<std::size_t>(j)],
+            prepared_ ? static_cast<const std::byte*>(p.b.data) + static_cast<std::size_t>(j) * strip_bytes_
+                      : element(p.b.data, DType::kBF16, j * kColumns * p.b.column));
+    }
+    std::fill(status_.begin(), status_.end(), dnnl_success);
+    {
+      const OmpThreads one(1);
+      parallel_for(device.threads(), down_ * across_, 1, [&](std::int64_t begin, std::int64_t end) {
+        const auto thread = static_cast<std::size_t>(omp_get_thread_num());
+        std::byte* const own = scratch_ + thread * (sums_bytes_ + scratch_bytes_);
+        for (std::int64_t i = begin; i < end && status_[thread] == dnnl_success; ++i)
+          status_[thread] = run_piece(p, i, static_cast<int>(thread), own);
+      });
+    }
+    for (const dnnl_status_t each : status_) {
+      if (each != dnnl_success)
+        fail(ErrorCode::kInternal, "matmul: oneDNN refused to run with status {}", static_cast<int>(each));
+    }
+  }
+
+ private:
+  static std::int64_t rows_of(const GemmProblem& p, std::int64_t i) { return std::min(kRows, p.m - i * kRows); }
+  static std::int64_t columns_of(const GemmProblem& p, std::int64_t j) {
+    return std::min(kColumns, p.n - j * kColumns);
+  }
+
+  dnnl_status_t run_piece(const GemmProblem& p, std::int64_t piece, int thread, std::byte* scratch) const {
+    const std::int64_t i = piece / across_, j = piece % across_;
+    const std::int64_t row = i * kRows, column = j * kColumns, at = row * p.n + column;
+    auto* const sums = reinterpret_cast<float*>(scratch);
+    const dnnl_status_t status = primitives_[i + 1 == down_][j + 1 == across_]->run(
+        thread, element(p.a.data, DType::kBF16, row * p.a.row), strips_[static_cast<std::size_t>(j)].get(),
+        p.bias != nullptr ? p.bias + column : nullptr,
+        gelu_ ? static_cast<const void*>(sums) : element(p.y, p.dtype, at), scratch + sums_bytes_);
+    if (status != dnnl_success || !gelu_) return status;
+    if (p.dtype == DType::kBF16) {
+      finish<bfloat16>(p, sums, i, j, at);
+    } else {
+      finish<float>(p, sums, i, j, at);
+    }
+    return status;
+  }
+
+  template <typename T>
+  static void finish(const GemmProblem& p, float* sums, std::int64_t i, std::int64_t j, std::int64_t at) {
+    T* const z = p.z != nullptr ? static_cast<T*>(p.z) + at : nullptr;
+    finish_gelu(sums, rows_of(p, i), columns_of(p, j), p.n, z, static_cast<T*>(p.y) + at);
+  }
+
+  std::int64_t down_, across_;
+  bool gelu_, prepared_;
+  std::array<std::array<std::shared_ptr<const Primitive>, 2>, 2> primitives_{};
+  std::size_t sums_bytes_ = 0;         // where an activation that oneDNN does not apply is applied
+  std::size_t scratch_bytes_ = 0;      // oneDNN's
+  std::size_t strip_bytes_ = 0;        // of the prepared form
+  std::byte* scratch_ = nullptr;       // a thread's sums and oneDNN's own, for each
+  std::vector<dnnl::memory> strips_;   // of b, by column of pieces
+  std::vector<dnnl_status_t> status_;  // by thread
+};
+
+NativeGemm::NativeGemm(CpuDevice& device, Scratch& scratch, const GemmProblem& problem) : device_(device) {
+  if (problem.m == 0 || problem.n == 0) return;
+  guarded(problem.k, problem.n, [&] { grid_ = std::make_unique<Grid>(device, scratch, problem); });
+}
+
+NativeGemm::~NativeGemm() = default;
+
+void NativeGemm::run(const GemmProblem& problem) const {
+  if (grid_ != nullptr) grid_->run(device_, problem);
 }
 
 }  // namespace convoy

@@ -5,17 +5,48 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
+#include <vector>
 
+#include "core/device/scratch.h"
 #include "core/ops/packed_gemm.h"
 
 namespace convoy {
 
-// As packed_gemm(), for a bf16 `a`; prepared operands are those of prepare_native(). Throws Error(kInternal) for what
-// oneDNN refuses. Only from the thread that runs the device's kernels.
-void native_gemm(CpuDevice& device, const GemmProblem& problem);
+// Puts weights b [k, n], f32 or bf16, into the form in which products read them: bf16, in oneDNN's own blocks. Of `b`
+// counts how it lies in memory, not where. Throws Error(kInternal) for what oneDNN refuses.
+class NativeForm {
+ public:
+  NativeForm(CpuDevice& device, std::int64_t k, std::int64_t n, const GemmOperand& b);
+  ~NativeForm();
+  NativeForm(NativeForm&&) noexcept;
 
-// The form in which a weight b [k, n], f32 or bf16, is read: bf16, in oneDNN's own blocks.
-std::size_t native_bytes(CpuDevice& device, std::int64_t k, std::int64_t n);
-void prepare_native(CpuDevice& device, std::int64_t k, std::int64_t n, const GemmOperand& b, void* form);
+  std::size_t bytes() const { return bytes_; }
+  // Only from the thread that runs the device's kernels.
+  void make(const void* b, void* form) const;
+
+ private:
+  struct Strip;
+  CpuDevice& device_;
+  std::size_t bytes_ = 0;
+  std::vector<Strip> strips_;
+};
+
+// A product y = activation(a·b + bias) of a bf16 `a`, ready to run. k ≥ 1; an f32 `b` has to be prepared, by
+// NativeForm. Throws Error(kInternal) for what oneDNN refuses.
+class NativeGemm {
+ public:
+  // Pointers of the problem do not count, only whether there are a bias and a z.
+  NativeGemm(CpuDevice& device, Scratch& scratch, const GemmProblem& problem);
+  ~NativeGemm();
+
+  // The same problem, of which the pointers are read now. Only from the thread that runs the device's kernels.
+  void run(const GemmProblem& problem) const;
+
+ private:
+  class Grid;
+  CpuDevice& device_;
+  std::unique_ptr<Grid> grid_;
+};
 
 }  // namespace convoy

@@ -164,17 +164,35 @@ class LayerNormBackward final : public Op {
       refuse(name(), in, "x [..., C], dy [..., C], gamma [C], mean [...], rstd [...]");
     return {in[0], in[2], in[2]};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       using C = Compute<T>;
       const std::int64_t width = args.inputs[0].shape()[-1];
-      for_row_blocks<C>(args, rows_of(args.inputs[0].shape()), width, args.outputs.subspan(1),
-                        [&](std::int64_t row, std::int64_t rows, C* sums) {
-                          run(NormBackward<T>{
-                              args.inputs[0].data<T>() + row * width, args.inputs[1].data<T>() + row * width,
-                              args.inputs[2].data<C>(), args.inputs[3].data<C>() + row, args.inputs[4].data<C>() + row,
-                              args.outputs[0].data<T>() + row * width, sums, sums + width, rows, width});
-                        });
+      const RowBlocks<C> blocks(args, rows_of(args.inputs[0].shape()), width, args.outputs.subspan(1));
+      const NormBackward<T> whole{args.inputs[0].data<T>(),
+                                  args.inputs[1].data<T>(),
+                                  args.inputs[2].data<C>(),
+                                  args.inputs[3].data<C>(),
+                                  args.inputs[4].data<C>(),
+                                  args.outputs[0].data<T>(),
+                                  nullptr,
+                                  nullptr,
+                                  0,
+                                  width};
+      return prepared([blocks, whole] {
+        blocks.for_each([&](std::int64_t row, std::int64_t rows, C* sums) {
+          NormBackward<T> part = whole;
+          part.x += row * whole.width;
+          part.dy += row * whole.width;
+          part.mean += row;
+          part.rstd += row;
+          part.dx += row * whole.width;
+          part.dgamma = sums;
+          part.dbeta = sums + whole.width;
+          part.rows = rows;
+          run(part);
+        });
+      });
     });
   }
 };

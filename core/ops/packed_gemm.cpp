@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
 #include "core/device/parallel.h"
-#include "core/ops/scratch.h"
 #include "core/ops/simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -192,13 +190,12 @@ struct Piece {
   std::int64_t row, row_end, column, column_end;
 };
 
-struct Scratch {
+struct Room {
   float *left, *panel, *tile, *sums;
 };
 
 template <typename Out, typename Right>
-void multiply_piece(const GemmProblem& p, const Piece& piece, const Right* right, std::int64_t strip,
-                    const Scratch& s) {
+void multiply_piece(const GemmProblem& p, const Piece& piece, const Right* right, std::int64_t strip, const Room& s) {
   const std::int64_t block = block_of_k(p.k);
   const bool round = p.a.dtype == DType::kBF16;
   const bool in_place = std::is_same_v<Out, float>;
@@ -240,58 +237,82 @@ void pack_strip(const GemmProblem& p, std::int64_t strip, std::int64_t panel, st
        right + panel * kColumns * p.k);
 }
 
+// How a problem is cut up, and how much memory that takes: elements of f32.
+struct Cut {
+  std::int64_t block, tiles, blocks;     // of k; of rows; of tiles, which threads share out
+  std::int64_t strip;                    // of b, packed
+  std::int64_t left, panel, tile, sums;  // a thread's own
+
+  Cut(const GemmProblem& p, int threads) : block(block_of_k(p.k)), tiles((p.m + kRows - 1) / kRows) {
+    // Enough pieces for all threads; which has no say in the bits.
+    blocks = std::min(up((tiles + kTilesOfRows - 1) / kTilesOfRows, threads), tiles);
+    const std::int64_t most_rows = (tiles + blocks - 1) / blocks * kRows;
+    strip = p.b_is_prepared ? 0 : up(std::min(up(p.n, kColumns), kStripColumns) * p.k, kAligned);
+    left = up(most_rows * block, kAligned);
+    panel = p.b_is_prepared ? up(block * kColumns, kAligned) : 0;
+    tile = up(kRows * kColumns, kAligned);
+    sums = p.dtype == DType::kF32 || block == p.k ? 0 : up(most_rows * kStripColumns, kAligned);
+  }
+  std::int64_t own() const { return left + panel + tile + sums; }
+
+ private:
+  static constexpr std::int64_t kAligned = Device::kAlignment / sizeof(float);
+};
+
 template <typename Out>
-void run(CpuDevice& device, const GemmProblem& p) {
-  const std::int64_t block = block_of_k(p.k);
-  const std::int64_t tiles = (p.m + kRows - 1) / kRows;
-  // Enough pieces for all threads; which has no say in the bits.
-  std::int64_t blocks = up((tiles + kTilesOfRows - 1) / kTilesOfRows, device.threads());
-  blocks = std::min(blocks, tiles);
-  const std::int64_t most_rows = (tiles + blocks - 1) / blocks * kRows;
+void run(CpuDevice& device, const GemmProblem& p, float* memory) {
+  const Cut cut(p, device.threads());
   const bool prepared = p.b_is_prepared;
-  const std::int64_t widest = std::min(up(p.n, kColumns), kStripColumns);
-  std::optional<Storage> strip_memory;
-  if (!prepared) strip_memory.emplace(device, static_cast<std::size_t>(widest * p.k) * sizeof(float));
-  const std::int64_t left = up(most_rows * block, 16);
-  const std::int64_t panel = prepared ? block * kColumns : 0;
-  const std::int64_t sums = std::is_same_v<Out, float> || block == p.k ? 0 : most_rows * kStripColumns;
+  float* const right = memory;
+  float* const scratch = memory + cut.strip;
   for (std::int64_t strip = 0; strip < p.n; strip += kStripColumns) {
     const std::int64_t columns = std::min(kStripColumns, p.n - strip);
     const std::int64_t panels = (columns + kColumns - 1) / kColumns;
-    float* const right = prepared ? nullptr : static_cast<float*>(strip_memory->data());
     if (!prepared) {
       parallel_for(device.threads(), panels, panel_grain(p.k), [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) pack_strip(p, strip, i, columns, right);
       });
     }
     // Few rows: the columns are shared out as well.
-    const std::int64_t parts = std::min<std::int64_t>(panels, blocks >= device.threads() ? 1 : device.threads());
-    parallel_with_scratch<float>(
-        device, blocks * parts, left + panel + kRows * kColumns + sums, [&](std::int64_t i, float* memory) {
-          const std::int64_t row_block = i / parts, part = i % parts;
-          const Piece piece{.row = tiles * row_block / blocks * kRows,
-                            .row_end = std::min(p.m, tiles * (row_block + 1) / blocks * kRows),
-                            .column = strip + panels * part / parts * kColumns,
-                            .column_end = std::min(p.n, strip + panels * (part + 1) / parts * kColumns)};
-          const Scratch scratch{.left = memory,
-                                .panel = memory + left,
-                                .tile = memory + left + panel,
-                                .sums = memory + left + panel + kRows * kColumns};
-          if (prepared) {
-            multiply_piece<Out>(p, piece, static_cast<const bfloat16*>(p.b.data) + strip * p.k, strip, scratch);
-          } else {
-            multiply_piece<Out>(p, piece, right, strip, scratch);
-          }
-        });
+    const std::int64_t parts = std::min<std::int64_t>(panels, cut.blocks >= device.threads() ? 1 : device.threads());
+    const std::int64_t pieces = cut.blocks * parts;
+    const std::int64_t workers = std::min<std::int64_t>(device.threads(), pieces);
+    const auto work = [&](std::int64_t i, float* own) {
+      const std::int64_t row_block = i / parts, part = i % parts;
+      const Piece piece{.row = cut.tiles * row_block / cut.blocks * kRows,
+                        .row_end = std::min(p.m, cut.tiles * (row_block + 1) / cut.blocks * kRows),
+                        .column = strip + panels * part / parts * kColumns,
+                        .column_end = std::min(p.n, strip + panels * (part + 1) / parts * kColumns)};
+      const Room room{.left = own,
+                      .panel = own + cut.left,
+                      .tile = own + cut.left + cut.panel,
+                      .sums = own + cut.left + cut.panel + cut.tile};
+      if (prepared) {
+        multiply_piece<Out>(p, piece, static_cast<const bfloat16*>(p.b.data) + strip * p.k, strip, room);
+      } else {
+        multiply_piece<Out>(p, piece, right, strip, room);
+      }
+    };
+    parallel_for(device.threads(), workers, 1, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t worker = first; worker < last; ++worker) {
+        for (std::int64_t i = pieces * worker / workers; i < pieces * (worker + 1) / workers; ++i)
+          work(i, scratch + worker * cut.own());
+      }
+    });
   }
 }
 
-void run_gemm(CpuDevice& device, const GemmProblem& p) {
+void run_gemm(CpuDevice& device, const GemmProblem& p, float* scratch) {
   if (p.dtype == DType::kF32) {
-    run<float>(device, p);
+    run<float>(device, p, scratch);
   } else {
-    run<bfloat16>(device, p);
+    run<bfloat16>(device, p, scratch);
   }
+}
+
+std::int64_t scratch_of(const CpuDevice& device, const GemmProblem& p) {
+  const Cut cut(p, device.threads());
+  return cut.strip + device.threads() * cut.own();
 }
 
 std::int64_t columns_of_panel() { return kColumns; }
@@ -315,12 +336,17 @@ HWY_AFTER_NAMESPACE();
 namespace convoy {
 
 HWY_EXPORT(run_gemm);
+HWY_EXPORT(scratch_of);
 HWY_EXPORT(columns_of_panel);
 HWY_EXPORT(prepare);
 
-void packed_gemm(CpuDevice& device, const GemmProblem& problem) {
+void packed_gemm(CpuDevice& device, const GemmProblem& problem, float* scratch) {
   if (problem.m == 0 || problem.n == 0) return;
-  HWY_DYNAMIC_DISPATCH(run_gemm)(device, problem);
+  HWY_DYNAMIC_DISPATCH(run_gemm)(device, problem, scratch);
+}
+
+std::int64_t packed_gemm_scratch(const CpuDevice& device, const GemmProblem& problem) {
+  return problem.m == 0 || problem.n == 0 ? 0 : HWY_DYNAMIC_DISPATCH(scratch_of)(device, problem);
 }
 
 std::size_t panel_bytes(std::int64_t k, std::int64_t n) {

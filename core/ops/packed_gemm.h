@@ -37,7 +37,9 @@ struct GemmProblem {
   void* z = nullptr;
 };
 
-void packed_gemm(CpuDevice& device, const GemmProblem& problem);
+// `scratch`: packed_gemm_scratch() elements, whatever the problem's pointers, aligned to Device::kAlignment.
+void packed_gemm(CpuDevice& device, const GemmProblem& problem, float* scratch);
+std::int64_t packed_gemm_scratch(const CpuDevice& device, const GemmProblem& problem);
 
 // The form in which a weight b [k, n] is read: bf16 panels of some columns each, row by row.
 std::size_t panel_bytes(std::int64_t k, std::int64_t n);

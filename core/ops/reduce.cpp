@@ -1,6 +1,8 @@
 #include "core/ops/reduce.h"
 
 #include <cmath>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "core/graph/apply.h"
@@ -46,9 +48,15 @@ Split split_at(const Shape& shape, int begin, int end) {
 constexpr std::int64_t kLongBlock = 65536;  // elements of a row that one piece sums
 constexpr std::int64_t kColumns = 256;      // columns that one piece sums
 
+// Blocks that a row is summed in.
+std::int64_t blocks_of(const Split& split) {
+  return std::max<std::int64_t>(1, (split.extent + kLongBlock - 1) / kLongBlock);
+}
+
+// `sums`: room for those of all blocks, where a row has several.
 template <typename T>
-void sum_rows(const T* x, const Split& split, Compute<T>* y, int threads) {
-  const std::int64_t blocks = std::max<std::int64_t>(1, (split.extent + kLongBlock - 1) / kLongBlock);
+void sum_rows(const T* x, const Split& split, Compute<T>* y, double* sums, int threads) {
+  const std::int64_t blocks = blocks_of(split);
   if (blocks == 1) {
     parallel_for(threads, split.outer, row_grain(split.extent), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
@@ -59,17 +67,15 @@ void sum_rows(const T* x, const Split& split, Compute<T>* y, int threads) {
     });
     return;
   }
-  std::vector<double> sums(static_cast<std::size_t>(split.outer * blocks));
   parallel_for(threads, split.outer * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t first = i % blocks * kLongBlock;
-      row_sums_kernel(x + i / blocks * split.extent + first, 1, std::min(kLongBlock, split.extent - first),
-                      &sums[static_cast<std::size_t>(i)]);
+      row_sums_kernel(x + i / blocks * split.extent + first, 1, std::min(kLongBlock, split.extent - first), sums + i);
     }
   });
   for (std::int64_t row = 0; row < split.outer; ++row) {
     double sum = 0;
-    for (std::int64_t i = 0; i < blocks; ++i) sum += sums[static_cast<std::size_t>(row * blocks + i)];
+    for (std::int64_t i = 0; i < blocks; ++i) sum += sums[row * blocks + i];
     y[row] = static_cast<Compute<T>>(sum);
   }
 }
@@ -111,18 +117,29 @@ class Sum final : public Op {
     const Tensor rounded = dtype_ == args.inputs[0].dtype() ? dy : cast(dy, args.inputs[0].dtype());
     return {broadcast_to(reshape(rounded, reduced(shape, axes_, true)), shape)};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.inputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.inputs[0].dtype(), [&]<typename T>(T) { return prepare_runs<T>(args); });
   }
 
  private:
+  // One run of neighbouring axes.
+  template <typename T>
+  struct Run {
+    Split split;
+    const T* first;          // the input, for the first run; null: `from`
+    const Compute<T>* from;  // what the run before left
+    Compute<T>* to;
+    double* sums;
+  };
+
   bool is_summed(int axis) const { return std::find(axes_.begin(), axes_.end(), axis) != axes_.end(); }
 
   // Neighbouring axes are summed together, the last such run first. What goes from run to run is not rounded to bf16.
   template <typename T>
-  void run(KernelArgs& args) const {
-    Tensor sums = args.inputs[0];
-    Shape shape = sums.shape();
+  PreparedPtr prepare_runs(const PrepareArgs& args) const {
+    using C = Compute<T>;
+    std::vector<Run<T>> runs;
+    Shape shape = args.inputs[0].shape();
     for (int end = shape.rank(); end > 0; --end) {
       if (!is_summed(end - 1)) continue;
       int begin = end - 1;
@@ -131,27 +148,38 @@ class Sum final : public Op {
       for (int i = begin; i < end; ++i) shape[i] = 1;
       const bool last = *std::min_element(axes_.begin(), axes_.end()) == begin;
       const bool finished = last && dtype_ == compute_dtype(dtype_);
-      const Tensor to = finished ? args.outputs[0] : Tensor::empty({DTypeOf<Compute<T>>::value, shape, &args.device});
-      if (sums.dtype() == DTypeOf<T>::value) {
-        sum_run(sums.data<T>(), split, to.data<Compute<T>>(), threads_of(args));
-      } else {
-        sum_run(sums.data<Compute<T>>(), split, to.data<Compute<T>>(), threads_of(args));
-      }
-      sums = to;
+      const bool in_blocks = split.inner == 1 && blocks_of(split) > 1;
+      runs.push_back({.split = split,
+                      .first = runs.empty() ? args.inputs[0].data<T>() : nullptr,
+                      .from = runs.empty() ? nullptr : runs.back().to,
+                      .to = finished ? args.outputs[0].data<C>() : args.scratch.take<C>(shape.elements()),
+                      .sums = in_blocks ? args.scratch.take<double>(split.outer * blocks_of(split)) : nullptr});
       end = begin + 1;
     }
-    if (dtype_ == DType::kBF16)
-      convert_kernel(sums.data<float>(), args.outputs[0].data<bfloat16>(), args.outputs[0].elements());
+    bfloat16* const rounded = dtype_ == DType::kBF16 ? args.outputs[0].data<bfloat16>() : nullptr;
+    return prepared([runs = std::move(runs), rounded, n = args.outputs[0].elements(), threads = threads_of(args)] {
+      for (const Run<T>& run : runs) {
+        if (run.first != nullptr) {
+          sum_run(run.first, run, threads);
+        } else {
+          sum_run(run.from, run, threads);
+        }
+      }
+      if constexpr (std::is_same_v<C, float>) {
+        if (rounded != nullptr) convert_kernel(runs.back().to, rounded, n);
+      }
+    });
   }
 
-  template <typename T>
-  static void sum_run(const T* x, const Split& split, Compute<T>* y, int threads) {
-    if (split.inner == 1) {
-      sum_rows(x, split, y, threads);
+  template <typename From, typename T>
+  static void sum_run(const From* x, const Run<T>& run, int threads) {
+    if (run.split.inner == 1) {
+      sum_rows(x, run.split, run.to, run.sums, threads);
     } else {
-      sum_columns(x, split, y, threads);
+      sum_columns(x, run.split, run.to, threads);
     }
   }
+
   Shape axes_;
   bool keep_;
   DType dtype_;

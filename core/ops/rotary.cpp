@@ -61,12 +61,15 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 #include <cmath>
 #include <map>
+#include <memory>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
 #include "core/ops/kernel.h"
+#include "core/ops/scratch.h"
 
 namespace convoy {
 namespace {
@@ -79,7 +82,8 @@ void run(const Turns<float>& a) { HWY_DYNAMIC_DISPATCH(turn_f32)(a); }
 void run(const Turns<double>& a) { HWY_DYNAMIC_DISPATCH(turn_f64)(a); }
 void run(const Turns<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(turn_bf16)(a); }
 
-// Cosines and sines of all angles, [time, half] each: computed in double once a device, for the longest time so far.
+// Cosines and sines of all angles, [time, half] each: computed in double, once a device and again where a longer time
+// is asked for.
 template <typename T>
 class AngleTables {
  public:
@@ -87,20 +91,25 @@ class AngleTables {
     std::vector<T> cosines, sines;
   };
 
-  const Table& find(double theta, std::int64_t half, std::int64_t time) {
-    Table& table = tables_[{theta, half}];
-    for (std::int64_t t = static_cast<std::int64_t>(table.cosines.size()) / half; t < time; ++t) {
+  std::shared_ptr<const Table> find(double theta, std::int64_t half, std::int64_t time) {
+    std::shared_ptr<const Table>& table = tables_[{theta, half}];
+    const auto elements = static_cast<std::size_t>(time * half);
+    if (table != nullptr && table->cosines.size() >= elements) return table;
+    auto longer = std::make_shared<Table>();
+    longer->cosines.reserve(elements);
+    longer->sines.reserve(elements);
+    for (std::int64_t t = 0; t < time; ++t) {
       for (std::int64_t i = 0; i < half; ++i) {
         const double frequency = std::pow(theta, -static_cast<double>(i) / static_cast<double>(half));
-        table.cosines.push_back(static_cast<T>(std::cos(static_cast<double>(t) * frequency)));
-        table.sines.push_back(static_cast<T>(std::sin(static_cast<double>(t) * frequency)));
+        longer->cosines.push_back(static_cast<T>(std::cos(static_cast<double>(t) * frequency)));
+        longer->sines.push_back(static_cast<T>(std::sin(static_cast<double>(t) * frequency)));
       }
     }
-    return table;
+    return table = std::move(longer);
   }
 
  private:
-  std::map<std::tuple<double, std::int64_t>, Table> tables_;
+  std::map<std::tuple<double, std::int64_t>, std::shared_ptr<const Table>> tables_;
 };
 
 class Rotary final : public Op {
@@ -122,23 +131,24 @@ class Rotary final : public Op {
   Tensors vjp(const VjpArgs& args) const override {
     return {apply_one(std::make_shared<Rotary>(theta_, !back_), {args.gradients[0]})};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      const Tensor x = args.inputs[0].layout().strides[3] == 1 ? args.inputs[0] : contiguous(args.inputs[0]);
-      const Shape& shape = x.shape();
-      const Shape& strides = x.layout().strides;
-      const std::int64_t half = shape[3] / 2;
-      const auto& table = args.device.local<AngleTables<Compute<T>>>().find(theta_, half, shape[1]);
-      const T* const from = x.data<T>();
-      T* const to = args.outputs[0].data<T>();
-      const std::int64_t width = shape[2] * shape[3];
-      parallel_for(threads_of(args), shape[0] * shape[1], row_grain(width), [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t row = begin; row < end; ++row) {
-          const std::int64_t sequence = row / shape[1];
-          const std::int64_t time = row % shape[1];
-          run(Turns<T>{from + sequence * strides[0] + time * strides[1], table.cosines.data() + time * half,
-                       table.sines.data() + time * half, to + row * width, shape[2], strides[2], half, back_});
-        }
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      const Gapless x(args.scratch, args.inputs[0], args.inputs[0].layout().strides[3] == 1);
+      const Shape& shape = x.tensor().shape();
+      auto table = args.device.local<AngleTables<Compute<T>>>().find(theta_, shape[3] / 2, shape[1]);
+      return prepared([x, shape, strides = x.tensor().layout().strides, table = std::move(table), back = back_,
+                       from = x.tensor().data<T>(), to = args.outputs[0].data<T>(), threads = threads_of(args)] {
+        x.copy();
+        const std::int64_t half = shape[3] / 2;
+        const std::int64_t width = shape[2] * shape[3];
+        parallel_for(threads, shape[0] * shape[1], row_grain(width), [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t row = begin; row < end; ++row) {
+            const std::int64_t sequence = row / shape[1];
+            const std::int64_t time = row % shape[1];
+            run(Turns<T>{from + sequence * strides[0] + time * strides[1], table->cosines.data() + time * half,
+                         table->sines.data() + time * half, to + row * width, shape[2], strides[2], half, back});
+          }
+        });
       });
     });
   }

@@ -76,23 +76,22 @@ class ScatterBackward final : public Op {
              fmt::format("index i32, dy f32, f64 or bf16 with its extents along all axes but axis {}", axis_));
     return {in[1], {in[1].dtype, in[0].shape, in[1].device}};
   }
-  void run_cpu(KernelArgs& args) const override {
-    const std::int64_t extent = args.inputs[1].shape()[axis_];
-    check_indices(name(), args.inputs[0], extent);
-    const Places places(args.inputs[0].shape(), axis_, extent);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    const Places places(args.inputs[0].shape(), axis_, args.inputs[1].shape()[axis_]);
     const Strips strips(places);
-    const std::int32_t* index = args.inputs[0].data<std::int32_t>();
-    with_floating(args.inputs[1].dtype(), [&]<typename T>(T) {
-      const T* dy = args.inputs[1].data<T>();
-      T* dx = args.outputs[0].data<T>();
-      T* dvalues = args.outputs[1].data<T>();
-      parallel_with_scratch<std::uint8_t>(static_cast<CpuDevice&>(args.device), strips.count(), extent * strips.width(),
-                                          [&](std::int64_t i, std::uint8_t* taken) {
-                                            const Strip strip = strips[i];
-                                            scatter_strip_backward(index + strip.index, dy + strip.whole, places,
-                                                                   strip.width, dx + strip.whole, dvalues + strip.index,
-                                                                   taken);
-                                          });
+    return with_floating(args.inputs[1].dtype(), [&]<typename T>(T) {
+      using Own = WorkerScratch<std::uint8_t>;
+      return prepared([scratch = Own(args.scratch, threads_of(args), strips.count(), places.extent * strips.width()),
+                       places, strips, indices = args.inputs[0], index = args.inputs[0].data<std::int32_t>(),
+                       dy = args.inputs[1].data<T>(), dx = args.outputs[0].data<T>(),
+                       dvalues = args.outputs[1].data<T>()] {
+        check_indices("scatter_backward", indices, places.extent);
+        scratch.for_each(strips.count(), [&](std::int64_t i, std::uint8_t* taken) {
+          const Strip strip = strips[i];
+          scatter_strip_backward(index + strip.index, dy + strip.whole, places, strip.width, dx + strip.whole,
+                                 dvalues + strip.index, taken);
+        });
+      });
     });
   }
 

@@ -234,8 +234,6 @@ std::int64_t count_largest_bf16(const CountLargest<bfloat16>& a) { return count_
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <vector>
-
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
 #include "core/ops/kernel.h"
@@ -389,28 +387,37 @@ class CrossEntropy final : public Op {
                       {args.inputs[0], args.inputs[1], args.outputs[2], args.gradients[0]}),
             Tensor()};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.inputs[0].dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      const std::int64_t width = args.inputs[0].shape()[-1];
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.inputs[0].dtype(), [&]<typename T>(T) {
       const std::int64_t rows = args.inputs[1].elements();
-      check_targets(name(), args.inputs[1], width);
-      const std::int32_t* targets = args.inputs[1].data<std::int32_t>();
-      std::vector<double> losses(static_cast<std::size_t>(rows));
-      parallel_for(threads_of(args), rows, row_grain(width), [&](std::int64_t begin, std::int64_t end) {
-        run(CrossEntropyForward<T>{args.inputs[0].data<T>() + begin * width, targets + begin,
-                                   args.outputs[2].data<Compute<T>>() + begin, losses.data() + begin, end - begin,
-                                   width});
+      const CrossEntropyForward<T> whole{args.inputs[0].data<T>(),
+                                         args.inputs[1].data<std::int32_t>(),
+                                         args.outputs[2].data<Compute<T>>(),
+                                         args.scratch.take<double>(rows),
+                                         rows,
+                                         args.inputs[0].shape()[-1]};
+      return prepared([whole, targets = args.inputs[1], loss = args.outputs[0].data<double>(),
+                       count = args.outputs[1].data<double>(), threads = threads_of(args)] {
+        check_targets("cross_entropy", targets, whole.width);
+        parallel_for(threads, whole.rows, row_grain(whole.width), [&](std::int64_t begin, std::int64_t end) {
+          CrossEntropyForward<T> part = whole;
+          part.logits += begin * whole.width;
+          part.targets += begin;
+          part.log_sums += begin;
+          part.losses += begin;
+          part.rows = end - begin;
+          run(part);
+        });
+        double sum = 0;
+        std::int64_t counted = 0;
+        for (std::int64_t row = 0; row < whole.rows; ++row) {
+          if (whole.targets[row] < 0) continue;
+          sum += whole.losses[row];
+          ++counted;
+        }
+        *loss = sum;
+        *count = static_cast<double>(counted);
       });
-      double sum = 0;
-      std::int64_t count = 0;
-      for (std::int64_t row = 0; row < rows; ++row) {
-        if (targets[row] < 0) continue;
-        sum += losses[static_cast<std::size_t>(row)];
-        ++count;
-      }
-      *args.outputs[0].data<double>() = sum;
-      *args.outputs[1].data<double>() = static_cast<double>(count);
     });
   }
 };

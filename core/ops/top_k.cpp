@@ -146,24 +146,26 @@ class TopKOp final : public Op {
     if (!args.gradients[0].defined()) return {Tensor()};
     return {scatter_add(args.outputs[1], args.gradients[0], -1, args.inputs[0].shape()[-1])};
   }
-  void run_cpu(KernelArgs& args) const override {
-    const std::int64_t width = args.inputs[0].shape()[-1];
-    const std::int64_t rows = rows_of(args.inputs[0].shape());
-    if (k_ == 0) return;
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      const T* x = args.inputs[0].data<T>();
-      T* values = args.outputs[0].data<T>();
-      std::int32_t* indices = args.outputs[1].data<std::int32_t>();
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    if (k_ == 0) return prepared([] {});
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) -> PreparedPtr {
+      const TopKRows<T> all{
+          args.inputs[0].data<T>(),        args.outputs[0].data<T>(),  args.outputs[1].data<std::int32_t>(),
+          rows_of(args.inputs[0].shape()), args.inputs[0].shape()[-1], k_};
       if (k_ <= kScanned) {
-        parallel_for(threads_of(args), rows, row_grain(width), [&](std::int64_t begin, std::int64_t end) {
-          run(TopKRows<T>{x + begin * width, values + begin * k_, indices + begin * k_, end - begin, width, k_});
-        });
-        return;
-      }
-      parallel_with_scratch<std::int32_t>(
-          static_cast<CpuDevice&>(args.device), rows, width, [&](std::int64_t row, std::int32_t* order) {
-            sort_row(x + row * width, width, k_, order, values + row * k_, indices + row * k_);
+        return prepared([all, threads = threads_of(args)] {
+          parallel_for(threads, all.rows, row_grain(all.width), [&](std::int64_t begin, std::int64_t end) {
+            run(TopKRows<T>{all.x + begin * all.width, all.values + begin * all.k, all.indices + begin * all.k,
+                            end - begin, all.width, all.k});
           });
+        });
+      }
+      return prepared([all, orders = WorkerScratch<std::int32_t>(args.scratch, threads_of(args), all.rows, all.width)] {
+        orders.for_each(all.rows, [&](std::int64_t row, std::int32_t* order) {
+          sort_row(all.x + row * all.width, all.width, all.k, order, all.values + row * all.k,
+                   all.indices + row * all.k);
+        });
+      });
     });
   }
 

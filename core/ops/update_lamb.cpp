@@ -184,28 +184,33 @@ class Lamb final : public Op {
     check_extents(in[0].shape[0]);
     return {in[0], in[1], in[2]};
   }
-  void run_cpu(KernelArgs& args) const override {
-    const double* factors = args.inputs[4].data<double>();
-    if (factors[4] == 0.0) return;
-    with_wide(args.outputs[0].dtype(), [&](auto zero) {
-      using T = decltype(zero);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
       LambStep<T> step{};
       step.parameter = args.outputs[0].template data<T>();
       step.m = args.outputs[1].template data<T>();
       step.v = args.outputs[2].template data<T>();
       step.gradient = args.inputs[3].template data<T>();
-      step.gradient_scale = static_cast<T>(factors[3]);
       step.beta1 = static_cast<T>(attributes_.beta1);
       step.one_minus_beta1 = static_cast<T>(1.0 - attributes_.beta1);
       step.beta2 = static_cast<T>(attributes_.beta2);
       step.one_minus_beta2 = static_cast<T>(1.0 - attributes_.beta2);
-      step.m_correction = static_cast<T>(1.0 / factors[1]);
-      step.v_correction = static_cast<T>(1.0 / factors[2]);
       step.epsilon = static_cast<T>(attributes_.epsilon);
       step.decay = static_cast<T>(attributes_.weight_decay);
-      // Parameter by parameter: the second pass finds in cache what fits there.
+      std::int64_t most = 0;
       for (std::size_t k = 0; k < attributes_.begins.size(); ++k)
-        update(args, step, attributes_.begins[k], attributes_.ends[k], factors[0]);
+        most = std::max(most, chunks_of(attributes_.begins[k], attributes_.ends[k]));
+      return prepared([step, attributes = attributes_, factors = args.inputs[4].data<double>(),
+                       squares = args.scratch.take<double>(2 * most), threads = threads_of(args)] {
+        if (factors[4] == 0.0) return;
+        LambStep<T> whole = step;
+        whole.gradient_scale = static_cast<T>(factors[3]);
+        whole.m_correction = static_cast<T>(1.0 / factors[1]);
+        whole.v_correction = static_cast<T>(1.0 / factors[2]);
+        // Parameter by parameter: the second pass finds in cache what fits there.
+        for (std::size_t k = 0; k < attributes.begins.size(); ++k)
+          update(threads, whole, attributes.begins[k], attributes.ends[k], factors[0], attributes.adapt, squares);
+      });
     });
   }
 
@@ -224,24 +229,28 @@ class Lamb final : public Op {
            fmt::join(begins, ", "), fmt::join(ends, ", "), n, kSquareChunk);
   }
 
+  static std::int64_t chunks_of(std::int64_t begin, std::int64_t end) {
+    return (end - begin + kSquareChunk - 1) / kSquareChunk;
+  }
+
+  // `squares`: room for those of two kinds of all chunks.
   template <typename T>
-  void update(KernelArgs& args, const LambStep<T>& step, std::int64_t begin, std::int64_t end, double lr) const {
-    const std::int64_t chunks = (end - begin + kSquareChunk - 1) / kSquareChunk;
-    const Storage memory(args.device, static_cast<std::size_t>(2 * chunks) * sizeof(double));
-    const std::span parameter_squares(static_cast<double*>(memory.data()), static_cast<std::size_t>(chunks));
-    const std::span direction_squares(parameter_squares.data() + chunks, static_cast<std::size_t>(chunks));
-    parallel_for(threads_of(args), chunks, kGrain / kSquareChunk, [&](std::int64_t first, std::int64_t last) {
+  static void update(int threads, const LambStep<T>& step, std::int64_t begin, std::int64_t end, double lr, bool adapt,
+                     double* squares) {
+    const std::int64_t chunks = chunks_of(begin, end);
+    const std::span parameter_squares(squares, static_cast<std::size_t>(chunks));
+    const std::span direction_squares(squares + chunks, static_cast<std::size_t>(chunks));
+    parallel_for(threads, chunks, kGrain / kSquareChunk, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t chunk = first; chunk < last; ++chunk) {
         const std::int64_t at = begin + chunk * kSquareChunk;
-        Squares squares;
-        run_moments(step, at, std::min(kSquareChunk, end - at), squares);
-        parameter_squares[static_cast<std::size_t>(chunk)] = squares.parameter;
-        direction_squares[static_cast<std::size_t>(chunk)] = squares.direction;
+        Squares both;
+        run_moments(step, at, std::min(kSquareChunk, end - at), both);
+        parameter_squares[static_cast<std::size_t>(chunk)] = both.parameter;
+        direction_squares[static_cast<std::size_t>(chunk)] = both.direction;
       }
     });
-    const double ratio =
-        attributes_.adapt ? trust_ratio(tree_sum(parameter_squares), tree_sum(direction_squares)) : 1.0;
-    parallel_for(threads_of(args), end - begin, kGrain, [&](std::int64_t first, std::int64_t last) {
+    const double ratio = adapt ? trust_ratio(tree_sum(parameter_squares), tree_sum(direction_squares)) : 1.0;
+    parallel_for(threads, end - begin, kGrain, [&](std::int64_t first, std::int64_t last) {
       run_apply(step, begin + first, begin + last, static_cast<T>(lr * ratio));
     });
   }

@@ -209,21 +209,22 @@ class Pad final : public Op {
   Tensors vjp(const VjpArgs& args) const override {
     return {slice(args.gradients[0], axis_, before_, before_ + args.inputs[0].shape()[axis_])};
   }
-  void run_cpu(KernelArgs& args) const override {
+  PreparedPtr prepare(const PrepareArgs& args) const override {
     const Tensor& out = args.outputs[0];
     std::int64_t outer = 1, inner = static_cast<std::int64_t>(size_of(out.dtype()));
     for (int i = 0; i < axis_; ++i) outer *= out.shape()[i];
     for (int i = axis_ + 1; i < out.shape().rank(); ++i) inner *= out.shape()[i];
-    const std::int64_t row = out.shape()[axis_] * inner;
-    auto* bytes = static_cast<char*>(out.raw());
-    for (std::int64_t i = 0; i < outer; ++i) {
-      std::memset(bytes + i * row, 0, static_cast<std::size_t>(before_ * inner));
-      std::memset(bytes + (i + 1) * row - after_ * inner, 0, static_cast<std::size_t>(after_ * inner));
-    }
     Layout middle = out.layout();
     middle.shape[axis_] -= before_ + after_;
     middle.offset += before_ * middle.strides[axis_];
-    copy_elements(args.inputs[0], out.view(middle));
+    return prepared([outer, row = out.shape()[axis_] * inner, before = before_ * inner, after = after_ * inner,
+                     bytes = static_cast<char*>(out.raw()), from = args.inputs[0], to = out.view(middle)] {
+      for (std::int64_t i = 0; i < outer; ++i) {
+        std::memset(bytes + i * row, 0, static_cast<std::size_t>(before));
+        std::memset(bytes + (i + 1) * row - after, 0, static_cast<std::size_t>(after));
+      }
+      copy_elements(from, to);
+    });
   }
 
  private:

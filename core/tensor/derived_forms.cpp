@@ -2,11 +2,11 @@
 
 namespace convoy {
 
-DerivedForms::Form& DerivedForms::find(const Key& key, std::size_t bytes) {
+DerivedForms::Form& DerivedForms::form(const Key& key, std::size_t bytes) {
   for (Form& form : forms_) {
-    if (form.key == key) return form;
+    if (form.key_ == key) return form;
   }
-  return forms_.emplace_back(Form{key, std::make_unique<Storage>(device_, bytes)});
+  return forms_.emplace_back(key, device_, bytes);
 }
 
 }  // namespace convoy

@@ -6,9 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <deque>
 #include <string_view>
-#include <vector>
 
 #include "core/tensor/tensor.h"
 
@@ -23,18 +22,32 @@ class DerivedForms {
     bool operator==(const Key&) const = default;
   };
 
+  // Where one is kept.
+  class Form {
+   public:
+    Form(const Key& key, Device& device, std::size_t bytes) : key_(key), memory_(device, bytes) {}
+
+   private:
+    friend class DerivedForms;
+    Key key_;
+    Storage memory_;
+    std::uint64_t version_ = 0;  // of the state that it was made from; 0: of none
+  };
+
   explicit DerivedForms(Device& device) : device_(device) {}
 
-  // The form's memory, `bytes` long. make(memory) fills it where it is new or the storage was written since.
+  // Stays for as long as the storage lives: found, or put there empty, `bytes` long.
+  Form& form(const Key& key, std::size_t bytes);
+
+  // The form's memory. make(memory) fills it where it is new or the storage was written since.
   template <typename Make>
-  const void* get(const Key& key, std::size_t bytes, const Make& make) {
-    Form& form = find(key, bytes);
-    if (form.version != version_) {
-      make(form.memory->data());
-      form.version = version_;
+  const void* get(Form& form, const Make& make) {
+    if (form.version_ != version_) {
+      make(form.memory_.data());
+      form.version_ = version_;
       ++made_;
     }
-    return form.memory->data();
+    return form.memory_.data();
   }
 
   void written() { ++version_; }
@@ -42,17 +55,10 @@ class DerivedForms {
   std::uint64_t made() const { return made_; }
 
  private:
-  struct Form {
-    Key key;
-    std::unique_ptr<Storage> memory;
-    std::uint64_t version = 0;  // of the state that it was made from; 0: of none
-  };
-  Form& find(const Key& key, std::size_t bytes);
-
   Device& device_;
   std::uint64_t version_ = 1;
   std::uint64_t made_ = 0;
-  std::vector<Form> forms_;
+  std::deque<Form> forms_;  // which do not move
 };
 
 }  // namespace convoy

@@ -133,10 +133,12 @@ class Bf16Kernels {
     device_.set_native_bf16(native);
     const Tensors results = {Tensor::empty(dy_.spec()), Tensor::empty(x_.spec()), Tensor::empty(weight_.spec())};
     const ConvWeights weights{.data = weight_.data<float>()};
-    conv2d_kernel(device_, problem_, x_.data<bfloat16>(), weights, bias_.data<float>(), results[0].data<bfloat16>());
-    conv2d_backward_data_kernel(device_, problem_, dy_.data<bfloat16>(), weights, results[1].data<bfloat16>());
-    conv2d_backward_weights_kernel(device_, problem_, x_.data<bfloat16>(), dy_.data<bfloat16>(),
-                                   results[2].data<float>());
+    const auto* x = x_.data<bfloat16>();
+    const auto* dy = dy_.data<bfloat16>();
+    PooledScratch scratch(device_);
+    prepare_conv2d(device_, scratch, problem_, x, weights, bias_.data<float>(), results[0].data<bfloat16>())->run({});
+    prepare_conv2d_backward_data(device_, scratch, problem_, dy, weights, results[1].data<bfloat16>())->run({});
+    prepare_conv2d_backward_weights(device_, scratch, problem_, x, dy, results[2].data<float>())->run({});
     return results;
   }
 

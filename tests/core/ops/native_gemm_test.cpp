@@ -69,16 +69,18 @@ std::vector<float> product(const Case& c, int threads, bool native) {
                       .dtype = c.dtype,
                       .y = y.data(),
                       .z = c.activation == Activation::kGelu ? z.data() : nullptr};
-  if (!native) {
-    packed_gemm(device, problem);
+  PooledScratch scratch(device);
+  if (!native || c.k == 0) {
+    packed_gemm(device, problem, scratch.take<float>(packed_gemm_scratch(device, problem)));
   } else {
-    const Storage form(device, native_bytes(device, c.k, c.n));
-    if (c.prepared) {
-      prepare_native(device, c.k, c.n, right, form.data());
-      problem.b.data = form.data();
+    if (c.prepared || c.master) {
+      const NativeForm form(device, c.k, c.n, right);
+      void* const memory = scratch.take(form.bytes());
+      form.make(right.data, memory);
+      problem.b.data = memory;
       problem.b_is_prepared = true;
     }
-    native_gemm(device, problem);
+    NativeGemm(device, scratch, problem).run(problem);
   }
   y.insert(y.end(), z.begin(), z.end());
   return to_floats(y);
