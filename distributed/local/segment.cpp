@@ -5,13 +5,11 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <fstream>
-#include <limits>
 #include <new>
-#include <optional>
 #include <string>
 #include <utility>
 
+#include "core/base/available_memory.h"
 #include "core/base/error.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -26,18 +24,6 @@ constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
 
 std::size_t round_up(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
 
-// What the system can give without swapping; nothing if it does not say.
-std::optional<std::size_t> available_bytes() {
-  std::ifstream file("/proc/meminfo");
-  std::string name;
-  std::size_t kibibytes = 0;
-  while (file >> name >> kibibytes) {
-    if (name == "MemAvailable:") return kibibytes << 10;
-    file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 Segment::Segment(const SegmentOptions& options)
@@ -49,7 +35,7 @@ Segment::Segment(const SegmentOptions& options)
          errno_text(error));
   };
   // Asking the kernel for more than there is would not fail but wake the OOM killer.
-  if (const auto available = available_bytes(); available && bytes_ > *available)
+  if (const auto available = available_memory(); available && bytes_ > *available)
     fail(ErrorCode::kUnavailable, "shared memory of {} MiB for this worker: only {} MiB are available", bytes_ >> 20,
          *available >> 20);
   fd_ = UniqueFd(memfd_create("convoy-segment", MFD_CLOEXEC | MFD_ALLOW_SEALING));
