@@ -47,4 +47,14 @@ NodeId Graph::append(OpPtr op, Phase phase, std::vector<ValueId> inputs, std::in
   return id;
 }
 
+Cost cost_of(const Graph& graph, const Node& node) {
+  return node.op->cost(graph.specs(node.inputs), graph.specs(node.outputs));
+}
+
+Cost cost_of(const Graph& graph) {
+  Cost total;
+  for (const Node& node : graph.nodes()) total += cost_of(graph, node);
+  return total;
+}
+
 }  // namespace convoy

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cstdint>
+
 #include "core/base/error.h"
 
 namespace convoy {
@@ -50,6 +53,21 @@ PreparedPtr prepare(const OpPtr& op, const PrepareArgs& args) {
 }
 
 void Op::run_tile_cpu(const TileArgs&) const { fail(ErrorCode::kInternal, "{} does not run in pieces", name()); }
+
+Cost Op::cost(std::span<const Spec> inputs, std::span<const Spec> outputs) const {
+  if (traits().view) return {};
+  std::int64_t read = 0, written = 0;
+  for (const Spec& input : inputs) read += input.shape.elements();
+  for (const Spec& output : outputs) written += output.shape.elements();
+  return {.flops = static_cast<double>(std::max(read, written)), .bytes = bytes_of(inputs, outputs)};
+}
+
+double bytes_of(std::span<const Spec> inputs, std::span<const Spec> outputs) {
+  double bytes = 0.0;
+  for (const Spec& input : inputs) bytes += static_cast<double>(input.bytes());
+  for (const Spec& output : outputs) bytes += static_cast<double>(output.bytes());
+  return bytes;
+}
 
 std::string describe(const Op& op) {
   Printer printer;

@@ -55,6 +55,18 @@ struct VjpArgs {
   const std::vector<bool>& needed;
 };
 
+// What an operator has to do at least: for rooflines, not for choosing kernels.
+struct Cost {
+  double flops = 0.0;  // additions and multiplications, each counted as one; other functions of an element as one
+  double bytes = 0.0;  // read and written, every operand once
+
+  Cost& operator+=(const Cost& other) {
+    flops += other.flops;
+    bytes += other.bytes;
+    return *this;
+  }
+};
+
 // Outputs are allocated, contiguous and uninitialised (for updates: the state itself). Inputs are contiguous unless
 // the op is strided.
 struct KernelArgs {
@@ -104,6 +116,8 @@ class Op {
   // Ops with the view trait: where the output lies in the input's storage, or nothing when only a copy will do (the
   // input is then made contiguous first).
   virtual std::optional<Layout> view(const Layout& input) const;
+  // By default one operation an element, of the inputs or outputs, whichever are more; views cost nothing.
+  virtual Cost cost(std::span<const Spec> inputs, std::span<const Spec> outputs) const;
   // The kernel, in one of two ways. prepare() is for those that look up, derive from shapes or take memory what stays
   // the same from run to run; it touches no elements. run_cpu() is for those that only run.
   virtual PreparedPtr prepare(const PrepareArgs& args) const;  // null: there is run_cpu()
@@ -114,6 +128,9 @@ class Op {
 
 // A kernel ready to run, whichever of the two ways `op` has. The call keeps the op and the tensors.
 PreparedPtr prepare(const OpPtr& op, const PrepareArgs& args);
+
+// The bytes of the operands together: what cost() counts where all are read or written whole.
+double bytes_of(std::span<const Spec> inputs, std::span<const Spec> outputs);
 
 // Attributes as "axis=1, keep=true"; with the name, an op's whole identity.
 std::string describe(const Op& op);

@@ -152,6 +152,15 @@ bool are_grouped(const Spec& q, const Spec& k, const Spec& v) {
   return k.shape == shape && shape[2] > 0 && q.shape[2] % shape[2] == 0;
 }
 
+// `products` of [T, D] with [T, D] for every sequence and head, of which a mask leaves half; B·T·H·D elements in `q`.
+Cost attention_cost(double products, const Spec& q, std::int64_t time, bool causal, std::span<const Spec> in,
+                    std::span<const Spec> out) {
+  const double keys = causal ? static_cast<double>(time + 1) / 2.0 : static_cast<double>(time);
+  return {.flops = 2.0 * products * static_cast<double>(q.shape.elements()) * keys, .bytes = bytes_of(in, out)};
+}
+constexpr double kForwardProducts = 2;   // scores; what they weigh
+constexpr double kBackwardProducts = 5;  // scores again, their gradient, dq, dk, dv
+
 // (q, k, v, out, log_sums, dout) → (dq, dk, dv)
 class SeparateBackward final : public AttentionOp {
  public:
@@ -167,6 +176,9 @@ class SeparateBackward final : public AttentionOp {
              "q, out and dout [B, T, H, D], k and v [B, T, G, D] with H a multiple of G, log-sums [B, H, T], f32 for "
              "bf16");
     return {q, in[1], in[1]};
+  }
+  Cost cost(std::span<const Spec> in, std::span<const Spec> out) const override {
+    return attention_cost(kBackwardProducts, in[0], in[0].shape[1], attributes_.causal, in, out);
   }
   PreparedPtr prepare(const PrepareArgs& args) const override {
     return prepare_backward(args,
@@ -200,6 +212,9 @@ class Separate final : public AttentionOp {
   Tensors vjp(const VjpArgs& args) const override {
     return attention_backward(args.inputs[0], args.inputs[1], args.inputs[2], args.outputs[0], args.outputs[1],
                               args.gradients[0], attributes_);
+  }
+  Cost cost(std::span<const Spec> in, std::span<const Spec> out) const override {
+    return attention_cost(kForwardProducts, in[0], in[0].shape[1], attributes_.causal, in, out);
   }
   PreparedPtr prepare(const PrepareArgs& args) const override {
     return prepare_forward(args, {args.inputs[0], args.inputs[1], args.inputs[2], args.outputs[0], args.outputs[1]},
@@ -257,6 +272,9 @@ class PackedBackward final : public PackedOp {
                          heads_.key, out.shape.to_string(), heads_.query));
     return {in[0]};
   }
+  Cost cost(std::span<const Spec> in, std::span<const Spec> out) const override {
+    return attention_cost(kBackwardProducts, in[1], in[1].shape[1], attributes_.causal, in, out);
+  }
   PreparedPtr prepare(const PrepareArgs& args) const override {
     const Tensor& qkv = args.inputs[0];
     const Tensor& dqkv = args.outputs[0];
@@ -288,6 +306,9 @@ class Packed final : public PackedOp {
   Tensors vjp(const VjpArgs& args) const override {
     return {self_attention_backward(args.inputs[0], args.outputs[0], args.outputs[1], args.gradients[0], heads_,
                                     attributes_)};
+  }
+  Cost cost(std::span<const Spec> in, std::span<const Spec> out) const override {
+    return attention_cost(kForwardProducts, out[0], out[0].shape[1], attributes_.causal, in, out);
   }
   PreparedPtr prepare(const PrepareArgs& args) const override {
     const Tensor& qkv = args.inputs[0];

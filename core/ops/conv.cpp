@@ -73,6 +73,13 @@ auto kernel_weights(const Tensor& weight) {
 
 Shape y_shape(const ConvProblem& problem) { return {problem.n, problem.out[0], problem.out[1], problem.o}; }
 
+// A product and a sum for each element of y and each weight that it takes.
+Cost conv_cost(const Shape& y, const Shape& weight, std::span<const Spec> in, std::span<const Spec> out) {
+  const double taps =
+      static_cast<double>(weight.elements()) / static_cast<double>(std::max<std::int64_t>(1, weight[0]));
+  return {.flops = 2.0 * static_cast<double>(y.elements()) * taps, .bytes = bytes_of(in, out)};
+}
+
 // (dy, weight) → dx.
 class Conv2dBackwardData final : public Op {
  public:
@@ -95,6 +102,9 @@ class Conv2dBackwardData final : public Op {
     if (!is_sound(attributes_, x, weight) || dy != y_shape(problem_of(attributes_, x, weight)))
       refuse(name(), in, fmt::format("dy and weight of a convolution of {} under {}", x.to_string(), describe(*this)));
     return {{in[0].dtype, x, in[0].device}};
+  }
+  Cost cost(std::span<const Spec> in, std::span<const Spec> out) const override {
+    return conv_cost(in[0].shape, in[1].shape, in, out);
   }
   PreparedPtr prepare(const PrepareArgs& args) const override {
     const ConvProblem problem = problem_of(attributes_, args.outputs[0].shape(), args.inputs[1].shape());
@@ -130,6 +140,9 @@ class Conv2dBackwardWeights final : public Op {
         in[1].shape != y_shape(problem_of(attributes_, in[0].shape, weight)))
       refuse(name(), in, "x and dy of a convolution under " + describe(*this));
     return {{compute_dtype(in[0].dtype), weight, in[0].device}};
+  }
+  Cost cost(std::span<const Spec> in, std::span<const Spec> out) const override {
+    return conv_cost(in[1].shape, out[0].shape, in, out);
   }
   PreparedPtr prepare(const PrepareArgs& args) const override {
     const ConvProblem problem = problem_of(attributes_, args.inputs[0].shape(), args.outputs[0].shape());
@@ -176,6 +189,9 @@ class Conv2d final : public Op {
     return result;
   }
 
+  Cost cost(std::span<const Spec> in, std::span<const Spec> out) const override {
+    return conv_cost(out[0].shape, in[1].shape, in, out);
+  }
   PreparedPtr prepare(const PrepareArgs& args) const override {
     const ConvProblem problem = problem_of(attributes_, args.inputs[0].shape(), args.inputs[1].shape());
     return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {

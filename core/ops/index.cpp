@@ -79,6 +79,10 @@ class Embedding final : public Op {
     const Tensor sums = embedding_backward(args.inputs[1], args.gradients[0], args.inputs[0].shape()[0]);
     return {sums.dtype() == args.inputs[0].dtype() ? sums : cast(sums, args.inputs[0].dtype()), Tensor()};
   }
+  // Of the table only the rows that are looked up are read.
+  Cost cost(std::span<const Spec> in, std::span<const Spec> out) const override {
+    return {.flops = 0.0, .bytes = bytes_of(in.subspan(1), out) + bytes_of({}, out)};
+  }
   void run_cpu(KernelArgs& args) const override {
     const Tensor& table = args.inputs[0];
     const std::int64_t width = table.shape()[1];

@@ -22,6 +22,11 @@
 namespace convoy {
 namespace {
 
+// m·n products and sums over k terms each.
+Cost product_cost(std::int64_t results, std::int64_t k, std::span<const Spec> in, std::span<const Spec> out) {
+  return {.flops = 2.0 * static_cast<double>(results) * static_cast<double>(k), .bytes = bytes_of(in, out)};
+}
+
 // --- bf16 ---------------------------------------------------------------------------------------------------------
 
 // A product with bf16 operands, ready to run. An f32 `b` beside a bf16 `a` is a master weight: it is rounded to bf16,
@@ -166,6 +171,10 @@ class Matmul final : public Op {
     return result;
   }
 
+  Cost cost(std::span<const Spec> in, std::span<const Spec> out) const override {
+    return product_cost(out[0].shape.elements(), inner(in[0].shape, transpose_a_, -1), in, out);
+  }
+
   PreparedPtr prepare(const PrepareArgs& args) const override {
     const Shape& a = args.inputs[0].shape();
     const Shape& b = args.inputs[1].shape();
@@ -260,6 +269,10 @@ class LinearOp final : public Op {
     if (args.needed[1]) result[1] = matmul(as_rows(x), dz, true, false, args.inputs[1].dtype());
     if (args.inputs.size() == 3 && args.needed[2]) result[2] = sum(dz, {0}, false, args.inputs[2].dtype());
     return result;
+  }
+
+  Cost cost(std::span<const Spec> in, std::span<const Spec> out) const override {
+    return product_cost(out[0].shape.elements(), in[1].shape[0], in, out);
   }
 
   PreparedPtr prepare(const PrepareArgs& args) const override {

@@ -1,0 +1,139 @@
+#include "core/graph/profile.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/base/durable_file.h"
+#include "core/base/quantity.h"
+
+namespace convoy {
+namespace {
+
+double seconds_between(CallTimer::Clock::time_point begin, CallTimer::Clock::time_point end) {
+  return std::chrono::duration<double>(end - begin).count();
+}
+
+}  // namespace
+
+void Profile::Plan::ran(std::size_t call, Clock::time_point begin, Clock::time_point end) {
+  seconds[call] += seconds_between(begin, end);
+  profile->spans_.push_back({.plan = static_cast<std::int32_t>(number),
+                             .call = static_cast<std::int32_t>(call),
+                             .step = profile->step_,
+                             .begin = begin,
+                             .end = end});
+}
+
+CallTimer& Profile::add_plan(std::string name, std::vector<CallInfo> calls) {
+  auto plan = std::make_unique<Plan>();
+  plan->name = std::move(name);
+  plan->seconds.resize(calls.size());
+  plan->calls = std::move(calls);
+  plan->number = plans_.size();
+  plan->profile = this;
+  return *plans_.emplace_back(std::move(plan));
+}
+
+void Profile::add_span(std::string name, Clock::time_point begin, Clock::time_point end) {
+  auto found = std::find(names_.begin(), names_.end(), name);
+  if (found == names_.end()) found = names_.insert(names_.end(), std::move(name));
+  spans_.push_back({.plan = -1,
+                    .call = static_cast<std::int32_t>(found - names_.begin()),
+                    .step = step_,
+                    .begin = begin,
+                    .end = end});
+}
+
+void Profile::begin_step(std::int64_t step) {
+  step_ = step;
+  ++steps_;
+}
+
+void Profile::write_trace(const std::string& path, std::int32_t process) const {
+  const auto microseconds = [&](Clock::time_point time) { return 1e6 * seconds_between(spans_.front().begin, time); };
+  nlohmann::json events = nlohmann::json::array();
+  events.push_back({{"ph", "M"},
+                    {"name", "process_name"},
+                    {"pid", process},
+                    {"args", {{"name", fmt::format("worker {}", process)}}}});
+  for (const Span& span : spans_) {
+    const double seconds = seconds_between(span.begin, span.end);
+    nlohmann::json event{{"ph", "X"},
+                         {"pid", process},
+                         {"tid", 0},
+                         {"ts", microseconds(span.begin)},
+                         {"dur", 1e6 * seconds},
+                         {"args", {{"step", span.step}}}};
+    if (span.plan < 0) {
+      event["name"] = names_[static_cast<std::size_t>(span.call)];
+      event["cat"] = "worker";
+    } else {
+      const Plan& plan = *plans_[static_cast<std::size_t>(span.plan)];
+      const CallInfo& call = plan.calls[static_cast<std::size_t>(span.call)];
+      event["name"] = call.name.substr(0, call.name.find('('));
+      event["cat"] = plan.name + "," + call.phase;
+      nlohmann::json& args = event["args"];
+      args["call"] = call.name;
+      args["flops"] = call.cost.flops;
+      args["bytes"] = call.cost.bytes;
+      if (seconds > 0.0) {
+        args["flop/s"] = call.cost.flops / seconds;
+        args["byte/s"] = call.cost.bytes / seconds;
+        args["of roofline"] = least_seconds(roofline_, call.cost, call.dtype) / seconds;
+      }
+    }
+    events.push_back(std::move(event));
+  }
+  write_durably(path, nlohmann::json{{"traceEvents", std::move(events)}, {"displayTimeUnit", "ms"}}.dump() + '\n',
+                0644);
+}
+
+std::string Profile::worst_calls(std::size_t count) const {
+  struct Row {
+    const Plan* plan;
+    std::size_t call;
+    double replays;
+    double least;  // seconds of all replays
+    double loss() const { return plan->seconds[call] - least; }
+  };
+  std::vector<std::vector<std::int64_t>> replays;
+  for (const auto& plan : plans_) replays.emplace_back(plan->calls.size());
+  for (const Span& span : spans_) {
+    if (span.plan >= 0) ++replays[static_cast<std::size_t>(span.plan)][static_cast<std::size_t>(span.call)];
+  }
+  std::vector<Row> rows;
+  double total = 0.0;
+  for (const auto& plan : plans_) {
+    for (std::size_t i = 0; i < plan->calls.size(); ++i) {
+      const auto times = static_cast<double>(replays[plan->number][i]);
+      const CallInfo& call = plan->calls[i];
+      rows.push_back({plan.get(), i, times, times * least_seconds(roofline_, call.cost, call.dtype)});
+      total += plan->seconds[i];
+    }
+  }
+  const auto steps = static_cast<double>(std::max<std::int64_t>(1, steps_));
+  double least = 0.0;
+  for (const Row& row : rows) least += row.least;
+  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.loss() > b.loss(); });
+  rows.resize(std::min(rows.size(), count));
+
+  std::string text =
+      fmt::format("{} steps, {:.2f} ms a step in plans; at least {:.2f} ms by the roofline ({}, {} with bf16, {})\n",
+                  steps_, 1e3 * total / steps, 1e3 * least / steps, with_prefix(roofline_.f32_flops, "flop/s"),
+                  with_prefix(roofline_.bf16_flops, "flop/s"), with_prefix(roofline_.bytes, "B/s"));
+  text += "  ms a step  least ms  lost ms  times       rate    traffic  call\n";
+  for (const Row& row : rows) {
+    const CallInfo& call = row.plan->calls[row.call];
+    const double seconds = std::max(row.plan->seconds[row.call], 1e-12);
+    text += fmt::format(
+        "  {:9.3f} {:9.3f} {:8.3f} {:6.0f} {:>16} {:>10}  {} {} {}\n", 1e3 * seconds / steps, 1e3 * row.least / steps,
+        1e3 * row.loss() / steps, row.replays / steps, with_prefix(row.replays * call.cost.flops / seconds, "flop/s"),
+        with_prefix(row.replays * call.cost.bytes / seconds, "B/s"), row.plan->name, call.phase, call.name);
+  }
+  return text;
+}
+
+}  // namespace convoy

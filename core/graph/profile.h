@@ -1,0 +1,75 @@
+// Where the time of replayed plans goes: every call's time, what it computes and moves, and how far it stays behind
+// the roofline.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/graph/roofline.h"
+
+namespace convoy {
+
+// What is known of a plan's call before it runs.
+struct CallInfo {
+  std::string name;   // "matmul(transpose_a=1, …): f32[768, 3072]"
+  std::string phase;  // "backward"
+  Cost cost;
+  DType dtype = DType::kF32;  // that it computes with
+};
+
+// Is told what each call of a replay took.
+class CallTimer {
+ public:
+  using Clock = std::chrono::steady_clock;
+  virtual ~CallTimer() = default;
+  virtual void ran(std::size_t call, Clock::time_point begin, Clock::time_point end) = 0;
+};
+
+class Profile {
+ public:
+  explicit Profile(const Roofline& roofline) : roofline_(roofline) {}
+
+  // Declares a plan ("gradient") and returns the timer to run it with, which is good while this lives.
+  CallTimer& add_plan(std::string name, std::vector<CallInfo> calls);
+  // Work outside plans, such as waiting for peers.
+  void add_span(std::string name, CallTimer::Clock::time_point begin, CallTimer::Clock::time_point end);
+  // What comes now belongs to `step`.
+  void begin_step(std::int64_t step);
+
+  // Chrome's trace event format, which chrome://tracing and https://ui.perfetto.dev open; `process` is the worker's
+  // rank. Each call has its flop/s, byte/s and share of the roofline. Throws Error(kUnavailable) naming the file.
+  void write_trace(const std::string& path, std::int32_t process) const;
+  // A table of the `count` calls that lose most time a step against the roofline.
+  std::string worst_calls(std::size_t count) const;
+
+ private:
+  using Clock = CallTimer::Clock;
+  struct Plan final : CallTimer {
+    std::string name;
+    std::vector<CallInfo> calls;
+    std::vector<double> seconds;  // by call, over all replays
+    std::size_t number = 0;       // in plans_
+    Profile* profile = nullptr;
+    void ran(std::size_t call, Clock::time_point begin, Clock::time_point end) override;
+  };
+  struct Span {
+    std::int32_t plan;  // -1: outside plans, `call` counts names_
+    std::int32_t call;
+    std::int64_t step;
+    Clock::time_point begin, end;
+  };
+
+  Roofline roofline_;
+  std::vector<std::unique_ptr<Plan>> plans_;
+  std::vector<std::string> names_;  // of spans outside plans
+  std::vector<Span> spans_;
+  std::int64_t step_ = 0;
+  std::int64_t steps_ = 0;
+};
+
+}  // namespace convoy
