@@ -281,6 +281,36 @@ void write(const TextReport& from, wire::Envelope& envelope) {
   to.set_text(from.text);
 }
 TextReport read(const wire::TextReport& from) { return {.step = from.step(), .tag = from.tag(), .text = from.text()}; }
+
+void write(const GraphReport& from, wire::Envelope& envelope) {
+  wire::GraphReport& to = *envelope.mutable_graph_report();
+  for (const GraphReport::Node& node : from.nodes) {
+    wire::GraphReport::Node& added = *to.add_nodes();
+    added.set_name(node.name);
+    added.set_op(node.op);
+    for (const std::string& input : node.inputs) added.add_inputs(input);
+    added.set_attributes(node.attributes);
+    for (const GraphReport::Output& output : node.outputs) {
+      wire::GraphReport::Output& last = *added.add_outputs();
+      last.set_dtype(output.dtype);
+      last.mutable_shape()->Add(output.shape.begin(), output.shape.end());
+    }
+  }
+}
+GraphReport read(const wire::GraphReport& from) {
+  GraphReport report;
+  for (const wire::GraphReport::Node& node : from.nodes()) {
+    GraphReport::Node& added = report.nodes.emplace_back();
+    added.name = node.name();
+    added.op = node.op();
+    added.inputs.assign(node.inputs().begin(), node.inputs().end());
+    added.attributes = node.attributes();
+    for (const wire::GraphReport::Output& output : node.outputs())
+      added.outputs.push_back({.dtype = output.dtype(), .shape = {output.shape().begin(), output.shape().end()}});
+  }
+  return report;
+}
+
 void write(const FinishStep& from, wire::Envelope& envelope) {
   envelope.mutable_finish_step()->set_reason(from.reason);
 }
@@ -324,6 +354,8 @@ Body read_body(const wire::Envelope& envelope) {
       return read(envelope.histogram_report());
     case wire::Envelope::kTextReport:
       return read(envelope.text_report());
+    case wire::Envelope::kGraphReport:
+      return read(envelope.graph_report());
     case wire::Envelope::kFinishStep:
       return read(envelope.finish_step());
     case wire::Envelope::BODY_NOT_SET:

@@ -118,6 +118,24 @@ struct TextReport {
   std::string text;
   bool operator==(const TextReport&) const = default;
 };
+// Rank 0 → scheduler: what a step computes, as a graph; for TensorBoard.
+struct GraphReport {
+  struct Output {
+    std::string dtype;  // "f32", "bf16", "f64", "i32"
+    std::vector<std::int64_t> shape;
+    bool operator==(const Output&) const = default;
+  };
+  struct Node {
+    std::string name;  // unique; '/' separates the groups that a viewer folds
+    std::string op;
+    std::vector<std::string> inputs;  // "name", or "name:2" for the third output of that node
+    std::string attributes;           // "axis=1, keep=true"
+    std::vector<Output> outputs;
+    bool operator==(const Node&) const = default;
+  };
+  std::vector<Node> nodes;
+  bool operator==(const GraphReport&) const = default;
+};
 // Anyone → scheduler: becomes a line of events.jsonl.
 struct EventReport {
   std::string kind;
@@ -199,7 +217,7 @@ struct Recorded {
 
 using Body = std::variant<Register, RegisterAgent, Refuse, Epoch, Heartbeat, StepReport, EvalReport, EventReport,
                           FinalReport, Leave, WorkerEnded, StopRequest, Stop, Progress, Notice, Recorded,
-                          HistogramReport, TextReport, FinishStep>;
+                          HistogramReport, TextReport, GraphReport, FinishStep>;
 
 struct Message {
   Ballot ballot;

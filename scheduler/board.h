@@ -20,6 +20,7 @@ class Board {
   void add(const cluster::EvalReport& report, double time);
   void add(const cluster::HistogramReport& report, double time) { file_.histogram(time, report); }
   void add(const cluster::TextReport& report, double time) { file_.text(time, report); }
+  void add(const cluster::GraphReport& report, double time) { file_.graph(time, report); }
 
   // Writes down what was added, at most once a second unless it is much.
   void flush_if_due(Time now);

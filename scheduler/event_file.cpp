@@ -51,6 +51,14 @@ Event event_of(std::int64_t step, double time) {
   return event;
 }
 
+tensorboard::DataType data_type_of(std::string_view dtype) {
+  if (dtype == "f32") return tensorboard::DT_FLOAT;
+  if (dtype == "f64") return tensorboard::DT_DOUBLE;
+  if (dtype == "bf16") return tensorboard::DT_BFLOAT16;
+  if (dtype == "i32") return tensorboard::DT_INT32;
+  return tensorboard::DT_INVALID;
+}
+
 std::string record_of(const Event& event) { return tfrecord(event.SerializeAsString()); }
 
 }  // namespace
@@ -113,9 +121,32 @@ void EventFile::text(double time, const cluster::TextReport& report) {
   value.set_tag(report.tag);
   value.mutable_metadata()->mutable_plugin_data()->set_plugin_name("text");
   value.mutable_metadata()->set_data_class(tensorboard::DATA_CLASS_TENSOR);
-  value.mutable_tensor()->set_dtype(tensorboard::TensorProto::DT_STRING);
+  value.mutable_tensor()->set_dtype(tensorboard::DT_STRING);
   value.mutable_tensor()->mutable_tensor_shape();
   value.mutable_tensor()->add_string_val(printable_utf8(report.text));
+  pending_ += record_of(event);
+}
+
+void EventFile::graph(double time, const cluster::GraphReport& report) {
+  tensorboard::GraphDef graph;
+  graph.mutable_versions()->set_producer(22);  // the oldest that TensorBoard's graph view does not warn of
+  for (const cluster::GraphReport::Node& from : report.nodes) {
+    tensorboard::NodeDef& node = *graph.add_node();
+    node.set_name(printable_utf8(from.name));
+    node.set_op(printable_utf8(from.op));
+    for (const std::string& input : from.inputs) node.add_input(printable_utf8(input));
+    auto& attributes = *node.mutable_attr();
+    if (!from.attributes.empty()) attributes["attributes"].set_s(from.attributes);
+    if (from.outputs.empty()) continue;
+    attributes["dtype"].set_type(data_type_of(from.outputs[0].dtype));
+    auto& shapes = *attributes["_output_shapes"].mutable_list();
+    for (const cluster::GraphReport::Output& output : from.outputs) {
+      tensorboard::TensorShapeProto& shape = *shapes.add_shape();
+      for (const std::int64_t extent : output.shape) shape.add_dim()->set_size(extent);
+    }
+  }
+  Event event = event_of(0, time);
+  event.set_graph_def(graph.SerializeAsString());
   pending_ += record_of(event);
 }
 

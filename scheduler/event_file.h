@@ -33,6 +33,7 @@ class EventFile {
   void histogram(double time, const cluster::HistogramReport& report);
   // Markdown; what is no UTF-8 in it is replaced.
   void text(double time, const cluster::TextReport& report);
+  void graph(double time, const cluster::GraphReport& report);
 
   std::size_t pending_bytes() const { return pending_.size(); }
   void flush();

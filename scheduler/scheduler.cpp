@@ -101,7 +101,7 @@ struct Scheduler::Impl {
             peak_rss_bytes = std::max(peak_rss_bytes.value_or(0), body.peak_rss_bytes);
           } else if constexpr (std::is_same_v<Kind, StepReport> || std::is_same_v<Kind, EvalReport> ||
                                std::is_same_v<Kind, FinalReport> || std::is_same_v<Kind, HistogramReport> ||
-                               std::is_same_v<Kind, TextReport>) {
+                               std::is_same_v<Kind, TextReport> || std::is_same_v<Kind, GraphReport>) {
             if (membership.may_report(message)) take_report(message, body);
           }
         },
@@ -132,6 +132,10 @@ struct Scheduler::Impl {
   }
 
   void take_report(const Message&, const TextReport& report) {
+    record([&] { board.add(report, wall_clock_s()); });
+  }
+
+  void take_report(const Message&, const GraphReport& report) {
     record([&] { board.add(report, wall_clock_s()); });
   }
 

@@ -75,6 +75,11 @@ std::vector<Body> every_body() {
                       .limits = {-1.0, 3.0},
                       .counts = {1.0, 2.0}},
       TextReport{.step = 30, .tag = "samples", .text = "zero \xff"},
+      GraphReport{.nodes = {{.name = "forward/split_1",
+                             .op = "split",
+                             .inputs = {"inputs/x", "inputs/y:1"},
+                             .attributes = "axis=1",
+                             .outputs = {{.dtype = "f32", .shape = {8, 1}}, {.dtype = "i32", .shape = {}}}}}},
       FinishStep{.reason = "stopped by SIGTERM"},
   };
 }

@@ -117,8 +117,37 @@ TEST(BoardTest, TextIsUtf8ForTheTextPlugin) {
   const tensorboard::Event event = events_of(event_files(scratch).at(0)).at(1);
   const auto& value = event.summary().value(0);
   EXPECT_EQ(value.metadata().plugin_data().plugin_name(), "text");
-  EXPECT_EQ(value.tensor().dtype(), tensorboard::TensorProto::DT_STRING);
+  EXPECT_EQ(value.tensor().dtype(), tensorboard::DT_STRING);
   EXPECT_EQ(value.tensor().string_val(0), "    path = \"\xEF\xBF\xBD\"\n");
+}
+
+TEST(BoardTest, GraphIsAGraphDefWithTheShapesOfItsEdges) {
+  const Scratch scratch;
+  Board board(scratch.path(), 0, kTime);
+  board.add(cluster::GraphReport{.nodes = {{.name = "inputs/x",
+                                            .op = "input",
+                                            .inputs = {},
+                                            .attributes = "",
+                                            .outputs = {{.dtype = "f32", .shape = {8, 4}}}},
+                                           {.name = "forward/split_1",
+                                            .op = "split",
+                                            .inputs = {"inputs/x"},
+                                            .attributes = "axis=1",
+                                            .outputs = {{.dtype = "bf16", .shape = {8, 1}},
+                                                        {.dtype = "bf16", .shape = {8, 3}}}}}},
+            kTime);
+  board.flush();
+  tensorboard::GraphDef graph;
+  ASSERT_TRUE(graph.ParseFromString(events_of(event_files(scratch).at(0)).at(1).graph_def()));
+  ASSERT_EQ(graph.node_size(), 2);
+  const tensorboard::NodeDef& split = graph.node(1);
+  EXPECT_EQ(split.name(), "forward/split_1");
+  EXPECT_EQ(split.op(), "split");
+  EXPECT_EQ(split.input(0), "inputs/x");
+  EXPECT_EQ(split.attr().at("attributes").s(), "axis=1");
+  EXPECT_EQ(split.attr().at("dtype").type(), tensorboard::DT_BFLOAT16);
+  ASSERT_EQ(split.attr().at("_output_shapes").list().shape_size(), 2);
+  EXPECT_EQ(split.attr().at("_output_shapes").list().shape(1).dim(1).size(), 3);
 }
 
 TEST(BoardTest, AResumedRunSupersedesLaterStepsInANewFile) {
