@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <string_view>
 
 #include "cluster/place.h"
@@ -91,6 +92,45 @@ void check_overrides(const std::string& who, const std::vector<std::string>& ove
   }
 }
 
+// "5:7", or "5" for one step.
+StepRange parse_steps(const std::string& who, const std::string& text) {
+  StepRange steps;
+  const std::size_t colon = text.find(':');
+  const auto number = [&](std::string_view digits, std::int64_t& value) {
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    return error == std::errc() && end == digits.data() + digits.size() && value >= 1;
+  };
+  const std::string_view view = text;
+  const bool sound = number(view.substr(0, colon), steps.first) &&
+                     number(colon == std::string::npos ? view : view.substr(colon + 1), steps.last);
+  if (!sound || steps.last < steps.first)
+    fail(ErrorCode::kUsage, "{}: --profile '{}': expected A:B, the first and the last step to time, from 1", who, text);
+  return steps;
+}
+
+struct InspectionWords {
+  Inspection inspection{};
+  std::string profile{};
+  Inspection parsed(const std::string& who) const {
+    Inspection result = inspection;
+    if (!profile.empty()) result.profile = parse_steps(who, profile);
+    return result;
+  }
+};
+
+void add_replay_options(CLI::App& app, InspectionWords& words) {
+  app.add_option("--passes", words.inspection.passes, "which passes optimise the captured step: all, none, or names")
+      ->capture_default_str();
+  app.add_option("--profile", words.profile, "A:B: time every call of steps A to B");
+}
+
+void add_inspection_options(CLI::App& app, InspectionWords& words) {
+  app.add_flag("--dry-run", words.inspection.dry_run, "print a step's memory, flops and traffic; train nothing");
+  app.add_flag("--print-graph", words.inspection.print_graph,
+               "print the captured step before and after each pass; train nothing");
+  add_replay_options(app, words);
+}
+
 CommandLine parse_train(const std::vector<std::string>& words) {
   TrainLine line;
   std::vector<std::string> runs;
@@ -99,8 +139,11 @@ CommandLine parse_train(const std::vector<std::string>& words) {
   app.add_option("key=value", line.overrides, "values that replace the recipe's, like train.steps=50");
   add_run_option(app, runs);
   add_place_option(app, line.place);
+  InspectionWords inspection;
+  add_inspection_options(app, inspection);
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
   check_overrides("convoy train", line.overrides);
+  line.inspection = inspection.parsed("convoy train");
   line.run = one_run(runs);
   return line;
 }
@@ -115,8 +158,11 @@ CommandLine parse_resume(const std::string& who, const std::vector<std::string>&
   app.add_option("DIR", directory, "the run directory")->required();
   app.add_option("key=value", line.overrides, "values that replace the recipe's, like train.steps=50");
   app.add_option("--run", runs, "the same directory once more")->allow_extra_args(false);
+  InspectionWords inspection;
+  add_replay_options(app, inspection);
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
   check_overrides(app.get_name(), line.overrides);
+  line.inspection = inspection.parsed(app.get_name());
   while (directory.size() > 1 && directory.ends_with('/')) directory.pop_back();
   runs.insert(runs.begin(), directory);
   line.run = one_run(runs);
@@ -247,7 +293,10 @@ CommandLine parse_program_line(const std::string& name, const std::vector<std::s
                  "a recipe (a TOML file), and values that replace the recipe's, like train.steps=50");
   add_run_option(app, runs);
   add_place_option(app, line.place);
+  InspectionWords inspection;
+  add_inspection_options(app, inspection);
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  line.inspection = inspection.parsed(name);
   if (!line.overrides.empty() && line.overrides.front().find('=') == std::string::npos) {
     line.recipe = line.overrides.front();
     line.overrides.erase(line.overrides.begin());
@@ -256,6 +305,16 @@ CommandLine parse_program_line(const std::string& name, const std::vector<std::s
   check_overrides(name, line.overrides);
   line.run = one_run(runs);
   return line;
+}
+
+std::vector<std::string> to_arguments(const Inspection& inspection) {
+  std::vector<std::string> arguments;
+  if (inspection.dry_run) arguments.emplace_back("--dry-run");
+  if (inspection.print_graph) arguments.emplace_back("--print-graph");
+  if (inspection.passes != Inspection().passes) arguments.push_back("--passes=" + inspection.passes);
+  if (inspection.profile)
+    arguments.push_back(fmt::format("--profile={}:{}", inspection.profile->first, inspection.profile->last));
+  return arguments;
 }
 
 std::vector<std::string> to_arguments(const SchedulerLine& line) {

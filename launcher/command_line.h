@@ -7,17 +7,21 @@
 #include <variant>
 #include <vector>
 
+#include "core/base/inspection.h"
+
 namespace convoy::launcher {
 
-// convoy train RECIPE [key=value …] [--run DIR] [--place auto|alone|openmpi|pmi|slurm], or a program built on the
-// library with the same words
-// convoy resume DIR [key=value …], or such a program's resume: `run` is DIR, `recipe` the recipe in it.
+// convoy train RECIPE [key=value …] [--run DIR] [--place auto|alone|openmpi|pmi|slurm] [--dry-run] [--print-graph]
+// [--passes NAMES] [--profile A:B], or a program built on the library with the same words
+// convoy resume DIR [key=value …] [--passes NAMES] [--profile A:B], or such a program's resume: `run` is DIR, `recipe`
+// the recipe in it.
 struct TrainLine {
   std::string recipe;  // empty: what the program brings
   std::vector<std::string> overrides;
   std::optional<std::string> run;
   std::string place = "auto";  // whose variables tell the worker its rank
   bool resume = false;
+  Inspection inspection{};
 };
 
 // A program built on the library, as the user named it, with its own arguments.
@@ -79,6 +83,9 @@ CommandLine parse_program_line(const std::string& name, const std::vector<std::s
 
 // Throws Error(kUsage) for a --place where `convoy launch` starts the worker.
 void check_launched_place(const TrainLine& line);
+
+// The arguments that make a worker parse to the same inspection.
+std::vector<std::string> to_arguments(const Inspection& inspection);
 
 // The arguments that make `convoy` parse to the same scheduler line.
 std::vector<std::string> to_arguments(const SchedulerLine& line);

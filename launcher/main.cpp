@@ -65,6 +65,8 @@ Launched prepare(const TrainLine& line, int workers, Output& output) {
   const auto scheduler = library::prepare_run(line, {}, workers, library::launched_place(), output);
   result.finished = !scheduler;
   if (scheduler) result.scheduler = *scheduler;
+  const std::vector<std::string> inspection = launcher::to_arguments(line.inspection);
+  result.worker_arguments.insert(result.worker_arguments.end(), inspection.begin(), inspection.end());
   result.worker_arguments.insert(result.worker_arguments.end(), line.overrides.begin(), line.overrides.end());
   return result;
 }

@@ -90,6 +90,34 @@ TEST(CommandLineTest, TrainRefusesWhatIsNoOverride) {
   EXPECT_NE(refusal({"train", "r.toml", "--sptes", "3"}).find("--sptes"), std::string::npos);
 }
 
+TEST(CommandLineTest, TrainTakesWhatIsToBeSeen) {
+  const auto plain = parsed<TrainLine>({"train", "r.toml"}).inspection;
+  EXPECT_FALSE(plain.instead_of_training());
+  EXPECT_EQ(plain.passes, "all");
+  EXPECT_FALSE(plain.profile.has_value());
+  EXPECT_TRUE(to_arguments(plain).empty());
+
+  const Words words = {"--dry-run", "--print-graph", "--passes=all,-fusion", "--profile=5:7"};
+  Words train = {"train", "r.toml"};
+  train.insert(train.end(), words.begin(), words.end());
+  const auto all = parsed<TrainLine>(train).inspection;
+  EXPECT_TRUE(all.dry_run);
+  EXPECT_TRUE(all.print_graph);
+  EXPECT_EQ(all.passes, "all,-fusion");
+  EXPECT_EQ(all.profile->first, 5);
+  EXPECT_EQ(all.profile->last, 7);
+  EXPECT_EQ(to_arguments(all), words) << "what launch hands on";
+
+  const auto one = parsed<TrainLine>({"resume", "runs/x", "--profile", "3"}).inspection;
+  EXPECT_EQ(one.profile->first, 3);
+  EXPECT_EQ(one.profile->last, 3);
+  EXPECT_TRUE(std::get<TrainLine>(parse_program_line("mine", {"--dry-run"}, true)).inspection.dry_run);
+  for (const char* wrong : {"0:3", "7:5", "a:b", "3:", ":3", "3:4:5", "-1:2"}) {
+    EXPECT_NE(refusal({"train", "r.toml", std::string("--profile=") + wrong}).find("expected A:B"), std::string::npos)
+        << wrong;
+  }
+}
+
 TEST(CommandLineTest, ResumeTakesARunDirectoryAndOverrides) {
   const auto alone = parsed<TrainLine>({"resume", "runs/x/", "train.steps=9"});
   EXPECT_TRUE(alone.resume);
