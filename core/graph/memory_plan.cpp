@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <random>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -63,20 +65,40 @@ MemoryPlan place(std::span<const Buffer> buffers, const std::vector<std::size_t>
 
 using Order = std::vector<std::size_t>;
 
-// Again and again the buffer that ends highest is placed first, within an amount of work.
+// The highest buffer changes places in the order with one that it is alive with or that is placed first, again and
+// again; what makes the plan larger is taken back. As hill climbing does, but drawn from a fixed sequence, and within
+// an amount of work.
 void improve(std::span<const Buffer> buffers, Order order, std::size_t bound, MemoryPlan& best) {
-  constexpr std::size_t kWork = 1 << 24;  // comparisons of two buffers
-  const std::size_t tries = std::min<std::size_t>(200, kWork / (buffers.size() * buffers.size() + 1));
-  MemoryPlan plan = best;
+  constexpr std::size_t kWork = 1 << 25;  // comparisons of two buffers
+  constexpr std::size_t kTries = 1000;
+  const std::size_t tries = std::min(kTries, kWork / (buffers.size() * buffers.size() + 1));
+  std::minstd_rand draw(1);
+  MemoryPlan plan = place(buffers, order);
+  Order candidates;
   for (std::size_t i = 0; i < tries && best.bytes > bound; ++i) {
     const auto end = [&](std::size_t b) { return plan.offsets[b] + padded(buffers[b].bytes); };
-    const auto highest =
-        std::max_element(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return end(a) < end(b); });
-    std::rotate(order.begin(), highest, highest + 1);
-    plan = place(buffers, order);
+    const auto highest = static_cast<std::size_t>(
+        std::max_element(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return end(a) < end(b); }) -
+        order.begin());
+    candidates.assign(1, 0);
+    for (std::size_t k = 0; k < highest; ++k) {
+      if (meet(buffers[order[k]], buffers[order[highest]])) candidates.push_back(k);
+    }
+    const std::size_t to = candidates[draw() % candidates.size()];
+    const auto begin = order.begin();
+    const auto at = [&](std::size_t k) { return begin + static_cast<std::ptrdiff_t>(k); };
+    std::rotate(at(to), at(highest), at(highest) + 1);
+    MemoryPlan next = place(buffers, order);
+    // Now and then a worse one is gone on from, or a single buffer in the way would end the search.
+    if (next.bytes > plan.bytes && draw() % 8 != 0) {
+      std::rotate(at(to), at(to) + 1, at(highest) + 1);
+      continue;
+    }
+    plan = std::move(next);
     if (plan.bytes < best.bytes) {
-      plan.heuristic = best.heuristic;
+      const std::string heuristic = best.heuristic;
       best = plan;
+      best.heuristic = heuristic;
     }
   }
 }
