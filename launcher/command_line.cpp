@@ -25,7 +25,8 @@ constexpr char kHelp[] =
     R"(Convoy trains deep networks with several workers, and any number of workers gives the same bits.
 
   convoy train RECIPE [key=value ...] [--run DIR]
-      trains with one worker
+      trains with one worker; --dry-run and --print-graph show what a step will do instead, --profile A:B where the
+      time of steps A to B goes
   convoy launch -n N [--run DIR] -- train RECIPE [key=value ...]
       trains with N workers on this machine
   convoy launch -n N [--run DIR] -- PROGRAM [ARGUMENT ...]

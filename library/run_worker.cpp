@@ -41,7 +41,9 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
                                        .take_signals = [&]() -> SignalReceiver& { return signals.take(); },
                                        .started = started,
                                        .on_second_signal = on_second_signal,
-                                       .mpi = mpi};
+                                       .mpi = mpi,
+                                       .inspection = line.inspection,
+                                       .print = [&](const std::string& text) { output.line(Stream::kOutput, text); }};
     return worker::train(command, logger);
   };
   if (place.world > 1 && !place.scheduler) {

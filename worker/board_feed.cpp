@@ -8,6 +8,7 @@
 
 #include "core/base/utf8.h"
 #include "worker/continuation.h"
+#include "worker/graph_report.h"
 #include "worker/histogram.h"
 
 namespace convoy::worker {
@@ -34,6 +35,12 @@ BoardFeed::BoardFeed(const Recipe& recipe, const Dataset& dataset, const Replica
 
 void BoardFeed::recipe(std::int64_t step) const {
   send_(cluster::TextReport{.step = step, .tag = "recipe", .text = code_block(to_toml(recipe_))});
+}
+
+void BoardFeed::graphs() const {
+  cluster::GraphReport report;
+  for (const PlannedFunction& planned : replica_.plans()) add_graph(report, planned.name, planned.captured.graph);
+  if (!report.nodes.empty()) send_(std::move(report));
 }
 
 void BoardFeed::after_step(std::int64_t step, const float* reduced, double count) const {

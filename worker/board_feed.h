@@ -21,6 +21,8 @@ class BoardFeed {
 
   // `step`: steps already applied.
   void recipe(std::int64_t step) const;
+  // What was captured of a step, as graphs; nothing where steps are dynamic.
+  void graphs() const;
   // Every train.histogram_every steps, parameter by parameter: the values after the step, and the mean gradient over
   // its `count` targets, before clipping. `reduced` is the arena of their sums.
   void after_step(std::int64_t step, const float* reduced, double count) const;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cluster/place.h"
+#include "core/base/inspection.h"
 #include "core/base/log.h"
 #include "core/base/recipe.h"
 #include "core/base/signals.h"
@@ -25,9 +26,11 @@ struct TrainCommand {
   cluster::Environment environment;
   // The signals that stop a run, collected since before the first thread. Called once, when the worker can answer them.
   std::function<SignalReceiver&()> take_signals;
-  std::chrono::steady_clock::time_point started;  // of the process
-  std::function<void()> on_second_signal;         // the user asked again; any thread, may be empty
-  distributed::MpiSession* mpi = nullptr;         // the engine is "mpi", and this is what it needs
+  std::chrono::steady_clock::time_point started;    // of the process
+  std::function<void()> on_second_signal;           // the user asked again; any thread, may be empty
+  distributed::MpiSession* mpi = nullptr;           // the engine is "mpi", and this is what it needs
+  Inspection inspection{};                          // what is to be shown of the run
+  std::function<void(const std::string&)> print{};  // on the terminal, a line
 };
 
 // Trains as one worker of the run. Returns the process's exit code; throws Error when this worker itself failed (the
@@ -37,6 +40,19 @@ int train(const TrainCommand& command, Logger& logger);
 // Opens the data and builds the model as a worker would, so that what is wrong is said once, before any process is
 // started. Throws Error(kUsage).
 void preflight(const Recipe& recipe, const Workload& workload);
+
+struct InspectCommand {
+  Recipe recipe;
+  Workload workload;
+  Inspection inspection;
+  std::int32_t workers = 1;
+};
+
+// Throws Error(kUsage) for passes that there are not, steps that the run does not have, and graphs of a dynamic step.
+void check_inspection(const Recipe& recipe, const Inspection& inspection);
+
+// Prints what the inspection asks for of a step of rank 0, without training: --dry-run, --print-graph.
+void inspect(const InspectCommand& command, const std::function<void(const std::string&)>& print);
 
 struct EvalCommand {
   std::string source;                    // a run directory or a checkpoint in it

@@ -35,10 +35,24 @@ void hash_tensor(Xxh3Hasher128& hasher, const Tensor& tensor) {
   hasher.update(std::as_bytes(std::span(tensor.data<float>(), static_cast<std::size_t>(tensor.elements()))));
 }
 
+PlanCache::Options plan_options(const Recipe& recipe, const ReplicaOptions& options) {
+  PassList passes = options.passes;
+  if (recipe.train.recompute == "blocks") passes.add(kRecompute);
+  const auto optimise_function = [passes, observe = options.observe](const StepFunction& function, Graph graph) {
+    PassObserver observer;
+    if (observe) {
+      observer = [&](const Pass& pass, const Graph& before, const Graph& after) {
+        observe(function.name, pass, before, after);
+      };
+    }
+    return optimise(std::move(graph), passes, observer);
+  };
+  return {.plan = {.in_place = passes.contains(kInPlace)}, .optimise = optimise_function, .warn = options.warn};
+}
+
 }  // namespace
 
-Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device,
-                 std::function<void(const std::string&)> warn)
+Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device, const ReplicaOptions& options)
     : optimizer_(make_optimizer(recipe.optimizer)),
       seed_(recipe.train.seed),
       activations_(activation_dtype(recipe.train)),
@@ -47,7 +61,7 @@ Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& 
       layout_(layout_of(*model_, recipe, *optimizer_)),
       statistics_(running_statistics_of(model_->parameters())),
       gradient_(function(
-          "gradient", {"inputs", "targets"},
+          std::string(kGradient), {"inputs", "targets"},
           [this](std::span<const Tensor> inputs, const StepFunction::Give& give) { give_gradient(inputs, give); })),
       squares_{.name = "chunk_squares",
                .inputs = {},
@@ -60,7 +74,7 @@ Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& 
               .body = [this](std::span<const Tensor> inputs,
                              const StepFunction::Give&) { apply_update(inputs[0], inputs[1]); }},
       is_static_(recipe.train.graph == "static"),
-      plans_(device, {.warn = std::move(warn)}) {
+      plans_(device, plan_options(recipe, options)) {
   const Spec arena{DType::kF32, {layout_.elements()}, &device_};
   parameters_ = Tensor::zeros(arena);
   for (std::size_t k = 0; k < optimizer_->moments().size(); ++k) moments_.push_back(Tensor::zeros(arena));

@@ -15,6 +15,7 @@
 #include "core/base/recipe.h"
 #include "core/data/dataset.h"
 #include "core/device/cpu_device.h"
+#include "core/graph/passes/pass.h"
 #include "core/graph/plan_cache.h"
 #include "core/graph/step_key.h"
 #include "core/nn/batch_norm.h"
@@ -35,12 +36,18 @@ struct StateTensor {
 inline constexpr char kParametersFile[] = "parameters.safetensors";  // parameters, running statistics
 inline constexpr char kOptimizerFile[] = "optimizer.safetensors";    // moments
 
+struct ReplicaOptions {
+  PassList passes = PassList::defaults();  // of captured functions, besides what the recipe asks for
+  // Hears of functions that are captured again and again.
+  std::function<void(const std::string&)> warn{};
+  // Sees every function's graph before and after each pass.
+  std::function<void(const std::string& function, const Pass& pass, const Graph& before, const Graph& after)> observe{};
+};
+
 class Replica {
  public:
-  // Binds and initialises the model's parameters. Keeps a reference to `device`. `warn` hears of functions that are
-  // captured again and again.
-  Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device,
-          std::function<void(const std::string&)> warn = {});
+  // Binds and initialises the model's parameters. Keeps a reference to `device`.
+  Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device, const ReplicaOptions& options = {});
 
   const Model& model() const { return *model_; }
   const distributed::BucketLayout& layout() const { return layout_; }
@@ -60,6 +67,10 @@ class Replica {
   void capture_step(std::span<const Spec> batch, float* reduced);
   // What was captured so far; empty where steps are dynamic.
   const std::list<PlannedFunction>& plans() const { return plans_.plans(); }
+  // The name of the function that runs once a shard.
+  static constexpr std::string_view kGradient = "gradient";
+  // See PlanCache::set_timers().
+  void set_timers(PlanCache::TimerOf timer_of) { plans_.set_timers(std::move(timer_of)); }
 
   // Runs the training step forward and backward on one logical shard and hands each parameter's gradient (unscaled: of
   // the summed loss) over as soon as it is final; for running statistics, what the shard contributes to them. Every

@@ -43,7 +43,8 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
       dataset_(command.workload.open_dataset(recipe_)),
       device_(static_cast<int>(recipe_.train.threads)),
       replica_(recipe_, command.workload.make_model(recipe_, task_of(*dataset_, recipe_)), device_,
-               [this](const std::string& warning) { logger_.warning("{}", warning); }),
+               {.passes = parse_passes(command.inspection.passes),
+                .warn = [this](const std::string& warning) { logger_.warning("{}", warning); }}),
       batches_(*dataset_, recipe_.train, device_),
       reducer_(replica_.layout(), static_cast<std::int32_t>(recipe_.train.logical_shards), command.place.rank,
                command.place.world),
@@ -53,6 +54,9 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
                                         .arena_bytes = reducer_.arena_bytes(),
                                         .mpi = command.mpi})) {
   reducer_.use_arena(engine_->arena());
+  if (const auto& steps = command.inspection.profile)
+    profile_.emplace(*steps, recipe_.train.steps, replica_, command.run_directory + "/profile", command.place.rank,
+                     leads() ? command.print : nullptr);
 }
 
 void Trainer::join() {
@@ -127,6 +131,7 @@ void Trainer::announce() {
   board_.emplace(recipe_, *dataset_, replica_, batches_,
                  [this](cluster::Body body) { reporter_->send(std::move(body)); });
   board_->recipe(resume_step_);
+  board_->graphs();
 }
 
 Trainer::End Trainer::run() {
@@ -182,6 +187,7 @@ void Trainer::save(std::int64_t step, const StepResult& result, bool evaluated) 
 }
 
 Trainer::StepResult Trainer::run_step(std::int64_t step) {
+  if (profile_) profile_->begin_step(step);
   const Clock::time_point start = Clock::now();
   reporter_->set_position(step, cluster::Phase::kForwardBackward);
   const Subtree block = reducer_.block();
@@ -217,6 +223,7 @@ Trainer::StepResult Trainer::run_step(std::int64_t step) {
   result.step_ms = milliseconds_between(start, end);
   result.comm_ms = milliseconds_between(computed, reduced);
   result.compute_ms = result.step_ms - result.comm_ms;
+  if (profile_) profile_->end_step(step, computed, reduced);
   return result;
 }
 

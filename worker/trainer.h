@@ -21,6 +21,7 @@
 #include "worker/evaluation.h"
 #include "worker/replica.h"
 #include "worker/reporter.h"
+#include "worker/step_profile.h"
 
 namespace convoy::worker {
 
@@ -86,6 +87,7 @@ class Trainer {
   std::mutex communicator_mutex_;  // abort comes from the reporter's thread
   std::unique_ptr<distributed::Communicator> communicator_;
   Ballot ballot_;
+  std::optional<StepProfile> profile_;  // where steps are to be timed
   std::optional<BoardFeed> board_;      // of rank 0
   std::unique_ptr<Reporter> reporter_;  // last: its thread uses what stands above
 

@@ -96,6 +96,7 @@ struct TrainRecipe {
   std::string precision = "fp32";  // "fp32" | "bf16": of activations; parameters and their gradients are fp32
   std::uint64_t seed = 0;
   std::string graph = "static";       // "static": captured once, then replayed | "dynamic": run line by line
+  std::string recompute = "none";     // "none" | "blocks": their inner values are computed again, not kept
   std::string device = "auto";        // "auto" | "cpu"
   std::int64_t threads = 1;           // per worker
   std::int64_t eval_every = 0;        // steps; 0: at the end only

@@ -16,11 +16,25 @@ namespace {
 
 // A key or a whole section. What stands here decides how long a run goes on, how it is watched, kept and carried out:
 // no step's numbers.
-constexpr std::array<std::string_view, 17> kChangeable = {
-    "data.path",           "data.threads", "data.prefetch",    "train.steps",        "train.threads",
-    "train.device",        "train.graph",  "train.eval_every", "train.on_nonfinite", "train.histogram_every",
-    "train.sample_tokens", "sync.mode",    "sync.engine",      "sync.bucket_mib",    "sync.topology",
-    "checkpoint",          "fault",
+constexpr std::array<std::string_view, 18> kChangeable = {
+    "data.path",
+    "data.threads",
+    "data.prefetch",
+    "train.steps",
+    "train.threads",
+    "train.device",
+    "train.graph",
+    "train.recompute",
+    "train.eval_every",
+    "train.on_nonfinite",
+    "train.histogram_every",
+    "train.sample_tokens",
+    "sync.mode",
+    "sync.engine",
+    "sync.bucket_mib",
+    "sync.topology",
+    "checkpoint",
+    "fault",
 };
 
 // The keys that belong to a recipe's kinds and their values, in order.

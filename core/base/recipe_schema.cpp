@@ -149,6 +149,7 @@ std::vector<RecipeKey> make_keys() {
       train<&T::precision>("precision", kOptional, OneOf{{"fp32", "bf16"}}),
       train<&T::seed>("seed", kOptional, Whole{0, std::numeric_limits<std::int64_t>::max()}),
       train<&T::graph>("graph", kOptional, OneOf{{"static", "dynamic"}}),
+      train<&T::recompute>("recompute", kOptional, OneOf{{"none", "blocks"}}),
       train<&T::device>("device", kOptional, OneOf{{"auto", "cpu"}}),
       train<&T::threads>("threads", kOptional, Whole{1, 1024}),
       train<&T::eval_every>("eval_every", kOptional, Whole{0}),
@@ -376,6 +377,9 @@ std::optional<BrokenRule> find_broken_rule(const Recipe& recipe) {
   if (train.global_batch % train.logical_shards != 0) {
     return BrokenRule{"train", "global_batch",
                       fmt::format("expected a multiple of train.logical_shards = {}", train.logical_shards)};
+  }
+  if (train.recompute != "none" && train.graph != "static") {
+    return BrokenRule{"train", "recompute", "expected \"none\" with train.graph = \"dynamic\""};
   }
   if (optimizer.nesterov && optimizer.momentum == 0.0) {
     return BrokenRule{"optimizer", "nesterov", "expected optimizer.momentum > 0 with it"};

@@ -60,6 +60,7 @@ void Plan::add_call(const Step& step) {
     }
   }
   calls_.push_back(std::move(call));
+  nodes_.push_back(step.node);
 }
 
 void Plan::poison_the_dead() {
@@ -71,12 +72,19 @@ void Plan::poison_the_dead() {
   }
 }
 
-void Plan::run(const StepKey& key, std::span<const Tensor> inputs, const OnResult& on_result) {
+void Plan::run(const StepKey& key, std::span<const Tensor> inputs, const OnResult& on_result, CallTimer* timer) {
   if (inputs.size() != inputs_.size())
     fail(ErrorCode::kInvalidArgument, "a plan of {} inputs was given {}", inputs_.size(), inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) copy_elements(inputs[i], inputs_[i]);
-  for (const Call& call : calls_) {
-    call.kernel->run(key);
+  for (std::size_t i = 0; i < calls_.size(); ++i) {
+    const Call& call = calls_[i];
+    if (timer == nullptr) {
+      call.kernel->run(key);
+    } else {
+      const CallTimer::Clock::time_point begin = CallTimer::Clock::now();
+      call.kernel->run(key);
+      timer->ran(i, begin, CallTimer::Clock::now());
+    }
     device_.count_kernel();
     for (const Tensor& state : call.writes) state.written();
     for (const auto& [index, value] : call.results) on_result(index, value);

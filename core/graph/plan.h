@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/graph/call_timer.h"
 #include "core/graph/graph.h"
 #include "core/graph/memory_plan.h"
 #include "core/graph/prepared_call.h"
@@ -28,14 +29,15 @@ class Plan {
 
   // Called with a result's index and its value, valid during the call alone, as soon as it is there.
   using OnResult = std::function<void(std::size_t result, const Tensor& value)>;
-  // inputs: for graph.inputs(), of their specs; copied. Only from the thread that runs the device's
-  // kernels.
-  void run(const StepKey& key, std::span<const Tensor> inputs, const OnResult& on_result);
+  // inputs: for graph.inputs(), of their specs; copied. Only from the thread that runs the device's kernels. `timer`,
+  // if any, hears of every call.
+  void run(const StepKey& key, std::span<const Tensor> inputs, const OnResult& on_result, CallTimer* timer = nullptr);
 
   const MemoryPlan& memory() const { return memory_; }
   std::span<const Buffer> buffers() const { return buffers_; }
   const std::shared_ptr<Storage>& arena() const { return arena_; }
-  std::size_t calls() const { return calls_.size(); }
+  // By call: the graph's node that it runs, or -1 for a copy.
+  std::span<const NodeId> calls() const { return nodes_; }
 
  private:
   struct Call {
@@ -55,6 +57,7 @@ class Plan {
   std::shared_ptr<Storage> arena_;
   Tensors inputs_;
   std::vector<Call> calls_;
+  std::vector<NodeId> nodes_;
 };
 
 }  // namespace convoy

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/available_memory.h"
+
 namespace convoy {
 namespace {
 
@@ -39,9 +41,10 @@ void PlanCache::run(const StepFunction& function, const StepKey& key, std::span<
     for (const Tensor& input : inputs) specs.push_back(input.spec());
     planned = &plan(function, specs);
   }
-  planned->plan.run(key, inputs, [&](std::size_t result, const Tensor& value) {
-    on_result(planned->captured.results[result], value);
-  });
+  planned->plan.run(
+      key, inputs,
+      [&](std::size_t result, const Tensor& value) { on_result(planned->captured.results[result], value); },
+      timer_of_ ? timer_of_(*planned) : nullptr);
 }
 
 PlannedFunction& PlanCache::plan(const StepFunction& function, std::span<const Spec> inputs) {
@@ -50,8 +53,13 @@ PlannedFunction& PlanCache::plan(const StepFunction& function, std::span<const S
   });
   if (planned != nullptr) return *planned;
   CapturedFunction captured = capture(function, device_, inputs);
+  if (options_.optimise) captured.graph = options_.optimise(function, std::move(captured.graph));
   note_capture(function, inputs);
-  plans_.emplace_front(function, inputs, std::move(captured), options_.plan);
+  PlanOptions options = options_.plan;
+  // Asking for more than there is would not fail, but have this process killed in the middle of a step.
+  if (const auto available = available_memory())
+    options.most_bytes = std::min(options.most_bytes, std::max(*available, options.arena ? options.arena->bytes() : 0));
+  plans_.emplace_front(function, inputs, std::move(captured), options);
   const std::shared_ptr<Storage>& arena = plans_.front().plan.arena();
   if (options_.plan.arena == nullptr || arena->bytes() > options_.plan.arena->bytes()) options_.plan.arena = arena;
   if (plans_.size() > options_.capacity) plans_.pop_back();

@@ -38,6 +38,8 @@ class PlanCache {
  public:
   struct Options {
     PlanOptions plan{};
+    // What is planned instead of the graph that was captured of a function; the same graph if empty.
+    std::function<Graph(const StepFunction& function, Graph graph)> optimise{};
     std::size_t capacity = 16;  // plans; the one that was not used for longest goes first
     // Called with one line at the fifth recapture of a function, once: capturing anew costs more than it gains.
     std::function<void(const std::string&)> warn{};
@@ -51,6 +53,10 @@ class PlanCache {
            const StepFunction::OnResult& on_result);
   // Its plan for such inputs, captured now if there is none. Valid until the next call.
   PlannedFunction& plan(const StepFunction& function, std::span<const Spec> inputs);
+
+  // From now on each replay of a plan tells what it gives for it, if any; empty: none does.
+  using TimerOf = std::function<CallTimer*(const PlannedFunction& planned)>;
+  void set_timers(TimerOf timer_of) { timer_of_ = std::move(timer_of); }
 
   // The last one used comes first.
   const std::list<PlannedFunction>& plans() const { return plans_; }
@@ -71,6 +77,7 @@ class PlanCache {
   Options options_;  // with the largest arena so far
   std::list<PlannedFunction> plans_;
   std::map<std::string, History> history_;  // by function
+  TimerOf timer_of_;
 };
 
 }  // namespace convoy

@@ -18,6 +18,26 @@ double seconds_between(CallTimer::Clock::time_point begin, CallTimer::Clock::tim
 
 }  // namespace
 
+std::vector<CallInfo> call_infos(const Graph& graph, std::span<const NodeId> calls) {
+  std::vector<CallInfo> infos;
+  infos.reserve(calls.size());
+  for (const NodeId id : calls) {
+    if (id < 0) {
+      infos.push_back({.name = "copy", .phase = "", .cost = {}});
+      continue;
+    }
+    const Node& node = graph.node(id);
+    const Spec& spec = graph.value(node.outputs[0]).spec;
+    // What a product computes with is told by its operands: its result may be wider.
+    const DType dtype = node.inputs.empty() ? spec.dtype : graph.value(node.inputs[0]).spec.dtype;
+    infos.push_back({.name = fmt::format("{}: {}", describe(*node.op), spec.to_string()),
+                     .phase = std::string(name_of(node.phase)),
+                     .cost = cost_of(graph, node),
+                     .dtype = dtype});
+  }
+  return infos;
+}
+
 void Profile::Plan::ran(std::size_t call, Clock::time_point begin, Clock::time_point end) {
   seconds[call] += seconds_between(begin, end);
   profile->spans_.push_back({.plan = static_cast<std::int32_t>(number),

@@ -2,14 +2,15 @@
 // the roofline.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "core/graph/call_timer.h"
+#include "core/graph/graph.h"
 #include "core/graph/roofline.h"
 
 namespace convoy {
@@ -22,13 +23,8 @@ struct CallInfo {
   DType dtype = DType::kF32;  // that it computes with
 };
 
-// Is told what each call of a replay took.
-class CallTimer {
- public:
-  using Clock = std::chrono::steady_clock;
-  virtual ~CallTimer() = default;
-  virtual void ran(std::size_t call, Clock::time_point begin, Clock::time_point end) = 0;
-};
+// Of a plan's calls, which run these nodes of the graph (Plan::calls()).
+std::vector<CallInfo> call_infos(const Graph& graph, std::span<const NodeId> calls);
 
 class Profile {
  public:

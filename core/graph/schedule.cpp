@@ -147,7 +147,7 @@ class Scheduler {
     const Node& node = graph_.node(id);
     const Traits traits = node.op->traits();
     if (traits.view) return add_view(node);
-    Step step{.op = node.op};
+    Step step{.op = node.op, .node = id};
     for (const ValueId input : node.inputs)
       step.inputs.push_back(traits.strided ? operand(input) : without_gaps(node.op->name(), operand(input)));
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {

@@ -38,7 +38,8 @@ struct Operand {
 };
 
 struct Step {
-  OpPtr op;  // null: copies its input
+  OpPtr op;          // null: copies its input
+  NodeId node = -1;  // of the graph that it runs; -1 for copies
   std::vector<Operand> inputs{}, outputs{};
   bool writes_state = false;
   std::vector<std::pair<std::size_t, Operand>> results{};  // that are there behind it, by their index

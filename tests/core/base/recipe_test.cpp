@@ -168,7 +168,7 @@ TEST_F(RecipeTest, UnknownKeysNameTheNearestRightOne) {
   EXPECT_EQ(message(std::string("steps = 3\n") + kGpt), "x.toml:1: steps: unknown key; did you mean train.steps?");
   EXPECT_EQ(message(replaced(kGpt, "[train]", "[train]\nzzz = 1")),
             "x.toml:17: train.zzz: unknown key; train has steps, global_batch, logical_shards, precision, seed, graph, "
-            "device, threads, eval_every, on_nonfinite, histogram_every, sample_tokens");
+            "recompute, device, threads, eval_every, on_nonfinite, histogram_every, sample_tokens");
   EXPECT_EQ(message(kGpt, {"trian.steps=3"}), "command line: trian.steps=3: unknown key; did you mean train.steps?");
   EXPECT_EQ(message(kGpt, {"steps=3"}), "command line: steps=3: unknown key; did you mean train.steps?");
 }

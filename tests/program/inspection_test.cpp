@@ -1,0 +1,104 @@
+// What a user sees of a run's work: --dry-run, --print-graph, --passes, --profile.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/program/program_run.h"
+
+namespace convoy {
+namespace {
+
+using Words = std::vector<std::string>;
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+TEST(DryRunTest, ShowsMemoryWorkAndTrafficAndTrainsNothing) {
+  ProgramRun run;
+  ASSERT_EQ(run.run({"train", "gpt.toml", "--dry-run"}), 0) << run.errors();
+  const std::string alone = run.output();
+  EXPECT_EQ(run.errors(), "");
+  for (const char* part : {"gpt, ", "memory of a worker", "parameters", "optimizer state", "values of plans",
+                           "largest values of gradient", "work of a worker in a step", "flop", "traffic: none"})
+    EXPECT_TRUE(has(alone, part)) << part << "\n" << alone;
+  EXPECT_FALSE(exists(run.folder() / "runs"));
+
+  ASSERT_EQ(run.run({"launch", "-n", "2", "--", "train", "gpt.toml", "--dry-run"}), 0) << run.errors();
+  EXPECT_TRUE(has(run.output(), "what a worker sends in a step")) << run.output();
+  EXPECT_TRUE(has(run.output(), "bucket 0")) << run.output();
+  EXPECT_FALSE(exists(run.folder() / "runs"));
+}
+
+TEST(PrintGraphTest, ShowsTheStepBeforeAndAfterEachPass) {
+  ProgramRun run;
+  ASSERT_EQ(run.run({"train", "mlp.toml", "--print-graph"}), 0) << run.errors();
+  const std::string all = run.output();
+  EXPECT_TRUE(has(all, "# gradient, captured")) << all;
+  EXPECT_TRUE(has(all, "# gradient, after dead-code")) << all;
+  EXPECT_TRUE(has(all, "# update, captured")) << all;
+  EXPECT_TRUE(has(all, " = forward linear(activation=relu) ")) << all;
+  EXPECT_TRUE(has(all, "flop, ")) << all;
+  ASSERT_EQ(run.run({"train", "mlp.toml", "--print-graph", "--passes=none"}), 0) << run.errors();
+  EXPECT_TRUE(has(run.output(), "# gradient, captured"));
+  EXPECT_FALSE(has(run.output(), ", after "));
+}
+
+TEST(PassesTest, ChangeNoBitAndAreNamed) {
+  ProgramRun run;
+  std::set<std::string> hashes;
+  for (const std::string passes : {"all", "none", "all,-fusion", "dead-code"}) {
+    ASSERT_EQ(run.run({"train", "mlp.toml", "--run", passes, "--passes=" + passes}), 0) << run.errors();
+    hashes.insert(nlohmann::json::parse(run.read(passes + "/final.json")).at("state_hash"));
+  }
+  EXPECT_EQ(hashes.size(), 1U);
+  EXPECT_EQ(run.run({"train", "mlp.toml", "--run", "wrong", "--passes=fuson"}), 2);
+  EXPECT_TRUE(has(run.errors(), "fusion")) << run.errors();
+  EXPECT_FALSE(exists(run.folder() / "wrong"));
+}
+
+TEST(ProfileTest, TimesEveryCallOfSomeSteps) {
+  ProgramRun run;
+  ASSERT_EQ(run.run({"launch", "-n", "2", "--run", "out", "--", "train", "mlp.toml", "--profile=2:3"}), 0)
+      << run.errors();
+  EXPECT_EQ(run.errors(), "");
+  EXPECT_TRUE(has(run.output(), "2 steps, ")) << run.output();
+  EXPECT_TRUE(has(run.output(), "by the roofline")) << run.output();
+  for (int rank = 0; rank < 2; ++rank) {
+    const auto trace = nlohmann::json::parse(run.read("out/profile/worker-" + std::to_string(rank) + ".json"));
+    std::set<int> steps;
+    std::set<std::string> names;
+    for (const auto& event : trace.at("traceEvents")) {
+      if (event.at("ph") != "X") continue;
+      EXPECT_EQ(event.at("pid"), rank);
+      steps.insert(event.at("args").at("step").get<int>());
+      names.insert(event.at("name"));
+    }
+    EXPECT_EQ(steps, (std::set<int>{2, 3}));
+    EXPECT_TRUE(names.contains("linear"));
+    EXPECT_TRUE(names.contains("all-reduce"));
+    EXPECT_TRUE(names.contains("adamw"));
+  }
+}
+
+TEST(InspectionTest, WhatCannotBeSeenIsRefusedBeforeAnythingStarts) {
+  ProgramRun run;
+  const auto refused = [&](const Words& more) {
+    Words words = {"train", "mlp.toml", "--run", "out"};
+    words.insert(words.end(), more.begin(), more.end());
+    EXPECT_EQ(run.run(words), 2);
+    EXPECT_FALSE(exists(run.folder() / "out"));
+    return run.message();
+  };
+  EXPECT_EQ(refused({"--profile=6:7"}),
+            "convoy: --profile 6:7: expected steps of the run, which has 5 (mlp.toml:11: train.steps)\n");
+  EXPECT_TRUE(has(refused({"--dry-run", "train.graph=dynamic"}), "only a captured step can be shown or profiled"));
+  EXPECT_TRUE(has(refused({"--profile=1:2", "train.graph=dynamic"}), "only a captured step can be shown or profiled"));
+  EXPECT_TRUE(has(refused({"train.graph=dynamic", "train.recompute=blocks"}),
+                  "expected \"none\" with train.graph = \"dynamic\""));
+}
+
+}  // namespace
+}  // namespace convoy

@@ -1,0 +1,131 @@
+#include "worker/dry_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <vector>
+
+#include "core/base/available_memory.h"
+#include "core/base/quantity.h"
+#include "distributed/worker_block.h"
+
+namespace convoy::worker {
+namespace {
+
+constexpr std::size_t kLargest = 10;
+
+std::string bytes(double count) { return with_prefix(count, "B"); }
+
+template <typename Out>
+void write_memory(const Replica& replica, const distributed::GradientReducer& reducer, Out out) {
+  double together = 0.0;
+  const auto line = [&](std::string_view what, double size, std::string_view remark) {
+    together += size;
+    fmt::format_to(out, "  {:<26} {:>10}  {}\n", what, bytes(size), remark);
+  };
+  double parameters = 0.0, moments = 0.0;
+  for (const StateTensor& part : replica.state())
+    (part.file == kParametersFile ? parameters : moments) += static_cast<double>(part.tensor.spec().bytes());
+  fmt::format_to(out, "memory of a worker\n");
+  line("parameters", parameters, "f32");
+  line("optimizer state", moments, "f32");
+  line("gradients", static_cast<double>(reducer.arena_bytes()),
+       fmt::format("partial sums and the reduced gradient, f32, in {} buckets", replica.layout().buckets().size()));
+  // Plans run one at a time and share their memory.
+  const PlannedFunction* largest = nullptr;
+  for (const PlannedFunction& planned : replica.plans()) {
+    if (largest == nullptr || planned.plan.memory().bytes > largest->plan.memory().bytes) largest = &planned;
+  }
+  if (largest != nullptr) {
+    const MemoryPlan& memory = largest->plan.memory();
+    line("values of plans", static_cast<double>(memory.bytes),
+         fmt::format("most in {}, of which {} are alive at once ({})", largest->name,
+                     bytes(static_cast<double>(memory.lower_bound)), memory.heuristic));
+  }
+  const std::optional<std::size_t> available = available_memory();
+  fmt::format_to(out, "  {:<26} {:>10}{}\n", "together", bytes(together),
+                 available ? fmt::format("  of {} available", bytes(static_cast<double>(*available))) : "");
+}
+
+template <typename Out>
+void write_largest_values(const Graph& graph, std::string_view name, Out out) {
+  std::vector<ValueId> ids;
+  for (const Node& node : graph.nodes()) {
+    if (!node.op->traits().view) ids.insert(ids.end(), node.outputs.begin(), node.outputs.end());
+  }
+  const auto size = [&](ValueId id) { return graph.value(id).spec.bytes(); };
+  std::stable_sort(ids.begin(), ids.end(), [&](ValueId a, ValueId b) { return size(a) > size(b); });
+  ids.resize(std::min(ids.size(), kLargest));
+  fmt::format_to(out, "\nlargest values of {}\n", name);
+  for (const ValueId id : ids) {
+    const Value& value = graph.value(id);
+    const Node& node = graph.node(value.node);
+    fmt::format_to(out, "  {:>10}  {:<24} %{} of {} {}\n", bytes(static_cast<double>(size(id))), value.spec.to_string(),
+                   id, name_of(node.phase), describe(*node.op));
+  }
+}
+
+template <typename Out>
+void write_work(const Replica& replica, std::int32_t shards, Out out) {
+  fmt::format_to(out, "\nwork of a worker in a step\n  {:<26} {:>6} {:>13} {:>10} {:>6}\n", "", "times", "each", "",
+                 "nodes");
+  Cost total;
+  for (const PlannedFunction& planned : replica.plans()) {
+    const Cost cost = cost_of(planned.captured.graph);
+    const std::int32_t times = planned.name == Replica::kGradient ? shards : 1;
+    for (std::int32_t i = 0; i < times; ++i) total += cost;
+    fmt::format_to(out, "  {:<26} {:>6} {:>13} {:>10} {:>6}\n", planned.name, times, with_prefix(cost.flops, "flop"),
+                   bytes(cost.bytes), planned.captured.graph.nodes().size());
+  }
+  fmt::format_to(out, "  {:<26} {:>6} {:>13} {:>10}\n", "together", "", with_prefix(total.flops, "flop"),
+                 bytes(total.bytes));
+}
+
+// Each worker sums its slice of every bucket: it gets the others' partial sums of it, and then hands the result round.
+template <typename Out>
+void write_traffic(const Replica& replica, std::int32_t shards, std::int32_t world, Out out) {
+  if (world == 1) {
+    fmt::format_to(out, "\ntraffic: none, one worker\n");
+    return;
+  }
+  const distributed::WorkerBlock block = distributed::worker_block(shards, 0, world);
+  const auto partials = static_cast<double>(block.schedule.subtree_slot.size());
+  const double others = static_cast<double>(world - 1) / world;
+  fmt::format_to(out, "\nwhat a worker sends in a step\n");
+  double total = 0.0;
+  for (std::size_t i = 0; i < replica.layout().buckets().size(); ++i) {
+    const distributed::Bucket& bucket = replica.layout().buckets()[i];
+    const double size = static_cast<double>(bucket.elements()) * sizeof(float);
+    const double sent = (partials + 1.0) * others * size;
+    total += sent;
+    fmt::format_to(out, "  bucket {:<4} {:>10}  {:>4} parameters  sends {:>10}\n", i, bytes(size),
+                   bucket.parameters.size(), bytes(sent));
+  }
+  fmt::format_to(out, "  together {:>41}\n", bytes(total));
+}
+
+}  // namespace
+
+std::string dry_run(const Recipe& recipe, const Replica& replica, const distributed::GradientReducer& reducer,
+                    std::int32_t world) {
+  std::string text;
+  const auto out = std::back_inserter(text);
+  std::int64_t parameters = 0;
+  for (const distributed::ParameterExtent& extent : replica.layout().parameters()) parameters += extent.elements;
+  const auto shards = static_cast<std::int32_t>(recipe.train.logical_shards);
+  fmt::format_to(out, "{}, {} parameters, {}; a step is {} logical shards of {} samples, over {} worker{}\n\n",
+                 recipe.model.kind, parameters, recipe.train.precision, shards, recipe.train.global_batch / shards,
+                 world, world == 1 ? "" : "s");
+  write_memory(replica, reducer, out);
+  for (const PlannedFunction& planned : replica.plans()) {
+    if (planned.name == Replica::kGradient) write_largest_values(planned.captured.graph, planned.name, out);
+  }
+  const Subtree block = reducer.block();
+  write_work(replica, block.end - block.begin, out);
+  write_traffic(replica, shards, world, out);
+  return text;
+}
+
+}  // namespace convoy::worker

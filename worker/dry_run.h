@@ -1,0 +1,17 @@
+// What a step of a run will need and do, told before there is one: memory, operations, traffic.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/base/recipe.h"
+#include "distributed/gradient_reducer.h"
+#include "worker/replica.h"
+
+namespace convoy::worker {
+
+// For rank 0 of `world` workers, which has the most shards. The replica's step has been captured.
+std::string dry_run(const Recipe& recipe, const Replica& replica, const distributed::GradientReducer& reducer,
+                    std::int32_t world);
+
+}  // namespace convoy::worker

@@ -1,0 +1,66 @@
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/graph/passes/pass.h"
+#include "distributed/gradient_reducer.h"
+#include "worker/batches.h"
+#include "worker/commands.h"
+#include "worker/dry_run.h"
+#include "worker/replica.h"
+
+namespace convoy::worker {
+namespace {
+
+using Print = std::function<void(const std::string&)>;
+
+void print_graph(const Print& print, const std::string& title, const Graph& graph) {
+  std::string text = to_text(graph, true);
+  text.pop_back();  // print() ends the line
+  print("# " + title + "\n" + text + "\n");
+}
+
+}  // namespace
+
+void check_inspection(const Recipe& recipe, const Inspection& inspection) {
+  parse_passes(inspection.passes);
+  const auto& profile = inspection.profile;
+  if ((inspection.instead_of_training() || profile) && recipe.train.graph != "static")
+    fail(ErrorCode::kUsage, "{}: only a captured step can be shown or profiled; expected \"static\", found \"{}\"",
+         recipe.where("train.graph"), recipe.train.graph);
+  if (profile && profile->first > recipe.train.steps)
+    fail(ErrorCode::kUsage, "--profile {}:{}: expected steps of the run, which has {} ({})", profile->first,
+         profile->last, recipe.train.steps, recipe.where("train.steps"));
+}
+
+void inspect(const InspectCommand& command, const Print& print) {
+  const Recipe& recipe = command.recipe;
+  ReplicaOptions options{.passes = parse_passes(command.inspection.passes)};
+  std::string function_shown;
+  if (command.inspection.print_graph) {
+    options.observe = [&](const std::string& function, const Pass& pass, const Graph& before, const Graph& after) {
+      if (function != function_shown) print_graph(print, function + ", captured", before);
+      function_shown = function;
+      print_graph(print, fmt::format("{}, after {}", function, pass.name), after);
+    };
+  }
+  const std::unique_ptr<Dataset> dataset = command.workload.open_dataset(recipe);
+  CpuDevice device(static_cast<int>(recipe.train.threads));
+  Replica replica(recipe, command.workload.make_model(recipe, task_of(*dataset, recipe)), device, options);
+  const Batches batches(*dataset, recipe.train, device);
+  distributed::GradientReducer reducer(replica.layout(), static_cast<std::int32_t>(recipe.train.logical_shards), 0,
+                                       command.workers);
+  // Never touched, so that it takes no memory.
+  const auto arena = std::make_unique_for_overwrite<std::byte[]>(reducer.arena_bytes());
+  reducer.use_arena({arena.get(), reducer.arena_bytes()});
+  replica.capture_step(batches.specs(), reducer.reduced_data());
+  if (command.inspection.print_graph && function_shown.empty()) {  // no pass is on
+    for (const PlannedFunction& planned : replica.plans())
+      print_graph(print, planned.name + ", captured", planned.captured.graph);
+  }
+  if (command.inspection.dry_run) print(dry_run(recipe, replica, reducer, command.workers));
+}
+
+}  // namespace convoy::worker

@@ -1,0 +1,61 @@
+#include "worker/step_profile.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/ops/measure_roofline.h"
+
+namespace convoy::worker {
+namespace {
+
+constexpr std::size_t kWorst = 10;
+
+}  // namespace
+
+StepProfile::StepProfile(const StepRange& steps, std::int64_t run_steps, Replica& replica, std::string folder,
+                         std::int32_t rank, std::function<void(const std::string&)> print)
+    : steps_{.first = steps.first, .last = std::min(steps.last, run_steps)},
+      replica_(replica),
+      folder_(std::move(folder)),
+      rank_(rank),
+      print_(std::move(print)) {}
+
+void StepProfile::begin_step(std::int64_t step) {
+  if (step < steps_.first || step > steps_.last) return;
+  if (!profile_) {
+    profile_.emplace(measure_roofline(replica_.device()));
+    replica_.set_timers([this](const PlannedFunction& planned) {
+      CallTimer*& timer = timers_[&planned];
+      if (timer == nullptr)
+        timer = &profile_->add_plan(planned.name, call_infos(planned.captured.graph, planned.plan.calls()));
+      return timer;
+    });
+  }
+  profile_->begin_step(step);
+}
+
+void StepProfile::end_step(std::int64_t step, CallTimer::Clock::time_point computed,
+                           CallTimer::Clock::time_point reduced) {
+  if (!profile_) return;
+  profile_->add_span("all-reduce", computed, reduced);
+  if (step < steps_.last) return;
+  replica_.set_timers({});
+  const std::string path = fmt::format("{}/worker-{}.json", folder_, rank_);
+  std::error_code error;
+  std::filesystem::create_directories(folder_, error);
+  if (error) fail(ErrorCode::kUnavailable, "{}: cannot make the folder: {}", folder_, error.message());
+  profile_->write_trace(path, rank_);
+  if (print_) print_(fmt::format("profile of {}{}", path + ", ", profile_->worst_calls(kWorst)));
+  stop();
+}
+
+void StepProfile::stop() {
+  if (!profile_) return;
+  replica_.set_timers({});
+  timers_.clear();
+  profile_.reset();
+}
+
+}  // namespace convoy::worker

@@ -1,0 +1,42 @@
+// `--profile A:B`: times every call of the plans in some steps of a run, and says where the time went.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "core/base/inspection.h"
+#include "core/graph/profile.h"
+#include "worker/replica.h"
+
+namespace convoy::worker {
+
+class StepProfile {
+ public:
+  // Writes `folder`/worker-RANK.json after the last of `steps`, or of the `run_steps` if that comes first; `print` gets
+  // the table of the worst calls. Keeps a reference to `replica`.
+  StepProfile(const StepRange& steps, std::int64_t run_steps, Replica& replica, std::string folder, std::int32_t rank,
+              std::function<void(const std::string&)> print);
+  ~StepProfile() { stop(); }
+  StepProfile(const StepProfile&) = delete;
+  StepProfile& operator=(const StepProfile&) = delete;
+
+  void begin_step(std::int64_t step);
+  // [computed, reduced]: the time of the all-reduce.
+  void end_step(std::int64_t step, CallTimer::Clock::time_point computed, CallTimer::Clock::time_point reduced);
+
+ private:
+  void stop();
+
+  StepRange steps_;
+  Replica& replica_;
+  const std::string folder_;
+  const std::int32_t rank_;
+  const std::function<void(const std::string&)> print_;
+  std::optional<Profile> profile_;                       // while it is under way
+  std::map<const PlannedFunction*, CallTimer*> timers_;  // of profile_
+};
+
+}  // namespace convoy::worker
