@@ -19,6 +19,8 @@ pkg_check_modules(turbojpeg REQUIRED IMPORTED_TARGET libturbojpeg)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus)
 pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
+# Only its message file is used.
+find_path(ONNX_INCLUDE_DIR onnx/onnx.proto REQUIRED)
 if(CONVOY_TESTS)
   find_package(GTest REQUIRED)
 endif()

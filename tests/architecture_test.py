@@ -11,7 +11,8 @@ import sys
 # Room -> the rooms it may use, beside itself.
 CORE_CHAIN = ["core/base", "core/device", "core/tensor", "core/graph", "core/ops", "core/nn"]
 ALLOWED = {room: set(CORE_CHAIN[:i]) for i, room in enumerate(CORE_CHAIN)}
-ALLOWED["core/data"] = ALLOWED["core/io"] = set(CORE_CHAIN[:3])
+ALLOWED["core/data"] = set(CORE_CHAIN[:3])
+ALLOWED["core/io"] = set(CORE_CHAIN[:4])
 CORE = set(ALLOWED)
 ALLOWED["cluster"] = {"core/base"}
 ALLOWED["distributed"] = CORE | {"cluster"}
