@@ -19,7 +19,8 @@
 namespace convoy::launcher {
 namespace {
 
-constexpr std::array<std::string_view, 6> kCommands = {"train", "launch", "resume", "eval", "generate", "scheduler"};
+constexpr std::array<std::string_view, 7> kCommands = {"train",  "launch",   "resume",   "eval",
+                                                       "export", "generate", "scheduler"};
 
 constexpr char kHelp[] =
     R"(Convoy trains deep networks with several workers, and any number of workers gives the same bits.
@@ -35,6 +36,8 @@ constexpr char kHelp[] =
       goes on with a stopped run from its last checkpoint, with any number of workers
   convoy eval DIR|CHECKPOINT [key=value ...] [--json]
       held-out loss and accuracy of what was trained
+  convoy export DIR|CHECKPOINT --onnx FILE [key=value ...]
+      writes what was trained as an ONNX model
   convoy generate DIR|CHECKPOINT --prompt TEXT [--tokens N] [--temperature T] [--seed S]
       continues a text with what was trained
   convoy scheduler --run DIR --workers N --steps K [--listen ADDRESS]
@@ -250,6 +253,17 @@ CommandLine parse_eval(const std::string& who, const std::vector<std::string>& w
   return line;
 }
 
+CommandLine parse_export(const std::string& who, const std::vector<std::string>& words) {
+  ExportLine line;
+  CLI::App app("Writes what was trained as an ONNX model.", who + " export");
+  app.add_option("SOURCE", line.source, "a run directory or a checkpoint")->required();
+  app.add_option("--onnx", line.onnx, "the file to write")->required();
+  app.add_option("key=value", line.overrides, "data.path, train.threads or train.device");
+  if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  check_overrides(app.get_name(), line.overrides);
+  return line;
+}
+
 CommandLine parse_generate(const std::vector<std::string>& words) {
   GenerateLine line;
   CLI::App app("Continues a text with what was trained.", "convoy generate");
@@ -278,6 +292,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   if (command == "launch") return parse_launch(words);
   if (command == "scheduler") return parse_scheduler(words);
   if (command == "eval") return parse_eval("convoy", words);
+  if (command == "export") return parse_export("convoy", words);
   if (command == "generate") return parse_generate(words);
   refuse_command(command);
 }
@@ -286,10 +301,14 @@ CommandLine parse_program_line(const std::string& name, const std::vector<std::s
   const std::string command = words.empty() ? "" : words.front();
   if (command == "resume") return parse_resume(name, {words.begin() + 1, words.end()});
   if (command == "eval") return parse_eval(name, {words.begin() + 1, words.end()});
+  if (command == "export") return parse_export(name, {words.begin() + 1, words.end()});
   TrainLine line;
   std::vector<std::string> runs;
   CLI::App app("Trains a model of its own, with one worker; with several: convoy launch -n N -- " + name, name);
-  app.footer(fmt::format("{0} resume DIR goes on with a stopped run, {0} eval DIR says how good it is.", name));
+  app.footer(
+      fmt::format("{0} resume DIR goes on with a stopped run, {0} eval DIR says how good it is, {0} "
+                  "export DIR --onnx FILE writes it as an ONNX model.",
+                  name));
   app.add_option("RECIPE key=value", line.overrides,
                  "a recipe (a TOML file), and values that replace the recipe's, like train.steps=50");
   add_run_option(app, runs);

@@ -58,6 +58,13 @@ struct EvalLine {
   bool json = false;
 };
 
+// convoy export DIR|CHECKPOINT --onnx FILE [key=value …], or a program's export
+struct ExportLine {
+  std::string source;
+  std::string onnx;
+  std::vector<std::string> overrides;
+};
+
 // convoy generate DIR|CHECKPOINT --prompt TEXT
 struct GenerateLine {
   std::string source;
@@ -72,12 +79,13 @@ struct PrintLine {
   std::string text;
 };
 
-using CommandLine = std::variant<TrainLine, LaunchLine, SchedulerLine, EvalLine, GenerateLine, PrintLine>;
+using CommandLine = std::variant<TrainLine, LaunchLine, SchedulerLine, EvalLine, ExportLine, GenerateLine, PrintLine>;
 
 // `arguments` without the program's name. Throws Error(kUsage) with one line.
 CommandLine parse_command_line(const std::vector<std::string>& arguments);
 
-// The arguments of a program built on the library, called `name`: a TrainLine, an EvalLine or a PrintLine. A program
+// The arguments of a program built on the library, called `name`: a TrainLine, an EvalLine, an ExportLine or a
+// PrintLine. A program
 // that brings no recipe of its own needs a RECIPE. Throws Error(kUsage) with one line.
 CommandLine parse_program_line(const std::string& name, const std::vector<std::string>& words, bool has_recipe);
 

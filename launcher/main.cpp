@@ -18,6 +18,7 @@
 #include "library/outcome.h"
 #include "library/prepared_run.h"
 #include "library/run_eval.h"
+#include "library/run_export.h"
 #include "library/run_scheduler.h"
 #include "library/run_signals.h"
 #include "library/run_worker.h"
@@ -29,6 +30,7 @@ namespace convoy {
 namespace {
 
 using launcher::EvalLine;
+using launcher::ExportLine;
 using launcher::GenerateLine;
 using launcher::LaunchLine;
 using launcher::Output;
@@ -120,6 +122,8 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
 int run(const SchedulerLine& line, Output& output, Clock::time_point) { return library::run_scheduler(line, output); }
 
 int run(const EvalLine& line, Output& output, Clock::time_point) { return library::run_eval(line, {}, output); }
+
+int run(const ExportLine& line, Output& output, Clock::time_point) { return library::run_export(line, {}, output); }
 
 int run(const GenerateLine& line, Output& output, Clock::time_point) {
   worker::generate({.source = line.source,

@@ -12,6 +12,7 @@
 #include "library/outcome.h"
 #include "library/prepared_run.h"
 #include "library/run_eval.h"
+#include "library/run_export.h"
 #include "library/run_scheduler.h"
 #include "library/run_worker.h"
 #include "worker/workload.h"
@@ -46,6 +47,8 @@ int train(int argc, char** argv, const Program& program) {
     }
     const worker::Workload workload = workload_of(program, name);
     if (const auto* eval = std::get_if<launcher::EvalLine>(&parsed)) return library::run_eval(*eval, workload, output);
+    if (const auto* line = std::get_if<launcher::ExportLine>(&parsed))
+      return library::run_export(*line, workload, output);
     const auto& line = std::get<launcher::TrainLine>(parsed);
     if (library::asked_to_prepare()) return library::answer_launcher(line, workload, output);
     return library::run_worker(line, workload, output, started);

@@ -13,6 +13,7 @@
 #include "core/base/log.h"
 #include "core/base/recipe.h"
 #include "core/base/signals.h"
+#include "core/io/onnx/file.h"
 #include "distributed/mpi/session.h"
 #include "worker/workload.h"
 
@@ -74,6 +75,31 @@ CheckpointEvaluation evaluate_checkpoint(const EvalCommand& command);
 // One line each; to_json() is a JSON object with the loss in 17 significant digits.
 std::string to_text(const CheckpointEvaluation& evaluation);
 std::string to_json(const CheckpointEvaluation& evaluation);
+
+struct ExportCommand {
+  std::string source;                    // a run directory or a checkpoint in it
+  std::string path;                      // of the ONNX file
+  std::vector<std::string> overrides{};  // as an evaluation's
+  Workload workload{};
+  std::function<void(const std::string&)> warn = [](const std::string&) {};  // of checkpoints that are damaged
+  OnnxFileOptions file{};
+};
+struct CheckpointExport {
+  std::string path;
+  std::string data_path;  // of the weights, where they need a file of their own
+  std::string checkpoint;
+  std::int64_t step = 0;
+  std::string input, output;  // "input f32[batch, 28, 28, 1]"
+  std::int64_t bytes = 0;
+};
+
+// Writes the forward pass that an evaluation runs as an ONNX model. Its sizes are open: the batch, and of a language
+// model the length of the text up to its context. Activations are f32 whatever the checkpoint was trained with. Throws
+// Error(kUsage) for what cannot be exported, Error(kDataLoss) naming the file that is damaged.
+CheckpointExport export_checkpoint(const ExportCommand& command);
+
+// One line.
+std::string to_text(const CheckpointExport& exported);
 
 struct GenerateCommand {
   std::string source;  // a run directory or a checkpoint in it

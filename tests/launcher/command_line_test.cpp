@@ -142,6 +142,10 @@ TEST(CommandLineTest, AProgramResumesAndEvaluatesAsConvoyDoes) {
   const auto eval = std::get<EvalLine>(parse_program_line("mine", {"eval", "runs/x", "--json"}, false));
   EXPECT_EQ(eval.source, "runs/x");
   EXPECT_TRUE(eval.json);
+  const auto exported =
+      std::get<ExportLine>(parse_program_line("mine", {"export", "runs/x", "--onnx", "x.onnx"}, false));
+  EXPECT_EQ(exported.source, "runs/x");
+  EXPECT_EQ(exported.onnx, "x.onnx");
   try {
     parse_program_line("mine", {"resume", "a", "steps"}, true);
     ADD_FAILURE() << "accepted";
@@ -153,7 +157,8 @@ TEST(CommandLineTest, AProgramResumesAndEvaluatesAsConvoyDoes) {
 TEST(CommandLineTest, UnknownCommandNamesTheNearestRightOne) {
   EXPECT_EQ(refusal({"trian", "r.toml"}), "unknown command 'trian': did you mean 'train'?");
   EXPECT_EQ(refusal({"lanch"}), "unknown command 'lanch': did you mean 'launch'?");
-  EXPECT_EQ(refusal({"xyzzy"}), "unknown command 'xyzzy': expected train, launch, resume, eval, generate, scheduler");
+  EXPECT_EQ(refusal({"xyzzy"}),
+            "unknown command 'xyzzy': expected train, launch, resume, eval, export, generate, scheduler");
   EXPECT_NE(refusal({}).find("expected a command"), std::string::npos);
 }
 
@@ -193,7 +198,7 @@ TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
 TEST(CommandLineTest, HelpAndVersionArePrinted) {
   EXPECT_NE(parsed<PrintLine>({"--help"}).text.find("convoy launch -n N"), std::string::npos);
   EXPECT_EQ(parsed<PrintLine>({"--version"}).text.rfind("convoy ", 0), 0U);
-  for (const char* command : {"train", "launch", "resume", "eval", "generate", "scheduler"}) {
+  for (const char* command : {"train", "launch", "resume", "eval", "export", "generate", "scheduler"}) {
     EXPECT_NE(parsed<PrintLine>({command, "--help"}).text.find("--"), std::string::npos) << command;
   }
 }

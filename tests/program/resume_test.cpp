@@ -208,7 +208,8 @@ TEST_F(ResumeTest, EvalGivesTheBitsOfTheRunsOwnEvaluation) {
   EXPECT_EQ(run_.run({"eval", "out/checkpoints/step-6"}), 1);
   expect_refused({"eval", "whole", "model.width=32"},
                  "command line: model.width=32: expected 16, with which the checkpoint was trained; an evaluation may "
-                 "change data.path, data.threads, data.prefetch, train.threads, train.device, train.graph");
+                 "change data.path, data.threads, data.prefetch, train.threads, train.device, "
+                 "train.graph, train.recompute");
 }
 
 TEST_F(ResumeTest, ASignalStopsAfterACheckpointAndNoBitTells) {
