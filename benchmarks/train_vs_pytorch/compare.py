@@ -3,7 +3,8 @@
 
     pip install torch numpy safetensors
     benchmarks/train_vs_pytorch/compare.py [WORKLOAD …] [--precision fp32,bf16] [--threads 1,2] [--rounds 3]
-                                           [--peers eager,compile,cast] [--steps N] [--warm-up N]
+                                           [--peers eager,compile,cast] [--graph static|dynamic]
+                                           [--steps N] [--warm-up N]
                                            [--program build/release/convoy] [--csv FILE] [--markdown FILE]
 
 One logical shard, batches of the same size, AdamW, the same clipping. A figure is the median over the rounds of the
@@ -54,7 +55,7 @@ def convoy(arguments, folder, workload, precision, threads):
         f"[optimizer]\n{ADAMW}clip_norm = {workload['clip_norm']}\n"
         f"[train]\nsteps = {(arguments.steps or workload['steps']) + arguments.warm_up}\n"
         f"global_batch = {workload['batch']}\nlogical_shards = 1\n"
-        f'precision = "{precision}"\nthreads = {threads}\n'
+        f'precision = "{precision}"\nthreads = {threads}\ngraph = "{arguments.graph}"\n'
     )
     run([arguments.program, "train", recipe, f"--run={run_folder}"], threads)
     steps = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
@@ -114,9 +115,10 @@ def write(arguments, rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workloads", nargs="*", default=list(WORKLOADS))
+    parser.add_argument("workloads", nargs="*", default=[name for name in WORKLOADS if "only" not in WORKLOADS[name]])
     parser.add_argument("--precision", default="fp32,bf16")
     parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--graph", default="static", choices=("static", "dynamic"), help="how Convoy runs its steps")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", default="eager,compile", type=lambda text: text.split(","))
     parser.add_argument("--steps", type=int, help="steps to time, other than the workload's own number")

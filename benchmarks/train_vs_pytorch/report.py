@@ -40,7 +40,7 @@ def markdown(rows, arguments):
         f"{f' ({commit})' if commit else ''} against PyTorch {arguments.torch} on {machine()}.",
         "",
         "The same model, batch, precision and threads, one logical shard; alternating runs, medians (rounds: "
-        f"{arguments.rounds}; steps: {steps}). `speed` is PyTorch's time over Convoy's (above 1: Convoy is faster), "
+        f"{arguments.rounds}; steps: {steps}; Convoy's graph: {arguments.graph}). `speed` is PyTorch's time over Convoy's (above 1: Convoy is faster), "
         "`memory` Convoy's peak resident set over PyTorch's, in brackets over what PyTorch holds beyond its import "
         "(below 1: Convoy needs less). `roofline` is the least time by oneDNN's own rates and the memory's over "
         "Convoy's time. In bf16 `eager` and `compile` use autocast over fp32 weights, as Convoy does; `cast` has bf16 "

@@ -1,4 +1,7 @@
-"""What both sides train: one entry a workload, as Convoy's recipe and as the arguments of PyTorch's model."""
+"""What both sides train: one entry a workload, as Convoy's recipe and as the arguments of PyTorch's model.
+
+What a workload is `only` for it does not take part in otherwise, unless it is named.
+"""
 
 ADAMW = 'kind = "adamw"\nlr = 3e-4\nbeta1 = 0.9\nbeta2 = 0.95\nweight_decay = 0.1\n'
 
@@ -10,6 +13,11 @@ WORKLOADS = {
     ),
     "gpt2-124m": dict(
         batch=4, steps=4, data="tokens", context=256, vocabulary=50257, clip_norm=1.0,
+        model='kind = "gpt"\nlayers = 12\nheads = 12\nwidth = 768\n',
+        torch=("Gpt", dict(layers=12, heads=12, width=768, context=256, vocabulary=50257)),
+    ),
+    "gpt2-124m-8": dict(
+        only="memory", batch=8, steps=1, data="tokens", context=256, vocabulary=50257, clip_norm=1.0,
         model='kind = "gpt"\nlayers = 12\nheads = 12\nwidth = 768\n',
         torch=("Gpt", dict(layers=12, heads=12, width=768, context=256, vocabulary=50257)),
     ),
