@@ -33,25 +33,23 @@ class EmbeddingBackward final : public Op {
     return {{compute_dtype(in[1].dtype), {rows_, in[1].shape[-1]}, in[1].device}};
   }
   // Threads share out columns, so that each element of the table is summed by one, in token order.
-  void run_cpu(KernelArgs& args) const override {
-    check_ids(name(), args.inputs[0], rows_);
-    with_floating(args.inputs[1].dtype(), [&]<typename T>(T) {
-      const std::int64_t width = args.outputs[0].shape()[1];
-      const std::int64_t tokens = args.inputs[0].elements();
-      const std::int32_t* ids = args.inputs[0].data<std::int32_t>();
-      const T* dy = args.inputs[1].data<T>();
-      auto* table = args.outputs[0].data<Compute<T>>();
-      constexpr std::int64_t kColumns = 16;  // a cache line of f32: no two threads write to one
-      const std::int64_t units = (width + kColumns - 1) / kColumns;
-      parallel_for(threads_of(args), units, row_grain((tokens + rows_) * kColumns),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     const std::int64_t first = begin * kColumns;
-                     const std::int64_t count = std::min(width, end * kColumns) - first;
-                     for (std::int64_t row = 0; row < rows_; ++row)
-                       std::fill_n(table + row * width + first, count, Compute<T>{0});
-                     for (std::int64_t i = 0; i < tokens; ++i)
-                       accumulate_kernel(dy + i * width + first, table + ids[i] * width + first, count);
-                   });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.inputs[1].dtype(), [&]<typename T>(T) {
+      return prepared([tensor = args.inputs[0], rows = rows_, width = args.outputs[0].shape()[1],
+                       tokens = args.inputs[0].elements(), ids = args.inputs[0].data<std::int32_t>(),
+                       dy = args.inputs[1].data<T>(), table = args.outputs[0].data<Compute<T>>(),
+                       threads = threads_of(args)] {
+        check_ids("embedding_backward", tensor, rows);
+        constexpr std::int64_t kColumns = 16;  // a cache line of f32: no two threads write to one
+        const std::int64_t units = (width + kColumns - 1) / kColumns;
+        parallel_for(threads, units, row_grain((tokens + rows) * kColumns), [&](std::int64_t begin, std::int64_t end) {
+          const std::int64_t first = begin * kColumns;
+          const std::int64_t count = std::min(width, end * kColumns) - first;
+          for (std::int64_t row = 0; row < rows; ++row) std::fill_n(table + row * width + first, count, Compute<T>{0});
+          for (std::int64_t i = 0; i < tokens; ++i)
+            accumulate_kernel(dy + i * width + first, table + ids[i] * width + first, count);
+        });
+      });
     });
   }
 
@@ -83,7 +81,7 @@ class Embedding final : public Op {
   Cost cost(std::span<const Spec> in, std::span<const Spec> out) const override {
     return {.flops = 0.0, .bytes = bytes_of(in.subspan(1), out) + bytes_of({}, out)};
   }
-  void run_cpu(KernelArgs& args) const override {
+  PreparedPtr prepare(const PrepareArgs& args) const override {
     const Tensor& table = args.inputs[0];
     const std::int64_t width = table.shape()[1];
     if (dtype_ != table.dtype())
@@ -91,8 +89,8 @@ class Embedding final : public Op {
           args, [from = table.data<float>(), to = args.outputs[0].data<bfloat16>(), width](
                     std::int64_t i, std::int64_t id) { convert_kernel(from + id * width, to + i * width, width); });
     const auto bytes = width * static_cast<std::int64_t>(size_of(dtype_));
-    for_each_row(args, [from = static_cast<const char*>(table.raw()), to = static_cast<char*>(args.outputs[0].raw()),
-                        bytes](std::int64_t i, std::int64_t id) {
+    return for_each_row(args, [from = static_cast<const char*>(table.raw()),
+                               to = static_cast<char*>(args.outputs[0].raw()), bytes](std::int64_t i, std::int64_t id) {
       std::memcpy(to + i * bytes, from + id * bytes, static_cast<std::size_t>(bytes));
     });
   }
@@ -100,13 +98,15 @@ class Embedding final : public Op {
  private:
   // Calls copy(row of the output, row of the table) for each id.
   template <typename Copy>
-  static void for_each_row(const KernelArgs& args, const Copy& copy) {
-    check_ids("embedding", args.inputs[1], args.inputs[0].shape()[0]);
-    const std::int32_t* ids = args.inputs[1].data<std::int32_t>();
-    parallel_for(threads_of(args), args.inputs[1].elements(), row_grain(args.inputs[0].shape()[1]),
-                 [&](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t i = begin; i < end; ++i) copy(i, ids[i]);
-                 });
+  static PreparedPtr for_each_row(const PrepareArgs& args, const Copy& copy) {
+    return prepared([copy, tensor = args.inputs[1], ids = args.inputs[1].data<std::int32_t>(),
+                     n = args.inputs[1].elements(), rows = args.inputs[0].shape()[0],
+                     grain = row_grain(args.inputs[0].shape()[1]), threads = threads_of(args)] {
+      check_ids("embedding", tensor, rows);
+      parallel_for(threads, n, grain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) copy(i, ids[i]);
+      });
+    });
   }
 
   DType dtype_;

@@ -218,17 +218,30 @@ class LayerNorm final : public Op {
     const Tensor inputs[] = {args.inputs[0], args.gradients[0], args.inputs[1], args.outputs[1], args.outputs[2]};
     return convoy::apply(shared_op<LayerNormBackward>(), inputs);
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       using C = Compute<T>;
-      const std::int64_t width = args.inputs[0].shape()[-1];
-      parallel_for(threads_of(args), rows_of(args.inputs[0].shape()), row_grain(width),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     run(NormForward<T>{args.inputs[0].data<T>() + begin * width, args.inputs[1].data<C>(),
-                                        args.inputs[2].data<C>(), args.outputs[0].data<T>() + begin * width,
-                                        args.outputs[1].data<C>() + begin, args.outputs[2].data<C>() + begin,
-                                        end - begin, width, epsilon_});
-                   });
+      const Shape& shape = args.inputs[0].shape();
+      const NormForward<T> all{args.inputs[0].data<T>(),
+                               args.inputs[1].data<C>(),
+                               args.inputs[2].data<C>(),
+                               args.outputs[0].data<T>(),
+                               args.outputs[1].data<C>(),
+                               args.outputs[2].data<C>(),
+                               rows_of(shape),
+                               shape[-1],
+                               epsilon_};
+      return prepared([all, threads = threads_of(args)] {
+        parallel_for(threads, all.rows, row_grain(all.width), [&](std::int64_t begin, std::int64_t end) {
+          NormForward<T> part = all;
+          part.x += begin * all.width;
+          part.y += begin * all.width;
+          part.mean += begin;
+          part.rstd += begin;
+          part.rows = end - begin;
+          run(part);
+        });
+      });
     });
   }
 

@@ -285,16 +285,17 @@ class SoftmaxBackwardOp final : public Op {
     if (!has_rows(in[0]) || in[0].shape != in[1].shape) refuse(name(), in, "y and dy of one shape [..., V], V ≥ 1");
     return {in[0]};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      const std::int64_t width = args.inputs[0].shape()[-1];
-      parallel_for(
-          threads_of(args), rows_of(args.inputs[0].shape()), row_grain(width),
-          [&](std::int64_t begin, std::int64_t end) {
-            run(SoftmaxBackward<T>{args.inputs[0].data<T>() + begin * width, args.inputs[1].data<T>() + begin * width,
-                                   args.outputs[0].data<T>() + begin * width, end - begin, width});
-          });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      const Shape& shape = args.inputs[0].shape();
+      const SoftmaxBackward<T> all{args.inputs[0].data<T>(), args.inputs[1].data<T>(), args.outputs[0].data<T>(),
+                                   rows_of(shape), shape[-1]};
+      return prepared([all, threads = threads_of(args)] {
+        parallel_for(threads, all.rows, row_grain(all.width), [&](std::int64_t begin, std::int64_t end) {
+          const std::int64_t first = begin * all.width;
+          run(SoftmaxBackward<T>{all.y + first, all.dy + first, all.dx + first, end - begin, all.width});
+        });
+      });
     });
   }
 };
@@ -312,15 +313,15 @@ class Softmax final : public Op {
   Tensors vjp(const VjpArgs& args) const override {
     return {apply_one(shared_op<SoftmaxBackwardOp>(), {args.outputs[0], args.gradients[0]})};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      const std::int64_t width = args.inputs[0].shape()[-1];
-      parallel_for(threads_of(args), rows_of(args.inputs[0].shape()), row_grain(width),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     run(SoftmaxForward<T>{args.inputs[0].data<T>() + begin * width,
-                                           args.outputs[0].data<T>() + begin * width, end - begin, width});
-                   });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      const Shape& shape = args.inputs[0].shape();
+      const SoftmaxForward<T> all{args.inputs[0].data<T>(), args.outputs[0].data<T>(), rows_of(shape), shape[-1]};
+      return prepared([all, threads = threads_of(args)] {
+        parallel_for(threads, all.rows, row_grain(all.width), [&](std::int64_t begin, std::int64_t end) {
+          run(SoftmaxForward<T>{all.x + begin * all.width, all.y + begin * all.width, end - begin, all.width});
+        });
+      });
     });
   }
 };
@@ -353,19 +354,26 @@ class CrossEntropyBackwardOp final : public Op {
       refuse(name(), in, "logits [..., V], targets [...], log sums [...], an f64 scalar");
     return {in[0]};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      const std::int64_t width = args.inputs[0].shape()[-1];
-      check_targets(name(), args.inputs[1], width);
-      const auto gradient = static_cast<Compute<T>>(args.inputs[3].item());
-      parallel_for(threads_of(args), args.inputs[1].elements(), row_grain(width),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     run(CrossEntropyBackward<T>{args.inputs[0].data<T>() + begin * width,
-                                                 args.inputs[1].data<std::int32_t>() + begin,
-                                                 args.inputs[2].data<Compute<T>>() + begin, gradient,
-                                                 args.outputs[0].data<T>() + begin * width, end - begin, width});
-                   });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      const CrossEntropyBackward<T> all{args.inputs[0].data<T>(),          args.inputs[1].data<std::int32_t>(),
+                                        args.inputs[2].data<Compute<T>>(), Compute<T>{0},
+                                        args.outputs[0].data<T>(),         args.inputs[1].elements(),
+                                        args.inputs[0].shape()[-1]};
+      return prepared(
+          [all, targets = args.inputs[1], gradient = args.inputs[3].data<double>(), threads = threads_of(args)] {
+            check_targets("cross_entropy_backward", targets, all.width);
+            parallel_for(threads, all.rows, row_grain(all.width), [&](std::int64_t begin, std::int64_t end) {
+              CrossEntropyBackward<T> part = all;
+              part.logits += begin * all.width;
+              part.targets += begin;
+              part.log_sums += begin;
+              part.gradient = static_cast<Compute<T>>(*gradient);
+              part.dlogits += begin * all.width;
+              part.rows = end - begin;
+              run(part);
+            });
+          });
     });
   }
 };

@@ -98,11 +98,14 @@ class SwigluBackward final : public Op {
     if (in[1] != in[0] || in[2] != in[0]) refuse(name(), in, "gate, up and dy of one shape");
     return {in[0], in[0]};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      parallel_for(threads_of(args), args.outputs[0].elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-        run(args.inputs[0].data<T>() + begin, args.inputs[1].data<T>() + begin, args.inputs[2].data<T>() + begin,
-            args.outputs[0].data<T>() + begin, args.outputs[1].data<T>() + begin, end - begin);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      return prepared([gate = args.inputs[0].data<T>(), up = args.inputs[1].data<T>(), dy = args.inputs[2].data<T>(),
+                       dgate = args.outputs[0].data<T>(), dup = args.outputs[1].data<T>(),
+                       n = args.outputs[0].elements(), threads = threads_of(args)] {
+        parallel_for(threads, n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+          run(gate + begin, up + begin, dy + begin, dgate + begin, dup + begin, end - begin);
+        });
       });
     });
   }
@@ -122,11 +125,13 @@ class Swiglu final : public Op {
     const Tensor inputs[] = {args.inputs[0], args.inputs[1], args.gradients[0]};
     return convoy::apply(shared_op<SwigluBackward>(), inputs);
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      parallel_for(threads_of(args), args.outputs[0].elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-        run(args.inputs[0].data<T>() + begin, args.inputs[1].data<T>() + begin, args.outputs[0].data<T>() + begin,
-            end - begin);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      return prepared([gate = args.inputs[0].data<T>(), up = args.inputs[1].data<T>(), y = args.outputs[0].data<T>(),
+                       n = args.outputs[0].elements(), threads = threads_of(args)] {
+        parallel_for(threads, n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+          run(gate + begin, up + begin, y + begin, end - begin);
+        });
       });
     });
   }

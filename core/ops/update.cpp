@@ -132,29 +132,36 @@ class AdamW final : public Op {
     if (!sound) refuse(name(), in, "parameter, m, v and gradient f32 or f64 [n], factors f64 [5]");
     return {in[0], in[1], in[2]};
   }
-  void run_cpu(KernelArgs& args) const override {
-    const double* factors = args.inputs[4].data<double>();
-    if (factors[4] == 0.0) return;
-    with_wide(args.outputs[0].dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      AdamWStep<T> whole{};
-      whole.gradient_scale = static_cast<T>(factors[3]);
-      whole.beta1 = static_cast<T>(attributes_.beta1);
-      whole.one_minus_beta1 = static_cast<T>(1.0 - attributes_.beta1);
-      whole.beta2 = static_cast<T>(attributes_.beta2);
-      whole.one_minus_beta2 = static_cast<T>(1.0 - attributes_.beta2);
-      whole.decay = static_cast<T>(factors[0] * attributes_.weight_decay);
-      whole.step = static_cast<T>(factors[0] / factors[1]);
-      whole.v_correction = static_cast<T>(1.0 / factors[2]);
-      whole.epsilon = static_cast<T>(attributes_.epsilon);
-      parallel_for(threads_of(args), args.outputs[0].elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-        AdamWStep<T> piece = whole;
-        piece.parameter = args.outputs[0].data<T>() + begin;
-        piece.m = args.outputs[1].data<T>() + begin;
-        piece.v = args.outputs[2].data<T>() + begin;
-        piece.gradient = args.inputs[3].data<T>() + begin;
-        piece.n = end - begin;
-        run(piece);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+      AdamWStep<T> fixed{};
+      fixed.parameter = args.outputs[0].data<T>();
+      fixed.m = args.outputs[1].data<T>();
+      fixed.v = args.outputs[2].data<T>();
+      fixed.gradient = args.inputs[3].data<T>();
+      fixed.n = args.outputs[0].elements();
+      fixed.beta1 = static_cast<T>(attributes_.beta1);
+      fixed.one_minus_beta1 = static_cast<T>(1.0 - attributes_.beta1);
+      fixed.beta2 = static_cast<T>(attributes_.beta2);
+      fixed.one_minus_beta2 = static_cast<T>(1.0 - attributes_.beta2);
+      fixed.epsilon = static_cast<T>(attributes_.epsilon);
+      return prepared([fixed, weight_decay = attributes_.weight_decay, factors = args.inputs[4].data<double>(),
+                       threads = threads_of(args)] {
+        if (factors[4] == 0.0) return;
+        AdamWStep<T> whole = fixed;
+        whole.gradient_scale = static_cast<T>(factors[3]);
+        whole.decay = static_cast<T>(factors[0] * weight_decay);
+        whole.step = static_cast<T>(factors[0] / factors[1]);
+        whole.v_correction = static_cast<T>(1.0 / factors[2]);
+        parallel_for(threads, whole.n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+          AdamWStep<T> piece = whole;
+          piece.parameter += begin;
+          piece.m += begin;
+          piece.v += begin;
+          piece.gradient += begin;
+          piece.n = end - begin;
+          run(piece);
+        });
       });
     });
   }
@@ -174,13 +181,14 @@ class ChunkSquares final : public Op {
       refuse(name(), in, fmt::format("[n] with n a multiple of {}", kSquareChunk));
     return {{DType::kF64, {in[0].shape[0] / kSquareChunk}, in[0].device}};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_wide(args.inputs[0].dtype(), [&](auto zero) {
-      const auto* x = args.inputs[0].data<decltype(zero)>();
-      double* sums = args.outputs[0].data<double>();
-      parallel_for(
-          threads_of(args), args.outputs[0].elements(), kGrain / kSquareChunk,
-          [&](std::int64_t begin, std::int64_t end) { run(x + begin * kSquareChunk, end - begin, sums + begin); });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_wide(args.inputs[0].dtype(), [&]<typename T>(T) {
+      return prepared([x = args.inputs[0].data<T>(), sums = args.outputs[0].data<double>(),
+                       chunks = args.outputs[0].elements(), threads = threads_of(args)] {
+        parallel_for(threads, chunks, kGrain / kSquareChunk, [&](std::int64_t begin, std::int64_t end) {
+          run(x + begin * kSquareChunk, end - begin, sums + begin);
+        });
+      });
     });
   }
 };

@@ -107,25 +107,28 @@ class Sgd final : public Op {
     if (!sound) refuse(name(), in, "parameter, buffer (with momentum) and gradient f32 or f64 [n], factors f64 [3]");
     return {in.begin(), in.begin() + static_cast<std::ptrdiff_t>(states)};
   }
-  void run_cpu(KernelArgs& args) const override {
-    const double* factors = args.inputs.back().data<double>();
-    if (factors[2] == 0.0) return;
-    with_wide(args.outputs[0].dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      SgdStep<T> whole{};
-      whole.gradient_scale = static_cast<T>(factors[1]);
-      whole.decay = static_cast<T>(attributes_.weight_decay);
-      whole.momentum = static_cast<T>(attributes_.momentum);
-      whole.rate = static_cast<T>(factors[0]);
-      whole.nesterov = attributes_.nesterov;
-      const Tensor& gradient = args.inputs[args.outputs.size()];
-      parallel_for(threads_of(args), gradient.elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-        SgdStep<T> piece = whole;
-        piece.parameter = args.outputs[0].template data<T>() + begin;
-        piece.buffer = has_buffer() ? args.outputs[1].template data<T>() + begin : nullptr;
-        piece.gradient = gradient.template data<T>() + begin;
-        piece.n = end - begin;
-        run(piece);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+      SgdStep<T> fixed{};
+      fixed.parameter = args.outputs[0].data<T>();
+      fixed.buffer = has_buffer() ? args.outputs[1].data<T>() : nullptr;
+      fixed.gradient = args.inputs[args.outputs.size()].data<T>();
+      fixed.n = args.outputs[0].elements();
+      fixed.decay = static_cast<T>(attributes_.weight_decay);
+      fixed.momentum = static_cast<T>(attributes_.momentum);
+      fixed.nesterov = attributes_.nesterov;
+      return prepared([fixed, factors = args.inputs.back().data<double>(), threads = threads_of(args)] {
+        if (factors[2] == 0.0) return;
+        parallel_for(threads, fixed.n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+          SgdStep<T> piece = fixed;
+          piece.gradient_scale = static_cast<T>(factors[1]);
+          piece.rate = static_cast<T>(factors[0]);
+          piece.parameter += begin;
+          if (piece.buffer != nullptr) piece.buffer += begin;
+          piece.gradient += begin;
+          piece.n = end - begin;
+          run(piece);
+        });
       });
     });
   }
