@@ -1,0 +1,92 @@
+#include "core/graph/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/device/cpu_device.h"
+#include "core/graph/capture.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/matmul.h"
+#include "core/ops/norm.h"
+#include "core/ops/reduce.h"
+
+namespace convoy {
+namespace {
+
+// y = sum of gelu(x)·w, and a plan of it.
+struct Product {
+  explicit Product(CpuDevice& device) : weight(Tensor::zeros({DType::kF32, {16, 4}, &device})) {
+    for (std::int64_t i = 0; i < weight.elements(); ++i) weight.data<float>()[i] = static_cast<float>(i % 7) - 3;
+    Capture capture(device);
+    capture.state("weight", weight);
+    const Tensor x = capture.input("x", {DType::kF32, {8, 16}, &device});
+    capture.result("y", sum(matmul(gelu(x), weight)));
+    graph.emplace(capture.finish());
+  }
+
+  Tensor weight;
+  std::optional<Graph> graph;
+};
+
+Tensor ramp(CpuDevice& device) {
+  std::vector<float> values(8 * 16);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = 0.1F * static_cast<float>(i % 9);
+  return Tensor::of<float>(device, {8, 16}, values);
+}
+
+TEST(PlanTest, ReplaysReadTheStateAsItIsThen) {
+  CpuDevice device;
+  const Product product(device);
+  Plan plan(*product.graph, std::vector{product.weight});
+  const auto run = [&] {
+    double y = NAN;
+    plan.run({}, std::vector{ramp(device)}, [&](std::size_t, const Tensor& value) { y = value.item(); });
+    return y;
+  };
+  const double before = run();
+  EXPECT_EQ(run(), before);
+  for (std::int64_t i = 0; i < product.weight.elements(); ++i) product.weight.data<float>()[i] *= 2;
+  product.weight.written();
+  EXPECT_DOUBLE_EQ(run(), 2 * before);
+}
+
+TEST(PlanTest, WhatKernelsWorkInIsPartOfTheMemoryPlan) {
+  CpuDevice device;
+  Capture capture(device);
+  const Tensor x = capture.input("x", {DType::kF64, {300, 40, 5}, &device});
+  capture.result("y", sum(x, {0, 2}, false));  // two runs of axes: what is between them is the kernel's own
+  const Graph graph = capture.finish();
+  const Schedule schedule = make_schedule(graph, {}, {});
+  ASSERT_EQ(schedule.steps.size(), 1U);
+  ASSERT_GE(schedule.steps[0].scratch, 0);
+  EXPECT_GE(schedule.buffers[static_cast<std::size_t>(schedule.steps[0].scratch)].bytes, 300U * 40U * 8U);
+  const Plan plan(graph, {});
+  EXPECT_GE(plan.memory().lower_bound, (300U * 40U * 5U + 300U * 40U) * 8U);
+}
+
+TEST(PlanTest, IsRefusedWithItsLargestValuesBeforeItTakesMemory) {
+  CpuDevice device;
+  const Product product(device);
+  const std::size_t in_use = device.pool_statistics().bytes_in_use;
+  try {
+    Plan(*product.graph, std::vector{product.weight}, {.most_bytes = 600});
+    FAIL() << "was not refused";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+    const std::string message = error.what();
+    EXPECT_NE(message.find("expected at most 0.0 MiB"), std::string::npos) << message;
+    // Largest first.
+    const std::size_t input = message.find("input x: f32[8, 16]"), output = message.find("matmul: f32[8, 4]");
+    EXPECT_NE(input, std::string::npos) << message;
+    EXPECT_TRUE(output == std::string::npos || input < output) << message;
+  }
+  EXPECT_EQ(device.pool_statistics().bytes_in_use, in_use);
+}
+
+}  // namespace
+}  // namespace convoy
