@@ -31,6 +31,8 @@ struct Traits {
   bool strided = false;      // kernels read inputs of any layout; otherwise they are handed contiguous ones
   bool update = false;       // writes its outputs over inputs of the same index (Op::run_cpu sees aliasing memory)
   bool differentiable = true;
+  // Bit i: the kernel may write its only output over input i, where both have one spec. Elementwise ops may over any.
+  std::uint32_t overwrites = 0;
   // Bit i: the gradient reads the elements of input (output) i. What it does not read is freed early.
   std::uint32_t gradient_reads_inputs = ~std::uint32_t{0};
   std::uint32_t gradient_reads_outputs = ~std::uint32_t{0};

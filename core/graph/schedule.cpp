@@ -156,7 +156,7 @@ class Scheduler {
         place(output) = updated(id, i, step);
         step.inputs[i] = operand(output);
       } else {
-        const std::optional<Place> reused = traits.elementwise ? reusable(id, step) : std::nullopt;
+        const std::optional<Place> reused = reusable(id, step);
         place(output) = reused ? *reused : new_place(std::string(node.op->name()), graph_.value(output).spec);
       }
       step.writes_state = step.writes_state || place(output).state.defined();
@@ -195,10 +195,12 @@ class Scheduler {
   // The place of an operand that an elementwise operator may write its only output over.
   std::optional<Place> reusable(NodeId id, const Step& step) {
     const Node& node = graph_.node(id);
+    const Traits traits = node.op->traits();
     if (!options_.in_place || node.outputs.size() != 1) return std::nullopt;
     const Spec& spec = graph_.value(node.outputs[0]).spec;
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       const Operand& input = step.inputs[i];
+      if (!traits.elementwise && (traits.overwrites >> i & 1) == 0) continue;
       if (input.place.buffer < 0 || input.spec != spec || !input.place.layout.is_contiguous()) continue;
       // A gapless copy of a strided operand is this step's alone.
       const bool own = input.place.buffer != place(node.inputs[i]).buffer;
@@ -206,7 +208,8 @@ class Scheduler {
       bool alone = true;
       for (std::size_t k = 0; k < node.inputs.size(); ++k) {
         const Place& other = step.inputs[k].place;
-        alone = alone && (other.buffer != input.place.buffer || same_layout(other.layout, input.place.layout));
+        const bool at_once = k == i || (traits.elementwise && same_layout(other.layout, input.place.layout));
+        alone = alone && (other.buffer != input.place.buffer || at_once);
       }
       if (alone) return input.place;
     }

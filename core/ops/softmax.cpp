@@ -176,10 +176,11 @@ void cross_entropy_backward(const CrossEntropyBackward<T>& a) {
     const auto scaled_at = [&](auto access, std::int64_t i) HWY_ATTR {
       return hn::Mul(exp_of<T>(hn::Sub(access.load(x + i), log_sums)), gradients);
     };
-    for_vectors<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR { access.store(scaled_at(access, i), dx + i); });
-    // Not from dx, which may be rounded.
+    // Before dx is written, which may lie where x does. Not from dx, which may be rounded.
     const Part<Compute<T>> one(1);
-    one.store(hn::Sub(scaled_at(one, target), gradients), dx + target);
+    const auto at_target = hn::Sub(scaled_at(one, target), gradients);
+    for_vectors<T>(a.width, [&](auto access, std::int64_t i) HWY_ATTR { access.store(scaled_at(access, i), dx + i); });
+    one.store(at_target, dx + target);
   }
 }
 
@@ -345,7 +346,7 @@ void check_targets(std::string_view op, const Tensor& targets, std::int64_t clas
 class CrossEntropyBackwardOp final : public Op {
  public:
   std::string_view name() const override { return "cross_entropy_backward"; }
-  Traits traits() const override { return {.differentiable = false}; }
+  Traits traits() const override { return {.differentiable = false, .overwrites = 0b1}; }
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 4);
     check_rows(name(), in);

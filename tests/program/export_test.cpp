@@ -58,7 +58,8 @@ TEST_F(ExportTest, WhatCannotBeExportedLeavesNothing) {
   train("gpt.toml");
   expect_refused({"export", "out", "--onnx", "gpt.onnx", "model.width=32"}, 2,
                  "command line: model.width=32: expected 16, with which the checkpoint was trained; an export may "
-                 "change data.path, data.threads, data.prefetch, train.threads, train.device");
+                 "change data.path, data.threads, data.prefetch, train.threads, train.device, train.graph, "
+                 "train.recompute");
   expect_refused({"export", "out", "--onnx", "missing/gpt.o"}, 1,
                  "missing/gpt.o: cannot create: No such file or directory");
 }

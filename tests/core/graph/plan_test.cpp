@@ -9,11 +9,13 @@
 
 #include "core/base/error.h"
 #include "core/device/cpu_device.h"
+#include "core/graph/backward.h"
 #include "core/graph/capture.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/matmul.h"
 #include "core/ops/norm.h"
 #include "core/ops/reduce.h"
+#include "core/ops/softmax.h"
 
 namespace convoy {
 namespace {
@@ -53,6 +55,33 @@ TEST(PlanTest, ReplaysReadTheStateAsItIsThen) {
   for (std::int64_t i = 0; i < product.weight.elements(); ++i) product.weight.data<float>()[i] *= 2;
   product.weight.written();
   EXPECT_DOUBLE_EQ(run(), 2 * before);
+}
+
+// The largest value of a language model: its gradient needs no second one.
+TEST(PlanTest, TheGradientOfLogitsIsWrittenOverThem) {
+  constexpr std::int64_t kRows = 8, kClasses = 501;
+  CpuDevice device;
+  const Tensor weight = Tensor::zeros({DType::kF32, {16, kClasses}, &device});
+  for (std::int64_t i = 0; i < weight.elements(); ++i) weight.data<float>()[i] = static_cast<float>(i % 13) - 6;
+  Capture capture(device);
+  capture.state("weight", weight);
+  const Tensor x = capture.input("x", {DType::kF32, {kRows, 16}, &device});
+  const Tensor targets = capture.input("targets", {DType::kI32, {kRows}, &device});
+  backward(cross_entropy(matmul(x, weight), targets).sum, std::span(&x, 1),
+           [&](std::size_t, const Tensor& gradient) { capture.result("dx", gradient); });
+  const Graph graph = capture.finish();
+  const Tensors inputs = {
+      Tensor::of<float>(device, {kRows, 16}, ramp(device).to_vector<float>()),
+      Tensor::of<std::int32_t>(device, {kRows}, std::vector<std::int32_t>{0, 500, 7, 3, 3, 250, 1, 9})};
+  std::vector<std::vector<float>> gradients;
+  std::vector<std::size_t> bytes;
+  for (const bool in_place : {true, false}) {
+    Plan plan(graph, std::vector{weight}, {.in_place = in_place});
+    bytes.push_back(plan.memory().bytes);
+    plan.run({}, inputs, [&](std::size_t, const Tensor& value) { gradients.push_back(value.to_vector<float>()); });
+  }
+  EXPECT_EQ(gradients[0], gradients[1]);
+  EXPECT_LE(bytes[0] + kRows * kClasses * sizeof(float), bytes[1] + 1024);
 }
 
 TEST(PlanTest, WhatKernelsWorkInIsPartOfTheMemoryPlan) {
