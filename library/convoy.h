@@ -28,6 +28,7 @@
 #include "core/ops/attention.h"
 #include "core/ops/batch_norm.h"
 #include "core/ops/concat.h"
+#include "core/ops/constant.h"
 #include "core/ops/conv.h"
 #include "core/ops/cumsum.h"
 #include "core/ops/elementwise.h"

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/graph/recorder.h"
 #include "core/ops/update.h"
 
 namespace convoy::worker {
@@ -145,12 +146,13 @@ ParameterSlice Replica::slice_of(const distributed::Bucket& bucket) const {
   return slice;
 }
 
-std::size_t Replica::index_of(const Tensor& state) const {
+std::size_t Replica::index_of(const Emission& emission) const {
   for (std::size_t i = 0; i < layout_.parameters().size(); ++i) {
-    if (is_statistic(i) && parameter(i).identity() == state.identity()) return i;
+    if (is_statistic(i) && parameter(i).identity() == emission.state.identity()) return i;
   }
-  fail(ErrorCode::kInvalidArgument, "a contribution of {} was emitted for what is no running statistic of the model",
-       state.spec().to_string());
+  fail(ErrorCode::kInvalidArgument,
+       "{}:{}: a contribution of {} was emitted for what is no running statistic of the model",
+       emission.where.file_name(), emission.where.line(), emission.state.spec().to_string());
 }
 
 std::string Replica::parameters_hash() const {

@@ -95,7 +95,7 @@ class Replica {
 
  private:
   bool is_statistic(std::size_t parameter) const;
-  std::size_t index_of(const Tensor& state) const;
+  std::size_t index_of(const Emission& emission) const;
   void give_gradient(std::span<const Tensor> inputs, const StepFunction::Give& give) const;
   void apply_update(const Tensor& factors, const Tensor& apply) const;
   void declare_update(Capture& capture) const;

@@ -57,7 +57,7 @@ void Replica::give_gradient(std::span<const Tensor> inputs, const StepFunction::
     give(kFirstParameter + parameter, model_->parameters()[parameter].name(), sum);
   };
   for (const Emission& emission : Recorder::current().emissions())
-    hand_over(index_of(emission.state), contiguous(emission.contribution));
+    hand_over(index_of(emission), contiguous(emission.contribution));
   backward(loss.sum, leaves_,
            [&](std::size_t leaf, const Tensor& gradient) { hand_over(leaf_indices_[leaf], gradient); });
 }

@@ -45,7 +45,7 @@ Tensors run_kernel(const Op& op, const Traits& traits, std::span<const Tensor> i
   outputs.reserve(specs.size());
   for (Spec spec : specs) {
     spec.device = &recorder.device();
-    outputs.push_back(Tensor::empty(spec));
+    outputs.push_back(Tensor::empty(spec, {}));
   }
   Tensors plain;
   if (!traits.strided) {
@@ -63,7 +63,7 @@ Tensors run_kernel(const Op& op, const Traits& traits, std::span<const Tensor> i
 
 Tensor contiguous(const Tensor& tensor) {
   if (tensor.is_contiguous()) return tensor;
-  Tensor copy = Tensor::empty(tensor.spec());
+  Tensor copy = Tensor::empty(tensor.spec(), tensor.made());
   copy_elements(tensor, copy);
   return copy;
 }

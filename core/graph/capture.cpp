@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/tensor/not_capturable.h"
 
 namespace convoy {
 
@@ -45,10 +46,12 @@ ValueId Capture::value_of(const Tensor& tensor, std::string_view user) const {
   if (tensor.is_symbol()) return tensor.symbol_value();
   const State* const state = find(tensor);
   if (state == nullptr)
-    fail(ErrorCode::kInvalidArgument,
-         "{}: a tensor {} with elements of its own is used while a graph is captured; expected an input, a declared "
-         "state, or what is made of them",
-         user, tensor.spec().to_string());
+    not_capturable(
+        tensor.made(),
+        fmt::format(
+            "{} uses a tensor {} {}, which is no input, no parameter and nothing made of them (constant() makes "
+            "numbers part of a step)",
+            user, tensor.spec().to_string(), tensor.made().line() > 0 ? "made here" : "that an operator made before"));
   return state->now;
 }
 
@@ -67,8 +70,8 @@ void Capture::append_update(const OpPtr& op, std::span<const Tensor> inputs, std
   for (std::size_t i = 0; i < state.size(); ++i) {
     const auto declared = state_of_.find(state[i].identity());
     if (declared == state_of_.end())
-      fail(ErrorCode::kInvalidArgument, "{}: updates a tensor {} that is no declared state", op->name(),
-           state[i].spec().to_string());
+      not_capturable(state[i].made(), fmt::format("{} writes a tensor {} that is no declared state", op->name(),
+                                                  state[i].spec().to_string()));
     states_[declared->second].now = outputs[i].symbol_value();
   }
 }

@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
+#include "core/tensor/not_capturable.h"
 
 namespace convoy {
 namespace {
@@ -31,6 +32,13 @@ Recorder& Recorder::current() {
   if (current_recorder == nullptr)
     fail(ErrorCode::kInvalidArgument, "an operator was applied outside a Recorder; make one around the model's code");
   return *current_recorder;
+}
+
+bool Recorder::capturing() { return current_recorder != nullptr && current_recorder->capture_ != nullptr; }
+
+const StepKey& Recorder::key(std::source_location where) const {
+  if (capture_ != nullptr) not_capturable(where, "the random key of one step is read");
+  return key_;
 }
 
 std::int32_t Recorder::value_of(const Tensor& tensor) {
@@ -63,7 +71,7 @@ Tensors Recorder::record(const OpPtr& op, std::span<const Tensor> inputs, Tensor
   return outputs;
 }
 
-void Recorder::emit(const Tensor& state, const Tensor& contribution) {
+void Recorder::emit(const Tensor& state, const Tensor& contribution, std::source_location where) {
   if (state.shape() != contribution.shape())
     fail(ErrorCode::kInvalidArgument, "a contribution of {} was emitted for a state of {}",
          contribution.spec().to_string(), state.spec().to_string());
@@ -73,7 +81,7 @@ void Recorder::emit(const Tensor& state, const Tensor& contribution) {
     emission.contribution = apply_one(make_op("add"), {emission.contribution, contribution});
     return;
   }
-  emissions_.push_back({state, contribution});
+  emissions_.push_back({state, contribution, where});
 }
 
 }  // namespace convoy

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <source_location>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -29,6 +30,7 @@ struct TapeNode {
 struct Emission {
   Tensor state;
   Tensor contribution;  // the state's shape
+  std::source_location where{};
 };
 
 class Capture;
@@ -48,10 +50,13 @@ class Recorder {
   static Recorder& current();
 
   Device& device() const { return device_; }
-  const StepKey& key() const { return key_; }
+  // Of the step that runs. Throws Error(kInvalidArgument) with the place in a Capture, whose graph is every step's.
+  const StepKey& key(std::source_location where = std::source_location::current()) const;
   // The ordinal of the next random op, in program order: with the key, all that its numbers depend on.
   std::int64_t next_random_ordinal() { return random_ordinal_++; }
   bool tape_on() const { return tape_ == Tape::kOn; }
+  // Whether this thread captures a graph.
+  static bool capturing();
   // Null where operators run.
   Capture* capture() const { return capture_; }
   // What captured nodes are for.
@@ -63,7 +68,8 @@ class Recorder {
 
   // Notes what this pass contributes to `state`; several contributions to one state are added in program order. They
   // carry no gradient. Throws Error(kInvalidArgument) where the shapes differ.
-  void emit(const Tensor& state, const Tensor& contribution);
+  void emit(const Tensor& state, const Tensor& contribution,
+            std::source_location where = std::source_location::current());
   std::span<const Emission> emissions() const { return emissions_; }
 
   // Adds an applied op to the tape and returns its outputs as tensors that know where they were made.

@@ -8,6 +8,8 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/base/philox.h"
+#include "core/graph/recorder.h"
+#include "core/tensor/not_capturable.h"
 
 namespace convoy {
 
@@ -19,7 +21,8 @@ const Tensor& Parameter::value() const {
   return body_->value;
 }
 
-void Parameter::bind(Tensor value) const {
+void Parameter::bind(Tensor value, std::source_location where) const {
+  if (Recorder::capturing()) not_capturable(where, fmt::format("parameter {} is bound to memory", name()));
   if (value.shape() != shape())
     fail(ErrorCode::kInternal, "parameter {} has shape {}, bound to {}", name(), shape().to_string(),
          value.shape().to_string());
@@ -27,7 +30,8 @@ void Parameter::bind(Tensor value) const {
   body_->value = std::move(value);
 }
 
-void Parameter::initialize(std::uint64_t seed) const {
+void Parameter::initialize(std::uint64_t seed, std::source_location where) const {
+  if (Recorder::capturing()) not_capturable(where, fmt::format("parameter {} is initialised", name()));
   value().written();
   const std::span<float> values(value().data<float>(), static_cast<std::size_t>(elements()));
   if (initializer().kind == Initializer::Kind::kConstant) {

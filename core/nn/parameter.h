@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,10 +45,11 @@ class Parameter {
 
   // The bound tensor; throws Error(kInternal) before bind().
   const Tensor& value() const;
-  // `value` must have the parameter's shape.
-  void bind(Tensor value) const;
+  // `value` must have the parameter's shape. Before any step: this and initialize() throw Error(kInvalidArgument) with
+  // the place while a step is captured.
+  void bind(Tensor value, std::source_location where = std::source_location::current()) const;
   // Writes the initial values into the bound tensor (fp32).
-  void initialize(std::uint64_t seed) const;
+  void initialize(std::uint64_t seed, std::source_location where = std::source_location::current()) const;
 
  private:
   struct Body {

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/tensor/derived_forms.h"
+#include "core/tensor/not_capturable.h"
 
 namespace convoy {
 namespace {
@@ -76,42 +77,42 @@ void Storage::written() {
   if (derived_ != nullptr) derived_->written();
 }
 
-Tensor Tensor::empty(const Spec& spec) {
+Tensor Tensor::empty(const Spec& spec, std::source_location made) {
   if (spec.device == nullptr) fail(ErrorCode::kInternal, "a tensor needs a device");
-  return Tensor({spec, Layout::contiguous(spec.shape), std::make_shared<Storage>(*spec.device, spec.bytes()), {}, -1});
+  return Tensor(
+      {spec, Layout::contiguous(spec.shape), std::make_shared<Storage>(*spec.device, spec.bytes()), {}, -1, made});
 }
 
-Tensor Tensor::zeros(const Spec& spec) {
-  Tensor tensor = empty(spec);
+Tensor Tensor::zeros(const Spec& spec, std::source_location made) {
+  Tensor tensor = empty(spec, made);
   std::memset(tensor.raw(), 0, spec.bytes());
   return tensor;
 }
 
 template <typename T>
-Tensor Tensor::of(Device& device, const Shape& shape, std::span<const T> values) {
-  Tensor tensor = empty({DTypeOf<T>::value, shape, &device});
+Tensor Tensor::of(Device& device, const Shape& shape, std::span<const T> values, std::source_location made) {
+  Tensor tensor = empty({DTypeOf<T>::value, shape, &device}, made);
   if (static_cast<std::int64_t>(values.size()) != shape.elements())
     fail(ErrorCode::kInvalidArgument, "{} values do not fill shape {}", values.size(), shape.to_string());
   if (!values.empty()) std::memcpy(tensor.raw(), values.data(), values.size_bytes());
   return tensor;
 }
 
-Tensor Tensor::borrow(const Spec& spec, void* data, std::shared_ptr<const void> keep_alive) {
+Tensor Tensor::borrow(const Spec& spec, void* data, std::shared_ptr<const void> keep_alive, std::source_location made) {
   return Tensor({spec,
                  Layout::contiguous(spec.shape),
                  std::make_shared<Storage>(*spec.device, data, spec.bytes(), std::move(keep_alive)),
                  {},
-                 -1});
+                 -1,
+                 made});
 }
 
 Tensor Tensor::symbol(const Spec& spec, std::int32_t value) {
-  return Tensor({spec, Layout::contiguous(spec.shape), nullptr, {}, value});
+  return Tensor({spec, Layout::contiguous(spec.shape), nullptr, {}, value, {}});
 }
 
 void* Tensor::raw(std::source_location where) const {
-  if (is_symbol())
-    fail(ErrorCode::kInvalidArgument, "{}:{}: the elements of a {} value were read while a graph is captured",
-         where.file_name(), where.line(), spec().to_string());
+  if (is_symbol()) not_capturable(where, fmt::format("the elements of a {} value are read", spec().to_string()));
   if (body_->storage == nullptr)
     fail(ErrorCode::kInternal, "the elements of a {} tensor were read after its storage was let go",
          spec().to_string());
@@ -139,16 +140,17 @@ T* Tensor::data(std::source_location where) const {
   return static_cast<T*>(raw(where));
 }
 
-Tensor Tensor::view(const Layout& layout) const {
-  return Tensor({Spec{dtype(), layout.shape, &device()}, layout, body_->storage, {}, body_->symbol});
+Tensor Tensor::view(const Layout& layout, std::source_location where) const {
+  if (is_symbol()) not_capturable(where, fmt::format("a view of a {} value is made by hand", spec().to_string()));
+  return Tensor({Spec{dtype(), layout.shape, &device()}, layout, body_->storage, {}, -1, body_->made});
 }
 
 Tensor Tensor::traced(Trace trace) const {
-  return Tensor({body_->spec, body_->layout, body_->storage, trace, body_->symbol});
+  return Tensor({body_->spec, body_->layout, body_->storage, trace, body_->symbol, body_->made});
 }
 
 Tensor Tensor::without_storage() const {
-  return Tensor({body_->spec, body_->layout, nullptr, body_->trace, body_->symbol});
+  return Tensor({body_->spec, body_->layout, nullptr, body_->trace, body_->symbol, body_->made});
 }
 
 template <typename T>
@@ -197,9 +199,9 @@ void copy_elements(const Tensor& from, const Tensor& to) {
   to.written();
 }
 
-#define CONVOY_INSTANTIATE(T)                                               \
-  template Tensor Tensor::of<T>(Device&, const Shape&, std::span<const T>); \
-  template T* Tensor::data<T>(std::source_location) const;                  \
+#define CONVOY_INSTANTIATE(T)                                                                     \
+  template Tensor Tensor::of<T>(Device&, const Shape&, std::span<const T>, std::source_location); \
+  template T* Tensor::data<T>(std::source_location) const;                                        \
   template std::vector<T> Tensor::to_vector<T>(std::source_location) const;
 CONVOY_INSTANTIATE(float)
 CONVOY_INSTANTIATE(double)

@@ -54,13 +54,15 @@ class Tensor {
  public:
   Tensor() = default;  // no tensor: defined() is false
 
-  // Uninitialised, contiguous.
-  static Tensor empty(const Spec& spec);
-  static Tensor zeros(const Spec& spec);
+  // Uninitialised, contiguous. A tensor knows where it was made, for messages.
+  static Tensor empty(const Spec& spec, std::source_location made = std::source_location::current());
+  static Tensor zeros(const Spec& spec, std::source_location made = std::source_location::current());
   template <typename T>
-  static Tensor of(Device& device, const Shape& shape, std::span<const T> values);
+  static Tensor of(Device& device, const Shape& shape, std::span<const T> values,
+                   std::source_location made = std::source_location::current());
   // A view of foreign memory that stays valid while `keep_alive` does. `data` must be aligned to Device::kAlignment.
-  static Tensor borrow(const Spec& spec, void* data, std::shared_ptr<const void> keep_alive);
+  static Tensor borrow(const Spec& spec, void* data, std::shared_ptr<const void> keep_alive,
+                       std::source_location made = std::source_location::current());
 
   // Stands for a value of a graph that is being captured, and has no elements.
   static Tensor symbol(const Spec& spec, std::int32_t value);
@@ -76,6 +78,8 @@ class Tensor {
   const Layout& layout() const { return body_->layout; }
   bool is_contiguous() const { return body_->layout.is_contiguous(); }
   const Trace& trace() const { return body_->trace; }
+  // The line of code that made its elements; line 0 where no caller did, but an operator.
+  const std::source_location& made() const { return body_->made; }
   // Equal for handles to the same tensor, different for two views of the same storage.
   const void* identity() const { return body_.get(); }
 
@@ -90,8 +94,8 @@ class Tensor {
   void written() const;
   DerivedForms* derived_forms() const;
 
-  // Another view of the same storage.
-  Tensor view(const Layout& layout) const;
+  // Another view of the same storage; not of a symbol, whose views are operators (core/ops/view.h).
+  Tensor view(const Layout& layout, std::source_location where = std::source_location::current()) const;
   // The same tensor as seen by a recording.
   Tensor traced(Trace trace) const;
   // The same description without the memory: what a tape keeps of a value whose elements its gradient does not need.
@@ -110,6 +114,7 @@ class Tensor {
     std::shared_ptr<Storage> storage;
     Trace trace;
     std::int32_t symbol = -1;
+    std::source_location made{};
   };
   explicit Tensor(Body body) : body_(std::make_shared<const Body>(std::move(body))) {}
 

@@ -1,5 +1,7 @@
 #include "core/ops/concat.h"
+#include "core/ops/constant.h"
 #include "core/ops/cumsum.h"
+#include "core/ops/elementwise.h"
 #include "core/ops/gather.h"
 #include "core/ops/scatter.h"
 #include "core/ops/top_k.h"
@@ -42,6 +44,11 @@ OpRun largest(std::int64_t k, int axis = -1) {
   };
 }
 
+// Of the dtype under test, times the input.
+OpRun with_numbers(const Shape& shape, std::vector<double> values) {
+  return [=](std::span<const Tensor> in) { return Tensors{mul(in[0], constant(in[0].dtype(), shape, values))}; };
+}
+
 OpRun summed(int axis, bool exclusive = false, bool reverse = false) {
   return [=](std::span<const Tensor> in) { return Tensors{cumsum(in[0], axis, {exclusive, reverse})}; };
 }
@@ -56,6 +63,15 @@ Tensors first_and_last(std::span<const Tensor> in) {
 
 std::vector<OpRow> arrange_rows() {
   return {
+      {"constant",
+       {{"a row", {real({3, 4})}, with_numbers({4}, {1, -0.5, 3.25, 0}), {{3, 4}}, {0}},
+        {"a scalar", {real({5})}, with_numbers({}, {0.1}), {{5}}, {0}, 1e-5, true, 0x1p-7}},
+       {{"too few values", {real({4})}, with_numbers({4}, {1, 2, 3})},
+        {"too many values", {real({1})}, with_numbers({}, {1, 2})},
+        {"integers", {integers({4}, 0, 1)}, with_numbers({4}, {1, 2, 3, 4})}},
+       {},
+       {},
+       /*takes_bf16=*/true},
       {"concat",
        {{"rows", {real({2, 3}), real({1, 3}), real({4, 3})}, joined(0), {{7, 3}}, {0, 1, 2}},
         {"in the middle", {real({2, 3, 2}), real({2, 1, 2})}, joined(1), {{2, 4, 2}}, {0, 1}},
