@@ -109,7 +109,8 @@ TEST_F(CustomModelTest, AnyNumberOfWorkersGivesTheSameBits) {
   const Outcome alone = train(0, "alone", {steps});
   ASSERT_EQ(alone.loss_bits.size(), 100U);
   for (const int workers : {2, 3}) {
-    const Outcome launched = train(workers, "workers-" + std::to_string(workers), {steps});
+    const std::string graph = workers == 2 ? "train.graph=dynamic" : "train.graph=static";
+    const Outcome launched = train(workers, "workers-" + std::to_string(workers), {steps, graph});
     EXPECT_EQ(launched.loss_bits, alone.loss_bits) << workers;
     for (const char* key : {"parameters_hash", "state_hash", "eval_loss"})
       EXPECT_EQ(launched.final_report.at(key), alone.final_report.at(key)) << workers << " workers, " << key;
