@@ -11,6 +11,7 @@
 #include "core/ops/elementwise_kernels.h"
 #include "core/ops/kernel.h"
 #include "core/ops/reduce_kernels.h"
+#include "core/ops/reduce_tiles.h"
 #include "core/ops/view.h"
 
 namespace convoy {
@@ -45,8 +46,8 @@ Split split_at(const Shape& shape, int begin, int end) {
   return split;
 }
 
-constexpr std::int64_t kLongBlock = 65536;  // elements of a row that one piece sums
-constexpr std::int64_t kColumns = 256;      // columns that one piece sums
+constexpr std::int64_t kLongBlock = kRowSumStretch;  // elements of a row that one piece sums
+constexpr std::int64_t kColumns = 256;               // columns that one piece sums
 
 // Blocks that a row is summed in.
 std::int64_t blocks_of(const Split& split) {
@@ -94,7 +95,7 @@ void sum_columns(const T* x, const Split& split, Compute<T>* y, int threads) {
       });
 }
 
-class Sum final : public Op {
+class Sum final : public Op, public TileReducible {
  public:
   Sum(const Shape& axes, bool keep, DType dtype) : axes_(axes), keep_(keep), dtype_(dtype) {}
   std::string_view name() const override { return "sum"; }
@@ -110,6 +111,14 @@ class Sum final : public Op {
     if (dtype_ != in[0].dtype && dtype_ != compute_dtype(in[0].dtype))
       refuse(name(), in, fmt::format("an input whose sum is {}", name_of(dtype_)));
     return {{dtype_, reduced(in[0].shape, axes_, keep_), in[0].device}};
+  }
+  std::unique_ptr<TileReduction> tile_reduction(const Spec& input) const override {
+    const int begin = static_cast<int>(*std::min_element(axes_.begin(), axes_.end()));
+    for (int i = begin; i < begin + axes_.rank(); ++i) {
+      if (!is_summed(i)) return nullptr;  // several runs of axes
+    }
+    const Split split = split_at(input.shape, begin, begin + axes_.rank());
+    return sum_by_tiles(input.dtype, dtype_, split.outer, split.extent, split.inner);
   }
   Tensors vjp(const VjpArgs& args) const override {
     const Shape& shape = args.inputs[0].shape();

@@ -20,17 +20,17 @@ void row_sums(const T* x, std::int64_t rows, std::int64_t n, double* sums) {
     sums[row] = sum_terms<T>(n, [x](auto access, std::int64_t i) HWY_ATTR { return access.load(x + i); });
 }
 
-constexpr std::int64_t kStrip = 256;    // columns summed together, in the first-level cache
-constexpr std::int64_t kRowBlock = 64;  // rows added up in T before they go into the fp64 total
+static_assert(kSumBlock == kRowSumBlock);
+constexpr std::int64_t kStrip = 256;  // columns summed together, in the first-level cache
 
 template <typename T>
 void column_sums(const T* x, std::int64_t rows, std::int64_t columns, std::int64_t stride, Compute<T>* sums) {
   for (std::int64_t first = 0; first < columns; first += kStrip) {
     const std::int64_t width = std::min(kStrip, columns - first);
     double total[kStrip] = {};
-    for (std::int64_t begin = 0; begin < rows; begin += kRowBlock) {
+    for (std::int64_t begin = 0; begin < rows; begin += kColumnSumBlock) {
       alignas(64) Compute<T> block[kStrip] = {};
-      for (std::int64_t row = begin; row < std::min(rows, begin + kRowBlock); ++row) {
+      for (std::int64_t row = begin; row < std::min(rows, begin + kColumnSumBlock); ++row) {
         const T* from = x + row * stride + first;
         for_vectors<T>(width, [&](auto access, std::int64_t i) HWY_ATTR {
           access.store(hn::Add(access.load(block + i), access.load(from + i)), block + i);

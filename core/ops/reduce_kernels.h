@@ -8,6 +8,12 @@
 
 namespace convoy {
 
+// The grid that sums are added on. A row goes in blocks, each added up in lanes; blocks are added in fp64, first those
+// of a stretch of the row, then the stretches. A column goes in blocks of rows.
+constexpr std::int64_t kRowSumBlock = 1024;
+constexpr std::int64_t kRowSumStretch = 65536;
+constexpr std::int64_t kColumnSumBlock = 64;
+
 // sums[r] = the sum of row r of x [rows, n].
 void row_sums_kernel(const float* x, std::int64_t rows, std::int64_t n, double* sums);
 void row_sums_kernel(const double* x, std::int64_t rows, std::int64_t n, double* sums);
