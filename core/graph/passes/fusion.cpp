@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "core/graph/passes/fused_elementwise.h"
+#include "core/graph/passes/fused_reduction.h"
 #include "core/graph/passes/groups.h"
 #include "core/graph/passes/passes.h"
 #include "core/graph/passes/rewriter.h"
@@ -13,19 +14,27 @@ namespace {
 void append_fused(const Graph& graph, const Group& group, Rewriter& rewriter) {
   std::map<ValueId, std::int32_t> operands;
   for (const ValueId input : group.inputs) operands.emplace(input, static_cast<std::int32_t>(operands.size()));
+  const ValueId reduced = group.reduction >= 0 ? graph.node(group.reduction).inputs[0] : -1;
   std::vector<FusedStep> steps;
   std::vector<std::int32_t> outputs;
   for (const NodeId member : group.members) {
     const Node& node = graph.node(member);
+    const ValueId output = node.outputs[0];
     FusedStep step{.op = node.op, .operands = {}};
     for (const ValueId input : node.inputs) step.operands.push_back(operands.at(input));
-    operands.emplace(node.outputs[0], static_cast<std::int32_t>(operands.size()));
-    if (std::find(group.outputs.begin(), group.outputs.end(), node.outputs[0]) != group.outputs.end())
+    operands.emplace(output, static_cast<std::int32_t>(operands.size()));
+    if (output == reduced || std::find(group.outputs.begin(), group.outputs.end(), output) != group.outputs.end())
       outputs.push_back(static_cast<std::int32_t>(steps.size()));
     steps.push_back(std::move(step));
   }
-  auto op = std::make_shared<FusedElementwise>(graph.specs(group.inputs), std::move(steps), std::move(outputs));
-  const NodeId fused = rewriter.append(std::move(op), graph.node(group.members.back()), rewriter.now(group.inputs));
+  FusedProgram program(graph.specs(group.inputs), std::move(steps), std::move(outputs));
+  OpPtr op;
+  if (group.reduction >= 0) {
+    op = std::make_shared<FusedReduction>(std::move(program), graph.node(group.reduction).op);
+  } else {
+    op = std::make_shared<FusedElementwise>(std::move(program));
+  }
+  const NodeId fused = rewriter.append(std::move(op), graph.node(group.last()), rewriter.now(group.inputs));
   for (std::size_t k = 0; k < group.outputs.size(); ++k)
     rewriter.replace(group.outputs[k], rewriter.graph().node(fused).outputs[k]);
 }
@@ -37,6 +46,7 @@ Graph fuse_elementwise(const Graph& graph) {
   std::map<NodeId, const Group*> group_of;
   for (const Group& group : groups) {
     for (const NodeId member : group.members) group_of.emplace(member, &group);
+    if (group.reduction >= 0) group_of.emplace(group.reduction, &group);
   }
   Rewriter rewriter(graph);
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
@@ -44,7 +54,7 @@ Graph fuse_elementwise(const Graph& graph) {
     const auto grouped = group_of.find(id);
     if (grouped == group_of.end()) {
       rewriter.copy(id);
-    } else if (grouped->second->members.back() == id) {
+    } else if (grouped->second->last() == id) {
       append_fused(graph, *grouped->second, rewriter);
     }
   }

@@ -4,7 +4,8 @@
 #include <cstdint>
 #include <utility>
 
-#include "core/graph/passes/fused_elementwise.h"
+#include "core/graph/passes/fused_program.h"
+#include "core/graph/tile_reduction.h"
 
 namespace convoy {
 namespace {
@@ -31,12 +32,12 @@ class Grouping {
     }
     for (const Result& result : graph.results()) kept_[index(result.value)] = true;
     for (const Assignment& assignment : graph.assignments()) kept_[index(assignment.value)] = true;
-    peak_ = most_alive();
+    most_allowed_ = static_cast<std::int64_t>(1.01 * static_cast<double>(most_alive()));
   }
 
   std::vector<Group> run() {
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
-      if (!may_fuse(nodes_[i])) continue;
+      if (!is_elementwise(nodes_[i]) && !is_reduction(nodes_[i])) continue;
       for (const ValueId input : nodes_[i].inputs) {
         const NodeId producer = graph_.value(input).node;
         if (producer >= 0) try_merge(group_of_[index(producer)], group_of_[i]);
@@ -50,9 +51,13 @@ class Grouping {
   }
 
  private:
-  static bool may_fuse(const Node& node) {
+  static bool is_elementwise(const Node& node) {
     const Traits traits = node.op->traits();
     return traits.tiled && !traits.update && node.outputs.size() == 1;
+  }
+  bool is_reduction(const Node& node) const {
+    const auto* reducible = dynamic_cast<const TileReducible*>(node.op.get());
+    return reducible != nullptr && reducible->tile_reduction(graph_.value(node.inputs[0]).spec) != nullptr;
   }
   const Shape& shape(NodeId node) const { return graph_.value(graph_.node(node).outputs[0]).spec.shape; }
 
@@ -62,17 +67,18 @@ class Grouping {
     const std::vector<NodeId>& first = groups_[index(before)];
     const std::vector<NodeId>& second = groups_[index(into)];
     const NodeId a = first.back(), b = second.back();
-    if (!may_fuse(graph_.node(a)) || graph_.node(a).phase != graph_.node(b).phase || shape(a) != shape(b)) return;
+    if (!is_elementwise(graph_.node(a)) || graph_.node(a).phase != graph_.node(b).phase) return;
+    const bool reduces = !is_elementwise(graph_.node(b));
+    if (reduces ? group(first).outputs != graph_.node(b).inputs || !is_read_once(graph_.node(b).inputs[0])
+                : shape(a) != shape(b))
+      return;
     std::vector<NodeId> merged;
     std::merge(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(merged));
     if (!is_possible(merged)) return;
     const std::vector<NodeId> old_first = first, old_second = second;
     set(before, {});
     set(into, std::move(merged));
-    if (const std::int64_t peak = most_alive(); peak <= peak_) {
-      peak_ = peak;
-      return;
-    }
+    if (most_alive() <= most_allowed_) return;
     set(before, old_first);
     set(into, old_second);
   }
@@ -89,9 +95,11 @@ class Grouping {
         if (user < members.back() && !std::binary_search(members.begin(), members.end(), user)) return false;
       }
     }
-    return members.size() <= FusedElementwise::kMaxSteps &&
-           group(members).inputs.size() <= FusedElementwise::kMaxInputs;
+    return members.size() <= FusedProgram::kMaxSteps &&  // a reduction counts as one
+           group(members).inputs.size() <= FusedProgram::kMaxInputs;
   }
+
+  bool is_read_once(ValueId value) const { return users_[index(value)].size() == 1 && !kept_[index(value)]; }
 
   bool is_internal(ValueId value) const {
     const NodeId node = graph_.value(value).node;
@@ -103,7 +111,7 @@ class Grouping {
   }
 
   Group group(const std::vector<NodeId>& members) const {
-    Group result{.members = members, .inputs = {}, .outputs = {}};
+    Group result{.members = members, .reduction = -1, .inputs = {}, .outputs = {}};
     const auto is_member = [&](NodeId node) { return std::binary_search(members.begin(), members.end(), node); };
     for (const NodeId member : members) {
       const Node& node = graph_.node(member);
@@ -116,6 +124,10 @@ class Grouping {
       const auto& users = users_[index(output)];
       if (kept_[index(output)] || users.empty() || !std::all_of(users.begin(), users.end(), is_member))
         result.outputs.push_back(output);
+    }
+    if (members.size() > 1 && !is_elementwise(graph_.node(members.back()))) {
+      result.reduction = members.back();
+      result.members.pop_back();
     }
     return result;
   }
@@ -178,7 +190,7 @@ class Grouping {
   std::vector<std::vector<NodeId>> users_;   // by value
   std::vector<bool> kept_;                   // by value: a result, or assigned
   std::vector<ValueId> root_;                // by value: what it is a view of
-  std::int64_t peak_ = 0;
+  std::int64_t most_allowed_ = 0;
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/matmul.h"
 #include "core/ops/random.h"
+#include "core/ops/reduce.h"
 #include "core/ops/view.h"
 #include "tests/core/graph/passes/small_graph.h"
 
@@ -17,8 +18,30 @@ namespace {
 
 std::size_t fused_nodes(const Graph& graph) {
   return static_cast<std::size_t>(std::count_if(graph.nodes().begin(), graph.nodes().end(), [](const Node& node) {
-    return node.op->name() == "fused_elementwise";
+    return node.op->name().starts_with("fused_");
   }));
+}
+
+// Some numbers for each input, as many alike as not.
+Tensors inputs_for(const Graph& graph) {
+  Tensors inputs;
+  const Recorder recorder(graph.device(), {}, Recorder::Tape::kOff);
+  for (const ValueId id : graph.inputs()) {
+    const Spec& spec = graph.value(id).spec;
+    std::vector<double> values;
+    for (std::int64_t i = 0; i < spec.elements(); ++i)
+      values.push_back(static_cast<double>((i * 37 + std::ssize(inputs) * 11) % 101) / 40.0 - 1.25);
+    inputs.push_back(cast(Tensor::of<double>(graph.device(), spec.shape, values), spec.dtype));
+  }
+  return inputs;
+}
+
+std::vector<std::vector<double>> run(const Graph& graph) {
+  std::vector<std::vector<double>> results;
+  const Tensors tensors = interpret(graph, {.seed = 3, .step = 2, .shard = 1}, inputs_for(graph), {});
+  const Recorder recorder(graph.device(), {}, Recorder::Tape::kOff);
+  for (const Tensor& tensor : tensors) results.push_back(cast(tensor, DType::kF64).to_vector<double>());
+  return results;
 }
 
 TEST(FusionTest, AChainIsOneNode) {
@@ -31,7 +54,7 @@ TEST(FusionTest, AChainIsOneNode) {
                         }),
             "%0 = input x: f32[3, 4]\n"
             "%1 = input bias: f32[4]\n"
-            "%2 = forward fused_elementwise(steps=#2 = add() #0 #1; #3 = gelu() #2; #4 = mul() #3 #0, outputs=[2]) %0, "
+            "%2 = forward fused_elementwise(steps=#2 = add() #0 #1; #3 = gelu() #2; #4 = mul() #3 #0 -> #4) %0, "
             "%1: f32[3, 4]\n"
             "result y = %2\n");
 }
@@ -111,21 +134,60 @@ TEST(FusionTest, HasTheBitsOfOneOperatorAfterTheOther) {
       verify(fused);
       EXPECT_EQ(fused_nodes(fused), 1U) << to_text(fused);
 
-      Tensors inputs;
-      for (const ValueId id : graph.inputs()) {
-        const Spec& spec = graph.value(id).spec;
-        std::vector<double> values;
-        for (std::int64_t i = 0; i < spec.elements(); ++i)
-          values.push_back(static_cast<double>((i * 37 + id * 11) % 101) / 40.0 - 1.25);
-        const Recorder recorder(device, {}, Recorder::Tape::kOff);
-        inputs.push_back(cast(Tensor::of<double>(device, spec.shape, values), dtype));
+      EXPECT_EQ(run(fused), run(graph)) << name_of(dtype);
+    }
+  }
+}
+
+TEST(FusionTest, ASumIsFedWhatIsNeverStored) {
+  SmallGraph small;
+  EXPECT_EQ(small.after(fuse_elementwise,
+                        [&](Capture& capture) {
+                          const Tensor x = capture.input("x", small.f32({3, 4}));
+                          capture.result("y", sum(mul(exp(x), x), {1}));
+                        }),
+            "%0 = input x: f32[3, 4]\n"
+            "%1 = forward fused_reduction(steps=#1 = exp() #0; #2 = mul() #1 #0 -> #2, "
+            "reduction=sum(axes=[1], keep=0, dtype=f32)) %0: f32[3]\n"
+            "result y = %1\n");
+}
+
+TEST(FusionTest, WhatOthersReadIsStoredBeforeItIsSummed) {
+  SmallGraph small;
+  const Graph graph = fuse_elementwise(small.capture([&](Capture& capture) {
+    const Tensor y = exp(capture.input("x", small.f32({3, 4})));
+    capture.result("sum", sum(y));
+    capture.result("y", y);
+  }));
+  EXPECT_EQ(fused_nodes(graph), 0U);
+}
+
+// Along rows and columns that are shorter and longer than the blocks that sums are made of.
+TEST(FusionTest, SumsHaveTheirOwnOrder) {
+  struct Case {
+    Shape shape;
+    std::vector<std::int64_t> axes;
+  };
+  const Case cases[] = {{{7, 130}, {1}},        {{3, 5000}, {1}},    {{2, 70001}, {1}},  {{200000}, {0}},
+                        {{130, 7}, {0}},        {{300, 700}, {0}},   {{5, 66, 33}, {1}}, {{9, 130, 5}, {0, 1}},
+                        {{2, 3, 4, 5}, {1, 2}}, {{3, 2500, 3}, {1}}, {{70, 3001}, {0}},  {{4, 1, 6}, {1}}};
+  for (const int threads : {1, 3}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF64}) {
+      for (const auto& [shape, axes] : cases) {
+        for (const DType to : {dtype, compute_dtype(dtype)}) {
+          CpuDevice device(threads);
+          Capture capture(device);
+          const Tensor x = capture.input("x", {dtype, shape, &device});
+          const Tensor row = capture.input("row", {dtype, {shape[-1]}, &device});
+          capture.result("y", sum(dropout(mul(gelu(x), row), 0.25), axes, true, to));
+          capture.result("more memory than the group needs", concat({x, x, x}, 0));
+          const Graph graph = capture.finish();
+          const Graph fused = fuse_elementwise(graph);
+          verify(fused);
+          ASSERT_EQ(fused.nodes().size(), 2U) << to_text(fused);
+          EXPECT_EQ(run(fused), run(graph)) << name_of(dtype) << shape.to_string();
+        }
       }
-      const StepKey key{.seed = 3, .step = 2, .shard = 1};
-      const Tensors expected = interpret(graph, key, inputs, {});
-      const Tensors actual = interpret(fused, key, inputs, {});
-      EXPECT_EQ(actual[0].to_vector<double>(), expected[0].to_vector<double>()) << name_of(dtype);
-      const Recorder recorder(device, {}, Recorder::Tape::kOff);
-      EXPECT_EQ(cast(actual[1], DType::kF64).to_vector<double>(), cast(expected[1], DType::kF64).to_vector<double>());
     }
   }
 }
