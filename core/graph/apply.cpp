@@ -24,6 +24,13 @@ void check_inputs(const Op& op, std::span<const Tensor> inputs, const Device& de
   }
 }
 
+// Operators that run one by one do so at once, which the CPU alone does; other devices run plans.
+void check_runs_at_once(const Op& op, const Device& device) {
+  if (device.kind() != "cpu")
+    fail(ErrorCode::kInvalidArgument, "{}: a {} device runs plans of captured operators, not one operator at a time",
+         op.name(), device.kind());
+}
+
 Tensor run_view(const Op& op, const Tensor& input) {
   if (const std::optional<Layout> layout = op.view(input.layout())) return input.view(*layout);
   const Tensor copy = contiguous(input);
@@ -53,6 +60,7 @@ Tensors run_kernel(const Op& op, const Traits& traits, std::span<const Tensor> i
     for (const Tensor& input : inputs) plain.push_back(contiguous(input));
     inputs = plain;
   }
+  check_runs_at_once(op, recorder.device());
   KernelArgs args{inputs, outputs, recorder.key(), recorder.device()};
   op.run_cpu(args);
   recorder.device().count_kernel();
@@ -89,6 +97,7 @@ void apply_update(const OpPtr& op, std::span<const Tensor> inputs, std::span<con
            state[i].spec().to_string(), specs[i].to_string());
   }
   if (Capture* const capture = recorder.capture()) return capture->append_update(op, inputs, state);
+  check_runs_at_once(*op, recorder.device());
   KernelArgs args{inputs, state, recorder.key(), recorder.device()};
   op->run_cpu(args);
   for (const Tensor& tensor : state) tensor.written();

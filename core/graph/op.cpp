@@ -7,6 +7,8 @@
 #include <cstdint>
 
 #include "core/base/error.h"
+#include "core/device/streams.h"
+#include "core/graph/device_kernels.h"
 
 namespace convoy {
 namespace {
@@ -43,6 +45,7 @@ void Op::run_cpu(KernelArgs& args) const {
 }
 
 PreparedPtr prepare(const OpPtr& op, const PrepareArgs& args) {
+  if (streams_of(args.device) != nullptr) return prepare_on_device(op, args);
   if (PreparedPtr call = op->prepare(args)) return call;
   return prepared([op, inputs = Tensors(args.inputs.begin(), args.inputs.end()),
                    outputs = Tensors(args.outputs.begin(), args.outputs.end()),

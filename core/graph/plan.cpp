@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "core/base/error.h"
+#include "core/graph/device_kernels.h"
+#include "core/graph/plan_launches.h"
 
 namespace convoy {
 namespace {
@@ -29,6 +31,7 @@ Plan::Plan(const Graph& graph, std::span<const Tensor> states, const PlanOptions
   for (const Operand& input : schedule.inputs) inputs_.push_back(tensor(input));
   for (const Step& step : schedule.steps) add_call(step);
   if (options.poison) poison_the_dead();
+  if (Streams* const streams = streams_of(device_)) prepare_launches(schedule, *streams);
 }
 
 Tensor Plan::tensor(const Operand& operand) const {
@@ -44,7 +47,9 @@ void Plan::add_call(const Step& step) {
   for (const Operand& operand : step.outputs) outputs.push_back(tensor(operand));
   for (const auto& [index, operand] : step.results) call.results.emplace_back(index, tensor(operand));
   if (step.op == nullptr) {
-    call.kernel = prepared([from = inputs[0], to = outputs[0]] { copy_elements(from, to); });
+    call.kernel = streams_of(device_) != nullptr
+                      ? prepare_copy_on_device(inputs[0], outputs[0])
+                      : prepared([from = inputs[0], to = outputs[0]] { copy_elements(from, to); });
   } else {
     const std::size_t offset = step.scratch < 0 ? 0 : memory_.offsets[static_cast<std::size_t>(step.scratch)];
     BlockScratch scratch(static_cast<std::byte*>(arena_->data()) + offset);
@@ -75,6 +80,10 @@ void Plan::poison_the_dead() {
 void Plan::run(const StepKey& key, std::span<const Tensor> inputs, const OnResult& on_result, CallTimer* timer) {
   if (inputs.size() != inputs_.size())
     fail(ErrorCode::kInvalidArgument, "a plan of {} inputs was given {}", inputs_.size(), inputs.size());
+  if (launches_ != nullptr && timer != nullptr)
+    fail(ErrorCode::kInvalidArgument, "the calls of a plan on a {} device are queued, and cannot be timed as they run",
+         device_.kind());
+  if (launches_ != nullptr) return launch_all(key, inputs, on_result);
   for (std::size_t i = 0; i < inputs.size(); ++i) copy_elements(inputs[i], inputs_[i]);
   for (std::size_t i = 0; i < calls_.size(); ++i) {
     const Call& call = calls_[i];

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/device/streams.h"
 #include "core/graph/call_timer.h"
 #include "core/graph/graph.h"
 #include "core/graph/memory_plan.h"
@@ -26,12 +27,19 @@ class Plan {
   Plan(const Graph& graph, std::span<const Tensor> states, const PlanOptions& options = {});
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
+  ~Plan();
 
   // Called with a result's index and its value, valid during the call alone, as soon as it is there.
   using OnResult = std::function<void(std::size_t result, const Tensor& value)>;
   // inputs: for graph.inputs(), of their specs; copied. Only from the thread that runs the device's kernels. `timer`,
   // if any, hears of every call.
+  //
+  // On a device with streams (core/device/streams.h) a run launches its calls on the compute stream and returns, and
+  // on_result comes behind the launch that makes a value: whoever reads it on another stream lets that one wait for an
+  // event of the compute stream, and says by hold() when it has been read. There is no timer then.
   void run(const StepKey& key, std::span<const Tensor> inputs, const OnResult& on_result, CallTimer* timer = nullptr);
+  // Until the event is over nothing is written over the result, in this run or the next one.
+  void hold(std::size_t result, Event until);
 
   const MemoryPlan& memory() const { return memory_; }
   std::span<const Buffer> buffers() const { return buffers_; }
@@ -47,6 +55,12 @@ class Plan {
     Tensors dead{};                                       // memory to poison behind it
   };
 
+  // plan_launches.h: on a device with streams.
+  struct Launches;
+  void prepare_launches(const Schedule& schedule, Streams& streams);
+  void find_overwritten_results();
+  void launch_all(const StepKey& key, std::span<const Tensor> inputs, const OnResult& on_result);
+
   Tensor tensor(const Operand& operand) const;
   void add_call(const Step& step);
   void poison_the_dead();
@@ -58,6 +72,7 @@ class Plan {
   Tensors inputs_;
   std::vector<Call> calls_;
   std::vector<NodeId> nodes_;
+  std::unique_ptr<Launches> launches_;  // null where calls run at once
 };
 
 }  // namespace convoy

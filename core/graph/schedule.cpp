@@ -227,7 +227,7 @@ class Scheduler {
       for (const Operand& operand : step.inputs) inputs.push_back(tensor_at(operand, nowhere));
       for (const Operand& operand : step.outputs) outputs.push_back(tensor_at(operand, nowhere));
       BlockScratch scratch(nowhere);
-      step.op->prepare({inputs, outputs, graph_.device(), scratch});
+      prepare(step.op, {inputs, outputs, graph_.device(), scratch});
       if (scratch.bytes() == 0) continue;
       step.scratch = new_buffer(fmt::format("{}: memory to work in", step.op->name()), scratch.bytes());
       touch({.buffer = step.scratch}, static_cast<std::int32_t>(i));
