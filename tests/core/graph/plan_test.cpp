@@ -84,7 +84,8 @@ TEST(PlanTest, TheGradientOfLogitsIsWrittenOverThem) {
     plan.run({}, inputs, [&](std::size_t, const Tensor& value) { gradients.push_back(value.to_vector<float>()); });
   }
   EXPECT_EQ(gradients[0], gradients[1]);
-  EXPECT_LE(bytes[0] + kRows * kClasses * sizeof(float), bytes[1] + 1024);
+  EXPECT_LT(bytes[0], 2 * kRows * kClasses * sizeof(float));
+  EXPECT_GE(bytes[1], 2 * kRows * kClasses * sizeof(float));
 }
 
 TEST(PlanTest, WhatKernelsWorkInIsPartOfTheMemoryPlan) {

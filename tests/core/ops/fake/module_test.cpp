@@ -41,13 +41,13 @@ class Step {
   explicit Step(Device& device) : device_(device) {
     model_ = std::make_unique<Mlp>(MlpOptions{
         .inputs = kInputs, .hidden = {8, 7}, .classes = kClasses, .activation = Activation::kGelu, .dropout = 0.25});
-    Capture capture(device);
     for (const Parameter& parameter : model_->parameters()) {
       parameter.bind(Tensor::zeros({DType::kF32, parameter.shape(), &device}));
       parameter.initialize(9);
       states_.push_back(parameter.value());
-      capture.state(parameter.name(), parameter.value());
     }
+    Capture capture(device);
+    for (const Parameter& parameter : model_->parameters()) capture.state(parameter.name(), parameter.value());
     const Tensor x = capture.input("inputs", {DType::kF32, {kSamples, kInputs}, &device});
     const Tensor y = capture.input("targets", {DType::kI32, {kSamples}, &device});
     const Loss loss = model_->training_step(x, y);
