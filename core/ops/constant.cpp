@@ -18,7 +18,7 @@ class Constant final : public Op {
  public:
   Constant(const Spec& spec, std::span<const double> values) : spec_(spec), values_(values.begin(), values.end()) {}
 
-  std::string_view name() const override { return "constant"; }
+  std::string_view name() const override { return "constant_values"; }
   Traits traits() const override { return {.gradient_reads_outputs = 0}; }
   void attributes(AttributeVisitor& visitor) const override {
     visitor.visit("dtype", name_of(spec_.dtype));
@@ -30,9 +30,9 @@ class Constant final : public Op {
   Specs infer(std::span<const Spec> in) const override {
     check_count(name(), in, 0);
     if (!is_floating(spec_.dtype))
-      fail(ErrorCode::kInvalidArgument, "constant: got {}; expected f32, f64 or bf16", name_of(spec_.dtype));
+      fail(ErrorCode::kInvalidArgument, "constant_values: got {}; expected f32, f64 or bf16", name_of(spec_.dtype));
     if (static_cast<std::int64_t>(values_.size()) != spec_.elements())
-      fail(ErrorCode::kInvalidArgument, "constant: got {} values; expected as many as {} has", values_.size(),
+      fail(ErrorCode::kInvalidArgument, "constant_values: got {} values; expected as many as {} has", values_.size(),
            spec_.shape.to_string());
     return {spec_};
   }
@@ -49,7 +49,7 @@ class Constant final : public Op {
   std::vector<double> values_;
 };
 
-const RegisterOp kRegistered("constant");
+const RegisterOp kRegistered("constant_values");
 
 }  // namespace
 

@@ -63,7 +63,7 @@ Tensors first_and_last(std::span<const Tensor> in) {
 
 std::vector<OpRow> arrange_rows() {
   return {
-      {"constant",
+      {"constant_values",
        {{"a row", {real({3, 4})}, with_numbers({4}, {1, -0.5, 3.25, 0}), {{3, 4}}, {0}},
         {"a scalar", {real({5})}, with_numbers({}, {0.1}), {{5}}, {0}, 1e-5, true, 0x1p-7}},
        {{"too few values", {real({4})}, with_numbers({4}, {1, 2, 3})},
