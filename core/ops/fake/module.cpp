@@ -12,7 +12,7 @@ PreparedPtr prepare_on_host(const OpPtr& op, const PrepareArgs& args) {
 }
 
 // Those that no model applies, and that passes make of others (core/graph/passes).
-constexpr const char* kMadeByPasses[] = {"constant", "repeat", "reorder", "fused_elementwise"};
+constexpr const char* kMadeByPasses[] = {"constant", "repeat", "reorder", "fused_elementwise", "fused_reduction"};
 
 constexpr DeviceModule kModule{.version = kDeviceModuleVersion,
                                .make = [](const DeviceOptions& options) -> std::unique_ptr<Device> {
