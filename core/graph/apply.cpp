@@ -1,5 +1,6 @@
 #include "core/graph/apply.h"
 
+#include <array>
 #include <utility>
 
 #include "core/base/error.h"
@@ -84,6 +85,20 @@ Tensors apply(const OpPtr& op, std::span<const Tensor> inputs) {
 }
 
 Tensor apply_one(const OpPtr& op, std::span<const Tensor> inputs) { return apply(op, inputs).front(); }
+
+Tensor apply_over(const OpPtr& op, Tensor first, const Tensor& second) {
+  Recorder& recorder = Recorder::current();
+  const std::array inputs{std::move(first), second};
+  check_inputs(*op, inputs, recorder.device());
+  const bool over = recorder.capture() == nullptr && inputs[0].is_sole_owner() && inputs[0].is_contiguous() &&
+                    op->infer(specs_of(inputs))[0] == inputs[0].spec();
+  if (!over) return apply_one(op, inputs);
+  check_runs_at_once(*op, recorder.device());
+  KernelArgs args{inputs, std::span(inputs).first(1), recorder.key(), recorder.device()};
+  op->run_cpu(args);
+  recorder.device().count_kernel();
+  return inputs[0];
+}
 
 void apply_update(const OpPtr& op, std::span<const Tensor> inputs, std::span<const Tensor> state) {
   Recorder& recorder = Recorder::current();

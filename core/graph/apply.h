@@ -16,6 +16,10 @@ inline Tensor apply_one(const OpPtr& op, std::initializer_list<Tensor> inputs) {
   return apply_one(op, std::span(inputs.begin(), inputs.size()));
 }
 
+// The same for an elementwise op whose first input is given away: where nobody else has it, the result takes its
+// memory. Never on the tape.
+Tensor apply_over(const OpPtr& op, Tensor first, const Tensor& second);
+
 // Runs an op with the update trait and assigns its outputs to `state`, in place: outputs[i] must match state[i]. Not
 // differentiable, never on the tape.
 void apply_update(const OpPtr& op, std::span<const Tensor> inputs, std::span<const Tensor> state);

@@ -80,7 +80,7 @@ void backward(const Tensor& loss, std::span<const Tensor> parameters, const OnGr
       for (std::size_t k = 0; k < input_gradients.size(); ++k) {
         if (!needed[k] || !input_gradients[k].defined()) continue;
         Tensor& sum = gradients[static_cast<std::size_t>(node.input_values[k])];
-        sum = sum.defined() ? apply_one(add, {sum, input_gradients[k]}) : std::move(input_gradients[k]);
+        sum = sum.defined() ? apply_over(add, std::move(sum), input_gradients[k]) : std::move(input_gradients[k]);
       }
     }
     for (const std::int32_t value : node.input_values) {

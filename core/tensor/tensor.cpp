@@ -120,6 +120,11 @@ void* Tensor::raw(std::source_location where) const {
          body_->layout.offset * static_cast<std::int64_t>(size_of(dtype()));
 }
 
+bool Tensor::is_sole_owner() const {
+  return body_.use_count() == 1 && body_->storage != nullptr && body_->storage.use_count() == 1 &&
+         body_->storage->is_own() && body_->storage->derived_forms() == nullptr;
+}
+
 void Tensor::make_state() const {
   if (body_->storage == nullptr)
     fail(ErrorCode::kInternal, "a {} tensor without storage is no state", spec().to_string());

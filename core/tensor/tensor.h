@@ -28,6 +28,8 @@ class Storage {
 
   void* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
+  // Not foreign memory, which others may read.
+  bool is_own() const { return owned_; }
 
   // State is written again and again, and whoever writes it says so (written()). Only of state do kernels keep derived
   // forms: null for any other storage.
@@ -88,6 +90,9 @@ class Tensor {
   template <typename T>
   T* data(std::source_location where = std::source_location::current()) const;
   void* raw(std::source_location where = std::source_location::current()) const;
+
+  // Nobody else can see its elements: no other handle, no other view, no state. Whoever asks may write over them.
+  bool is_sole_owner() const;
 
   // For state: see Storage. The whole storage counts, whatever the view.
   void make_state() const;

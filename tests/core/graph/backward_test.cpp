@@ -65,6 +65,25 @@ TEST_F(BackwardTest, TiedParametersGetOneGradientOfAllUses) {
   EXPECT_EQ(gradients(loss, {table}).at(0), (std::vector<double>{3 + 4, 7 + 4, 3 + 6, 7 + 6}));
 }
 
+// A table used three times: its gradients are added up in the memory of the first.
+TEST_F(BackwardTest, GradientsAddUpInPlace) {
+  const Recorder recorder(device_, {});
+  const Tensor table = Tensor::zeros({DType::kF64, {1 << 16}, &device_});
+  const Tensor loss = add(add(sum(exp(table)), sum(exp(table))), sum(exp(table)));
+  EXPECT_EQ(gradients(loss, {table}).at(0)[7], 3.0);
+  EXPECT_LT(2 * device_.pool_statistics().bytes_held, 11 * table.spec().bytes())
+      << "the table, two exponentials, the sum so far and a gradient; not five and a new sum";
+}
+
+// One gradient goes to both operands of an addition: adding to one must not be seen in the other.
+TEST_F(BackwardTest, AGradientThatTwoValuesShareIsNotWrittenOver) {
+  const Recorder recorder(device_, {});
+  const Tensor both = add(x_, y_);
+  const auto result = gradients(sum(add(both, scale(x_, 2))), {x_, y_});
+  EXPECT_EQ(result.at(0), (std::vector<double>{3, 3}));
+  EXPECT_EQ(result.at(1), (std::vector<double>{1, 1}));
+}
+
 TEST_F(BackwardTest, AParameterThatIsTheLossHasGradientOne) {
   const Recorder recorder(device_, {});
   const Tensor scalar = tensor({}, {2});

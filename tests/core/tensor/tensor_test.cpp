@@ -63,6 +63,27 @@ TEST_F(TensorTest, BorrowedMemoryIsKeptAliveAndNotFreed) {
   EXPECT_TRUE(watch.expired());
 }
 
+TEST_F(TensorTest, SoleOwnersHaveNoOtherHandleViewOrOwner) {
+  const Spec spec{DType::kF32, {4}, &device_};
+  const Tensor alone = Tensor::zeros(spec);
+  EXPECT_TRUE(alone.is_sole_owner());
+  {
+    const Tensor other = alone;
+    EXPECT_FALSE(alone.is_sole_owner());
+  }
+  {
+    const Tensor view = alone.view(Layout::contiguous({2}));
+    EXPECT_FALSE(alone.is_sole_owner());
+    EXPECT_FALSE(view.is_sole_owner());
+  }
+  EXPECT_TRUE(alone.is_sole_owner());
+  alone.make_state();
+  EXPECT_FALSE(alone.is_sole_owner());
+  float foreign[4] = {};
+  EXPECT_FALSE(Tensor::borrow(spec, foreign, nullptr).is_sole_owner());
+  EXPECT_FALSE(alone.without_storage().is_sole_owner());
+}
+
 TEST_F(TensorTest, WrongReadsAreRefused) {
   const Tensor a = numbers({2});
   EXPECT_THROW(a.data<double>(), Error);
