@@ -57,6 +57,8 @@ PreparedPtr prepare(const OpPtr& op, const PrepareArgs& args) {
 
 void Op::run_tile_cpu(const TileArgs&) const { fail(ErrorCode::kInternal, "{} does not run in pieces", name()); }
 
+std::optional<Again> Op::again(std::size_t, std::span<const Spec>) const { return {}; }
+
 Cost Op::cost(std::span<const Spec> inputs, std::span<const Spec> outputs) const {
   if (traits().view) return {};
   std::int64_t read = 0, written = 0;

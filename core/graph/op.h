@@ -87,6 +87,14 @@ struct PrepareArgs {
   Scratch& scratch;
 };
 
+// How to make an output again by hardly more than reading: an operator on the inputs and outputs of the one that made
+// it.
+struct Again {
+  OpPtr op{};                            // null: the one that made it
+  std::vector<std::int32_t> operands{};  // i is its input i, ~k its output k
+  std::size_t output = 0;                // which of op's outputs is the same again
+};
+
 // A piece of a tiled operator's call: elements [first, first + count) of the output in row-major order, and of the
 // inputs the elements that belong to them.
 struct TileOperand {
@@ -118,6 +126,8 @@ class Op {
   // Ops with the view trait: where the output lies in the input's storage, or nothing when only a copy will do (the
   // input is then made contiguous first).
   virtual std::optional<Layout> view(const Layout& input) const;
+  // For outputs that are better made again for the backward pass than kept, with the same bits.
+  virtual std::optional<Again> again(std::size_t output, std::span<const Spec> inputs) const;
   // By default one operation an element, of the inputs or outputs, whichever are more; views cost nothing.
   virtual Cost cost(std::span<const Spec> inputs, std::span<const Spec> outputs) const;
   // The kernel, in one of two ways. prepare() is for those that look up, derive from shapes or take memory what stays

@@ -271,6 +271,12 @@ class LinearOp final : public Op {
     return result;
   }
 
+  // y of gelu, from z. In bf16 z was rounded only behind the activation.
+  std::optional<Again> again(std::size_t output, std::span<const Spec> in) const override {
+    if (activation_ != Activation::kGelu || output != 0 || in[0].dtype == DType::kBF16) return {};
+    return Again{.op = make_op("gelu"), .operands = {~1}};
+  }
+
   Cost cost(std::span<const Spec> in, std::span<const Spec> out) const override {
     return product_cost(out[0].shape.elements(), in[1].shape[0], in, out);
   }

@@ -186,6 +186,9 @@ class RmsNorm final : public Op {
     const Tensor inputs[] = {args.inputs[0], args.gradients[0], args.inputs[1], args.outputs[1]};
     return convoy::apply(shared_op<RmsNormBackward>(), inputs);
   }
+  std::optional<Again> again(std::size_t output, std::span<const Spec>) const override {
+    return Again{.operands = {0, 1}, .output = output};
+  }
   PreparedPtr prepare(const PrepareArgs& args) const override {
     return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       using C = Compute<T>;

@@ -125,6 +125,7 @@ class Swiglu final : public Op {
     const Tensor inputs[] = {args.inputs[0], args.inputs[1], args.gradients[0]};
     return convoy::apply(shared_op<SwigluBackward>(), inputs);
   }
+  std::optional<Again> again(std::size_t, std::span<const Spec>) const override { return Again{.operands = {0, 1}}; }
   PreparedPtr prepare(const PrepareArgs& args) const override {
     return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       return prepared([gate = args.inputs[0].data<T>(), up = args.inputs[1].data<T>(), y = args.outputs[0].data<T>(),

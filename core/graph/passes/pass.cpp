@@ -17,6 +17,7 @@ constexpr std::array kPasses = {
     Pass{"common-subexpressions", "nothing is computed twice in a phase", merge_common, true},
     Pass{"dead-code", "what nobody needs is not computed", remove_dead, true},
     Pass{kRecompute, "blocks are computed again in the backward pass: less memory, more time", recompute_blocks, false},
+    Pass{"rematerialize", "cheap values are made again in the backward pass, not kept", rematerialize, true},
     Pass{"reorders", "a strided value is put in order once for all who need it", share_copies, true},
     Pass{"fusion", "elementwise operators and reductions go over memory together", fuse_elementwise, true},
     Pass{kInPlace, "elementwise operators write over operands that nobody needs any more", nullptr, true},

@@ -18,6 +18,9 @@ Graph merge_common(const Graph& graph);
 Graph remove_dead(const Graph& graph);
 // What a block's forward pass keeps for the backward pass is computed again there.
 Graph recompute_blocks(const Graph& graph);
+// What an operator can make again by a pass over memory (Op::again) is not kept for the backward pass, where that reads
+// what it is made of anyway.
+Graph rematerialize(const Graph& graph);
 // A strided value that several operators want without gaps is copied once, not once for each.
 Graph share_copies(const Graph& graph);
 // Groups of elementwise operators, and reductions behind them, go over memory once.
