@@ -38,13 +38,16 @@ class PreparedMatmul {
 
  private:
   class Piece;
+  struct Strips;
+  void run_strips(const float* a, const float* b, const float* bias, float* c) const;
   void run_one(const float* a, const float* b, const float* bias, float* c) const;
 
   CpuDevice& device_;
   MatmulProblem problem_;
-  std::int64_t length_;        // of a piece along k
-  std::vector<Piece> pieces_;  // none where there is nothing to multiply
-  float* product_ = nullptr;   // of all pieces but the first
+  std::int64_t length_;             // of a piece along k
+  std::vector<Piece> pieces_;       // none where there is nothing to multiply
+  float* product_ = nullptr;        // of all pieces but the first
+  std::unique_ptr<Strips> strips_;  // of a wide transposed a
 };
 
 // f64: scratch for the columns of a panel, which worker threads share out.

@@ -6,12 +6,14 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "core/base/error.h"
 #include "core/device/cpu_device.h"
+#include "core/graph/apply.h"
 #include "core/graph/backward.h"
 #include "core/graph/recorder.h"
 #include "core/ops/elementwise.h"
@@ -188,6 +190,26 @@ TEST(MatmulTest, PreparesEachKindOfProductOnce) {
   EXPECT_EQ(prepared_matmuls(device), 3U);
   for (int i = 0; i < 3; ++i) linear(a, b, {}, Activation::kGelu);  // the same product
   EXPECT_EQ(prepared_matmuls(device), 3U);
+}
+
+// The rows of c = aᵀ·b that many columns of a make, by themselves.
+TEST(MatmulTest, AWideTransposedOperandGoesInStrips) {
+  std::optional<std::vector<std::uint32_t>> expected;
+  for (const int threads : {1, 2}) {
+    CpuDevice device(threads);
+    const Recorder recorder(device, {}, Recorder::Tape::kOff);
+    const Tensor a = random_tensor<float>(device, {70, 2048 * 4 + 5}, 1);
+    const Tensor b = random_tensor<float>(device, {70, 24}, 2);
+    const Tensor c = matmul(a, b, true);
+    for (const std::int64_t first : {std::int64_t{0}, std::int64_t{2048}}) {
+      const Tensor columns = contiguous(slice(a, 1, first, first + 2048));
+      EXPECT_EQ(bits(contiguous(slice(c, 0, first, first + 2048))), bits(matmul(columns, b, true)));
+    }
+    const Tensor last = contiguous(slice(a, 1, 2048 * 4, 2048 * 4 + 5));
+    EXPECT_EQ(bits(contiguous(slice(c, 0, 2048 * 4, 2048 * 4 + 5))), bits(matmul(last, b, true)));
+    if (!expected) expected = bits(c);
+    EXPECT_EQ(bits(c), *expected);
+  }
 }
 
 TEST(LinearTest, EqualsItsPartsInBothPrecisions) {
