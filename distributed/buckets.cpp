@@ -15,13 +15,17 @@ std::int64_t padded(std::int64_t elements) { return (elements + kChunkElements -
 }  // namespace
 
 BucketLayout::BucketLayout(std::vector<ParameterExtent> parameters, std::int64_t bucket_bytes)
-    : parameters_(std::move(parameters)), offsets_(parameters_.size()), by_name_(parameters_.size()) {
+    : parameters_(std::move(parameters)),
+      offsets_(parameters_.size()),
+      bucket_of_(parameters_.size()),
+      by_name_(parameters_.size()) {
   std::map<std::int32_t, Bucket> open;
   const auto close = [this](Bucket& bucket) {
     if (bucket.parameters.empty()) return;
     bucket.begin = elements_;
     for (const std::size_t parameter : bucket.parameters) {
       offsets_[parameter] = elements_;
+      bucket_of_[parameter] = buckets_.size();
       elements_ += padded(parameters_[parameter].elements);
     }
     bucket.end = elements_;

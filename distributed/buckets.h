@@ -37,6 +37,7 @@ class BucketLayout {
 
   const std::vector<ParameterExtent>& parameters() const { return parameters_; }
   std::span<const Bucket> buckets() const { return buckets_; }
+  std::size_t bucket_of(std::size_t parameter) const { return bucket_of_[parameter]; }
   std::int64_t offset(std::size_t parameter) const { return offsets_[parameter]; }  // elements
   std::int64_t elements() const { return elements_; }                // of the whole arena, padding included
   std::span<const std::size_t> by_name() const { return by_name_; }  // parameter indices in name order
@@ -48,6 +49,7 @@ class BucketLayout {
   std::vector<ParameterExtent> parameters_;
   std::vector<Bucket> buckets_;
   std::vector<std::int64_t> offsets_;
+  std::vector<std::size_t> bucket_of_;
   std::vector<std::size_t> by_name_;
   std::int64_t elements_ = 0;
 };

@@ -62,12 +62,15 @@ void add_graph(cluster::GraphReport& report, const std::string& function, const 
     for (const ValueId input : node.inputs) added.inputs.push_back(name_of_value(input));
     for (const ValueId output : node.outputs) added.outputs.push_back(output_of(graph.value(output).spec));
   }
-  for (const Result& result : graph.results())
-    report.nodes.push_back({.name = fmt::format("{}/results/{}", function, folded(result.name)),
-                            .op = "result",
+  for (const Result& result : graph.results()) {
+    const std::optional<Reduction>& reduction = result.reduction;
+    const std::string group = reduction ? fmt::format("communication/bucket_{}", reduction->bucket) : "results";
+    report.nodes.push_back({.name = fmt::format("{}/{}/{}", function, group, folded(result.name)),
+                            .op = reduction ? "all_reduce" : "result",
                             .inputs = {name_of_value(result.value)},
-                            .attributes = "",
+                            .attributes = reduction ? fmt::format("axis={}", reduction->axis) : "",
                             .outputs = {output_of(graph.value(result.value).spec)}});
+  }
   for (const Assignment& assignment : graph.assignments())
     report.nodes.push_back({.name = fmt::format("{}/assign/{}", function, folded(graph.value(assignment.state).name)),
                             .op = "assign",

@@ -76,6 +76,7 @@ Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& 
                              const StepFunction::Give&) { apply_update(inputs[0], inputs[1]); }},
       is_static_(recipe.train.graph == "static"),
       plans_(device, plan_options(recipe, options)) {
+  gradient_.reduction = [this](std::size_t result) { return reduction_of(result); };
   const Spec arena{DType::kF32, {layout_.elements()}, &device_};
   parameters_ = Tensor::zeros(arena);
   for (std::size_t k = 0; k < optimizer_->moments().size(); ++k) moments_.push_back(Tensor::zeros(arena));

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -97,6 +98,7 @@ class Replica {
   bool is_statistic(std::size_t parameter) const;
   std::size_t index_of(const Emission& emission) const;
   void give_gradient(std::span<const Tensor> inputs, const StepFunction::Give& give) const;
+  std::optional<Reduction> reduction_of(std::size_t result) const;
   void apply_update(const Tensor& factors, const Tensor& apply) const;
   void declare_update(Capture& capture) const;
   void use_reduced(float* reduced);

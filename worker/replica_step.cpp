@@ -62,6 +62,11 @@ void Replica::give_gradient(std::span<const Tensor> inputs, const StepFunction::
            [&](std::size_t leaf, const Tensor& gradient) { hand_over(leaf_indices_[leaf], gradient); });
 }
 
+std::optional<Reduction> Replica::reduction_of(std::size_t result) const {
+  if (result < kFirstParameter) return {};
+  return Reduction{.axis = "data", .bucket = static_cast<std::int32_t>(layout_.bucket_of(result - kFirstParameter))};
+}
+
 distributed::LossSums Replica::gradient(const StepKey& key, const Batch& batch,
                                         const std::function<void(std::size_t, std::span<const float>)>& on_gradient) {
   handed_over_.assign(layout_.parameters().size(), false);

@@ -24,9 +24,9 @@ Tensors Capture::states() const {
   return tensors;
 }
 
-void Capture::result(std::string name, const Tensor& value) {
+void Capture::result(std::string name, const Tensor& value, std::optional<Reduction> reduction) {
   const ValueId id = value_of(value, name);
-  graph_.add_result(std::move(name), id);
+  graph_.add_result(std::move(name), id, std::move(reduction));
 }
 
 Graph Capture::finish() {

@@ -30,7 +30,7 @@ class Capture {
   void state(std::string name, const Tensor& tensor);
   // In the order of their declaration.
   Tensors states() const;
-  void result(std::string name, const Tensor& value);
+  void result(std::string name, const Tensor& value, std::optional<Reduction> reduction = {});
   // The graph, verified. Nothing more may be captured.
   Graph finish();
 

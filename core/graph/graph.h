@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,10 +44,18 @@ struct Node {
   std::int32_t block = kNoBlock;  // of the model that it was captured in (BlockScope)
 };
 
-// A value that a run hands out.
+// Communication: a sum over the workers along an axis of their mesh ("data"), as part of a bucket.
+struct Reduction {
+  std::string axis;
+  std::int32_t bucket = 0;
+  bool operator==(const Reduction&) const = default;
+};
+
+// A value that a run hands out, and what becomes of it if that is communication.
 struct Result {
   std::string name;
   ValueId value = -1;
+  std::optional<Reduction> reduction{};
 };
 
 // After a run `state` holds the elements of `value`.
@@ -76,7 +85,9 @@ class Graph {
   ValueId add_state(std::string name, const Spec& spec);
   // Infers the outputs' specs and adds the node behind all others.
   NodeId append(OpPtr op, Phase phase, std::vector<ValueId> inputs, std::int32_t block = kNoBlock);
-  void add_result(std::string name, ValueId value) { results_.push_back({std::move(name), value}); }
+  void add_result(std::string name, ValueId value, std::optional<Reduction> reduction = {}) {
+    results_.push_back({std::move(name), value, std::move(reduction)});
+  }
   void assign(ValueId state, ValueId value) { assignments_.push_back({state, value}); }
 
  private:
@@ -102,6 +113,7 @@ Cost cost_of(const Graph& graph);
 //
 //   %0 = input x: f32[8, 4]
 //   %3, %4 = forward linear(activation=gelu) %0, %1, %2: f32[8, 2], f32[8, 2]  # 128 flop, 296 B
+//   communication all_reduce(axis=data, bucket=0) weight = %5
 //   result loss = %7
 //   assign %1 = %9
 std::string to_text(const Graph& graph, bool with_costs = false);

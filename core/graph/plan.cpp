@@ -96,7 +96,12 @@ void Plan::run(const StepKey& key, std::span<const Tensor> inputs, const OnResul
     }
     device_.count_kernel();
     for (const Tensor& state : call.writes) state.written();
-    for (const auto& [index, value] : call.results) on_result(index, value);
+    if (!call.results.empty()) {
+      const CallTimer::Clock::time_point begin =
+          timer == nullptr ? CallTimer::Clock::time_point() : CallTimer::Clock::now();
+      for (const auto& [index, value] : call.results) on_result(index, value);
+      if (timer != nullptr) timer->gave(i, begin, CallTimer::Clock::now());
+    }
     for (const Tensor& memory : call.dead) std::memset(memory.raw(), 0xFF, memory.spec().bytes());
   }
 }

@@ -47,6 +47,16 @@ void Profile::Plan::ran(std::size_t call, Clock::time_point begin, Clock::time_p
                              .end = end});
 }
 
+void Profile::Plan::gave(std::size_t call, Clock::time_point begin, Clock::time_point end) {
+  given_seconds += seconds_between(begin, end);
+  profile->spans_.push_back({.plan = static_cast<std::int32_t>(number),
+                             .call = static_cast<std::int32_t>(call),
+                             .step = profile->step_,
+                             .begin = begin,
+                             .end = end,
+                             .gives = true});
+}
+
 CallTimer& Profile::add_plan(std::string name, std::vector<CallInfo> calls) {
   auto plan = std::make_unique<Plan>();
   plan->name = std::move(name);
@@ -90,6 +100,11 @@ void Profile::write_trace(const std::string& path, std::int32_t process) const {
     if (span.plan < 0) {
       event["name"] = names_[static_cast<std::size_t>(span.call)];
       event["cat"] = "worker";
+    } else if (span.gives) {
+      const Plan& plan = *plans_[static_cast<std::size_t>(span.plan)];
+      event["name"] = "hand over";
+      event["cat"] = plan.name + ",communication";
+      event["args"]["of"] = plan.calls[static_cast<std::size_t>(span.call)].name;
     } else {
       const Plan& plan = *plans_[static_cast<std::size_t>(span.plan)];
       const CallInfo& call = plan.calls[static_cast<std::size_t>(span.call)];
@@ -122,11 +137,13 @@ std::string Profile::worst_calls(std::size_t count) const {
   std::vector<std::vector<std::int64_t>> replays;
   for (const auto& plan : plans_) replays.emplace_back(plan->calls.size());
   for (const Span& span : spans_) {
-    if (span.plan >= 0) ++replays[static_cast<std::size_t>(span.plan)][static_cast<std::size_t>(span.call)];
+    if (span.plan >= 0 && !span.gives)
+      ++replays[static_cast<std::size_t>(span.plan)][static_cast<std::size_t>(span.call)];
   }
   std::vector<Row> rows;
-  double total = 0.0;
+  double total = 0.0, given = 0.0;
   for (const auto& plan : plans_) {
+    given += plan->given_seconds;
     for (std::size_t i = 0; i < plan->calls.size(); ++i) {
       const auto times = static_cast<double>(replays[plan->number][i]);
       const CallInfo& call = plan->calls[i];
@@ -140,10 +157,11 @@ std::string Profile::worst_calls(std::size_t count) const {
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.loss() > b.loss(); });
   rows.resize(std::min(rows.size(), count));
 
-  std::string text =
-      fmt::format("{} steps, {:.2f} ms a step in plans; at least {:.2f} ms by the roofline ({}, {} with bf16, {})\n",
-                  steps_, 1e3 * total / steps, 1e3 * least / steps, with_prefix(roofline_.f32_flops, "flop/s"),
-                  with_prefix(roofline_.bf16_flops, "flop/s"), with_prefix(roofline_.bytes, "B/s"));
+  std::string text = fmt::format(
+      "{} steps, {:.2f} ms a step in plans; at least {:.2f} ms by the roofline ({}, {} with bf16, {}); {:.2f} ms "
+      "handing results over\n",
+      steps_, 1e3 * total / steps, 1e3 * least / steps, with_prefix(roofline_.f32_flops, "flop/s"),
+      with_prefix(roofline_.bf16_flops, "flop/s"), with_prefix(roofline_.bytes, "B/s"), 1e3 * given / steps);
   text += "  ms a step  least ms  lost ms  times       rate    traffic  call\n";
   for (const Row& row : rows) {
     const CallInfo& call = row.plan->calls[row.call];

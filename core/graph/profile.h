@@ -49,15 +49,18 @@ class Profile {
     std::string name;
     std::vector<CallInfo> calls;
     std::vector<double> seconds;  // by call, over all replays
+    double given_seconds = 0.0;   // that handing out results took
     std::size_t number = 0;       // in plans_
     Profile* profile = nullptr;
     void ran(std::size_t call, Clock::time_point begin, Clock::time_point end) override;
+    void gave(std::size_t call, Clock::time_point begin, Clock::time_point end) override;
   };
   struct Span {
     std::int32_t plan;  // -1: outside plans, `call` counts names_
     std::int32_t call;
     std::int64_t step;
     Clock::time_point begin, end;
+    bool gives = false;  // the call's results out
   };
 
   Roofline roofline_;

@@ -23,7 +23,7 @@ CapturedFunction capture(const StepFunction& function, Device& device, std::span
   for (std::size_t i = 0; i < inputs.size(); ++i) symbols.push_back(capture.input(function.inputs[i], inputs[i]));
   std::vector<std::size_t> results;
   function.body(symbols, [&](std::size_t result, std::string_view name, const Tensor& value) {
-    capture.result(std::string(name), value);
+    capture.result(std::string(name), value, function.reduction ? function.reduction(result) : std::nullopt);
     results.push_back(result);
   });
   Tensors states = capture.states();

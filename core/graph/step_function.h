@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +28,8 @@ struct StepFunction {
   std::function<void(Capture&)> declare;  // the state that the body reads or updates
   Body body;
   std::string attributes = {};  // what its operators depend on besides the inputs' specs
+  // Of the results that are summed over the workers: how. Empty: none is.
+  std::function<std::optional<Reduction>(std::size_t result)> reduction = {};
 };
 
 // Runs it line by line, operator after operator.

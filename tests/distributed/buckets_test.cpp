@@ -25,6 +25,7 @@ TEST(BucketLayoutTest, EveryParameterLiesWholeInOneBucketOfItsGroup) {
         seen.push_back(parameter);
         EXPECT_EQ(layout.parameters()[parameter].group, bucket.group);
         EXPECT_EQ(layout.offset(parameter) % kChunkElements, 0);
+        EXPECT_EQ(&layout.buckets()[layout.bucket_of(parameter)], &bucket);
         EXPECT_GE(layout.offset(parameter), bucket.begin);
         EXPECT_LE(layout.offset(parameter) + layout.parameters()[parameter].elements, bucket.end);
       }

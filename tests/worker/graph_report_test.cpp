@@ -28,6 +28,9 @@ TEST(GraphReportTest, NodesAreUniqueAndInputsAreNodes) {
   EXPECT_TRUE(names.contains("gradient/inputs/inputs"));
   EXPECT_TRUE(names.contains("gradient/state/" + std::string("wte/weight"))) << *names.lower_bound("gradient/state");
   EXPECT_TRUE(names.contains("gradient/results/loss"));
+  EXPECT_TRUE(std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return name.starts_with("gradient/communication/bucket_0/") && name.ends_with("/weight");
+  }));
   EXPECT_TRUE(std::any_of(names.begin(), names.end(),
                           [](const std::string& name) { return name.starts_with("gradient/forward/block_0/"); }));
   EXPECT_TRUE(std::any_of(names.begin(), names.end(),

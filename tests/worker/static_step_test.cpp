@@ -162,5 +162,26 @@ TEST(StaticStepOfOddModelsTest, IsCapturedBeforeTheFirstStep) {
   EXPECT_EQ(replica->plans().size(), 3U);
 }
 
+// The captured gradient says what is summed over the workers, and in which bucket.
+TEST(StaticStepOfOddModelsTest, GradientsAreCommunicationByBucket) {
+  SmallRun run("text");
+  run.recipe.sync.bucket_mib = 0.01;
+  const auto replica = run.replica();
+  const Tensor reduced = Tensor::zeros({DType::kF32, {replica->layout().elements()}, run.device.get()});
+  replica->capture_step(run.batches().specs(), reduced.data<float>());
+  std::vector<std::size_t> parts(replica->layout().buckets().size());
+  ASSERT_GT(parts.size(), 3U);
+  for (const PlannedFunction& planned : replica->plans()) {
+    for (const Result& result : planned.captured.graph.results()) {
+      if (!result.reduction) continue;
+      EXPECT_EQ(planned.name, Replica::kGradient);
+      EXPECT_EQ(result.reduction->axis, "data");
+      ++parts.at(static_cast<std::size_t>(result.reduction->bucket));
+    }
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    EXPECT_EQ(parts[i], replica->layout().buckets()[i].parameters.size()) << "bucket " << i;
+}
+
 }  // namespace
 }  // namespace convoy::worker

@@ -32,7 +32,7 @@ ValueId Rewriter::append_one(OpPtr op, const Node& like, std::vector<ValueId> in
 }
 
 Graph Rewriter::finish() {
-  for (const Result& result : from_.results()) to_.add_result(result.name, now(result.value));
+  for (const Result& result : from_.results()) to_.add_result(result.name, now(result.value), result.reduction);
   for (const Assignment& assignment : from_.assignments()) to_.assign(now(assignment.state), now(assignment.value));
   return std::move(to_);
 }

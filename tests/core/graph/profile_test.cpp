@@ -34,7 +34,8 @@ class ProfileTest : public testing::Test {
       profile.begin_step(step);
       timer.ran(0, start, start + milliseconds(5));                     // at least 4 ms
       timer.ran(1, start + milliseconds(5), start + milliseconds(10));  // at least 1 ms
-      profile.add_span("all-reduce", start + milliseconds(10), start + milliseconds(12));
+      timer.gave(1, start + milliseconds(10), start + milliseconds(13));
+      profile.add_span("all-reduce", start + milliseconds(13), start + milliseconds(15));
     }
   }
   Profile profile{kRoofline};
@@ -44,6 +45,7 @@ TEST_F(ProfileTest, RanksCallsByWhatTheyLose) {
   const std::string text = profile.worst_calls(10);
   EXPECT_NE(text.find("2 steps, 10.00 ms a step in plans; at least 5.00 ms by the roofline"), std::string::npos)
       << text;
+  EXPECT_NE(text.find("; 3.00 ms handing results over"), std::string::npos) << text;
   const std::size_t add = text.find("gradient backward add(): f32[2, 2]");
   const std::size_t matmul = text.find("gradient forward matmul(transpose_a=0): f32[2, 2]");
   ASSERT_NE(add, std::string::npos) << text;
@@ -60,7 +62,7 @@ TEST_F(ProfileTest, TraceHasEveryCallOfEveryStep) {
   const auto trace = nlohmann::json::parse(std::ifstream(path));
   std::filesystem::remove(path);
   const auto& events = trace.at("traceEvents");
-  ASSERT_EQ(events.size(), 1U + 6U);
+  ASSERT_EQ(events.size(), 1U + 8U);
   const auto& matmul = events.at(1);
   EXPECT_EQ(matmul.at("ph"), "X");
   EXPECT_EQ(matmul.at("name"), "matmul");
@@ -69,7 +71,10 @@ TEST_F(ProfileTest, TraceHasEveryCallOfEveryStep) {
   EXPECT_EQ(matmul.at("args").at("step"), 5);
   EXPECT_DOUBLE_EQ(matmul.at("args").at("flop/s"), 8e8);
   EXPECT_DOUBLE_EQ(matmul.at("args").at("of roofline"), 0.8);
-  EXPECT_EQ(events.at(3).at("name"), "all-reduce");
+  EXPECT_EQ(events.at(3).at("name"), "hand over");
+  EXPECT_EQ(events.at(3).at("cat"), "gradient,communication");
+  EXPECT_DOUBLE_EQ(events.at(3).at("dur"), 3000.0);
+  EXPECT_EQ(events.at(4).at("name"), "all-reduce");
   EXPECT_DOUBLE_EQ(events.at(2).at("ts"), 5000.0);
 }
 
