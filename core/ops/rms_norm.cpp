@@ -187,7 +187,8 @@ class RmsNorm final : public Op {
     return convoy::apply(shared_op<RmsNormBackward>(), inputs);
   }
   std::optional<Again> again(std::size_t output, std::span<const Spec>) const override {
-    return Again{.operands = {0, 1}, .output = output};
+    if (output != 0) return {};
+    return Again{.operands = {0, 1}};
   }
   PreparedPtr prepare(const PrepareArgs& args) const override {
     return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {

@@ -50,7 +50,7 @@ TEST_F(GraphTest, HasAText) {
 }
 
 TEST_F(GraphTest, TextShowsSumsOverWorkersWhereTheyBegin) {
-  const auto graph = [&](std::int32_t bucket) {
+  const auto sums = [&](std::int32_t bucket) {
     Graph graph(device_);
     const ValueId x = graph.add_input("x", spec_);
     const ValueId y = graph.node(graph.append(make_op("neg"), Phase::kBackward, {x})).outputs[0];
@@ -58,12 +58,12 @@ TEST_F(GraphTest, TextShowsSumsOverWorkersWhereTheyBegin) {
     graph.add_result("w", y, Reduction{.axis = "data", .bucket = bucket});
     return graph;
   };
-  EXPECT_EQ(to_text(graph(3)),
+  EXPECT_EQ(to_text(sums(3)),
             "%0 = input x: f32[2, 3]\n"
             "%1 = backward neg() %0: f32[2, 3]\n"
             "communication all_reduce(axis=data, bucket=3) w = %1\n"
             "%2 = backward neg() %1: f32[2, 3]\n");
-  EXPECT_NE(fingerprint(graph(3)), fingerprint(graph(4))) << "workers that cut buckets differently would not meet";
+  EXPECT_NE(fingerprint(sums(3)), fingerprint(sums(4))) << "workers that cut buckets differently would not meet";
 }
 
 TEST_F(GraphTest, VerifierTakesWhatIsSound) { EXPECT_EQ(refusal(sample()), ""); }
