@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/graph/device_kernels.h"
 #include "core/graph/plan_launches.h"
+#include "core/tensor/element_copy.h"
 
 namespace convoy {
 namespace {
@@ -49,7 +50,7 @@ void Plan::add_call(const Step& step) {
   if (step.op == nullptr) {
     call.kernel = streams_of(device_) != nullptr
                       ? prepare_copy_on_device(inputs[0], outputs[0])
-                      : prepared([from = inputs[0], to = outputs[0]] { copy_elements(from, to); });
+                      : prepared([copy = ElementCopy(inputs[0], outputs[0])] { copy.run(); });
   } else {
     const std::size_t offset = step.scratch < 0 ? 0 : memory_.offsets[static_cast<std::size_t>(step.scratch)];
     BlockScratch scratch(static_cast<std::byte*>(arena_->data()) + offset);

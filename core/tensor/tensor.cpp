@@ -9,48 +9,6 @@
 namespace convoy {
 namespace {
 
-// Calls visit(offset_from, offset_to, run, stride_from, stride_to) for every innermost row.
-template <typename Visit>
-void for_each_row(const Layout& from, const Layout& to, const Visit& visit) {
-  const Shape& shape = from.shape;
-  const int rank = shape.rank();
-  if (shape.elements() == 0) return;
-  if (rank == 0) {
-    visit(from.offset, to.offset, std::int64_t{1}, std::int64_t{1}, std::int64_t{1});
-    return;
-  }
-  Shape index = shape;
-  for (int i = 0; i < rank; ++i) index[i] = 0;
-  std::int64_t a = from.offset;
-  std::int64_t b = to.offset;
-  while (true) {
-    visit(a, b, shape[-1], from.strides[-1], to.strides[-1]);
-    int i = rank - 2;
-    for (; i >= 0; --i) {
-      a += from.strides[i];
-      b += to.strides[i];
-      if (++index[i] < shape[i]) break;
-      a -= from.strides[i] * shape[i];
-      b -= to.strides[i] * shape[i];
-      index[i] = 0;
-    }
-    if (i < 0) return;
-  }
-}
-
-template <typename Word>
-void copy_words(const Tensor& from, const Tensor& to, const Layout& source, const Layout& target) {
-  const auto* in = static_cast<const Word*>(from.raw()) - source.offset;
-  auto* out = static_cast<Word*>(to.raw()) - target.offset;
-  for_each_row(source, target, [&](std::int64_t a, std::int64_t b, std::int64_t run, std::int64_t sa, std::int64_t sb) {
-    if (sa == 1 && sb == 1) {
-      std::memcpy(out + b, in + a, static_cast<std::size_t>(run) * sizeof(Word));
-      return;
-    }
-    for (std::int64_t i = 0; i < run; ++i) out[b + i * sb] = in[a + i * sa];
-  });
-}
-
 template <typename T>
 void check_dtype(DType dtype) {
   if (dtype != DTypeOf<T>::value)
@@ -187,21 +145,6 @@ double Tensor::item(std::source_location where) const {
       return static_cast<double>(*data<bfloat16>(where));
   }
   return 0.0;
-}
-
-void copy_elements(const Tensor& from, const Tensor& to) {
-  if (from.dtype() != to.dtype() || from.shape() != to.shape())
-    fail(ErrorCode::kInvalidArgument, "cannot copy {} into {}", from.spec().to_string(), to.spec().to_string());
-  if (from.is_contiguous() && to.is_contiguous()) {
-    if (from.elements() > 0) to.device().copy(to.raw(), from.raw(), from.spec().bytes());
-  } else if (size_of(from.dtype()) == 2) {
-    copy_words<std::uint16_t>(from, to, from.layout(), to.layout());
-  } else if (size_of(from.dtype()) == 4) {
-    copy_words<std::uint32_t>(from, to, from.layout(), to.layout());
-  } else {
-    copy_words<std::uint64_t>(from, to, from.layout(), to.layout());
-  }
-  to.written();
 }
 
 #define CONVOY_INSTANTIATE(T)                                                                     \
