@@ -92,7 +92,7 @@ bool parts_pay(std::int64_t groups, std::int64_t parts, std::int64_t threads) {
 
 PreparedPtr prepare_backward(const PrepareArgs& args, const BackwardTensors& x, const AttentionAttributes& attributes) {
   if (x.q.elements() == 0) return prepared([] {});
-  const Gapless log_sums(args.scratch, x.log_sums, x.log_sums.is_contiguous());
+  Gapless log_sums(args.scratch, x.log_sums, x.log_sums.is_contiguous());
   const AttentionShape shape = shape_of(x.q, x.k, attributes);
   const std::int64_t heads = x.k.shape()[2];
   const std::int64_t groups = x.q.shape()[0] * heads;
@@ -114,9 +114,9 @@ PreparedPtr prepare_backward(const PrepareArgs& args, const BackwardTensors& x, 
     };
     const std::int64_t pieces = in_parts ? groups * parts : groups;
     const std::int64_t elements = in_parts ? attention_backward_part_scratch(shape) : attention_backward_scratch(shape);
-    return prepared([scratch = WorkerScratch<Compute<T>>(args.scratch, threads_of(args), pieces, elements), log_sums,
-                     group_at, shape, groups, parts, pieces, in_parts] {
-      log_sums.copy();
+    return prepared([scratch = WorkerScratch<Compute<T>>(args.scratch, threads_of(args), pieces, elements),
+                     copy = log_sums.take_copy(), group_at, shape, groups, parts, pieces, in_parts] {
+      copy.run();
       scratch.for_each(pieces, [&](std::int64_t i, Compute<T>* own) {
         if (in_parts) {
           attention_backward_part(group_at(i / parts), shape, i % parts, own);

@@ -56,13 +56,14 @@ template <typename T>
 PreparedPtr prepare_binary(BinaryKind kind, const PrepareArgs& args) {
   const Tensor& out = args.outputs[0];
   if (out.elements() == 0) return prepared([] {});
-  const Gapless a(args.scratch, args.inputs[0], steps_evenly(args.inputs[0]));
-  const Gapless b(args.scratch, args.inputs[1], steps_evenly(args.inputs[1]));
+  Gapless a(args.scratch, args.inputs[0], steps_evenly(args.inputs[0]));
+  Gapless b(args.scratch, args.inputs[1], steps_evenly(args.inputs[1]));
   const Pair pair = merged(out.shape(), a.tensor().layout(), b.tensor().layout());
-  return prepared([kind, a, b, pair, rows = rows_of(pair.shape), threads = threads_of(args),
-                   a_data = a.tensor().data<T>(), b_data = b.tensor().data<T>(), y = out.data<T>()] {
-    a.copy();
-    b.copy();
+  return prepared([kind, pair, rows = rows_of(pair.shape), threads = threads_of(args), a_copy = a.take_copy(),
+                   b_copy = b.take_copy(), a_data = a.tensor().data<T>(), b_data = b.tensor().data<T>(),
+                   y = out.data<T>()] {
+    a_copy.run();
+    b_copy.run();
     const std::int64_t width = pair.shape[-1];
     const std::int64_t a_step = pair.a_strides[-1], b_step = pair.b_strides[-1];
     if (pair.shape.rank() == 1) {

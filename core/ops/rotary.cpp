@@ -133,12 +133,13 @@ class Rotary final : public Op {
   }
   PreparedPtr prepare(const PrepareArgs& args) const override {
     return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      const Gapless x(args.scratch, args.inputs[0], args.inputs[0].layout().strides[3] == 1);
+      Gapless x(args.scratch, args.inputs[0], args.inputs[0].layout().strides[3] == 1);
       const Shape& shape = x.tensor().shape();
       auto table = args.device.local<AngleTables<Compute<T>>>().find(theta_, shape[3] / 2, shape[1]);
-      return prepared([x, shape, strides = x.tensor().layout().strides, table = std::move(table), back = back_,
-                       from = x.tensor().data<T>(), to = args.outputs[0].data<T>(), threads = threads_of(args)] {
-        x.copy();
+      return prepared([copy = x.take_copy(), shape, strides = x.tensor().layout().strides, table = std::move(table),
+                       back = back_, from = x.tensor().data<T>(), to = args.outputs[0].data<T>(),
+                       threads = threads_of(args)] {
+        copy.run();
         const std::int64_t half = shape[3] / 2;
         const std::int64_t width = shape[2] * shape[3];
         parallel_for(threads, shape[0] * shape[1], row_grain(width), [&](std::int64_t begin, std::int64_t end) {

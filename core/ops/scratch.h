@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 #include "core/device/cpu_device.h"
 #include "core/device/parallel.h"
 #include "core/device/scratch.h"
+#include "core/tensor/element_copy.h"
 #include "core/tensor/tensor.h"
 
 namespace convoy {
@@ -44,19 +47,32 @@ class WorkerScratch {
   T* data_ = nullptr;
 };
 
-// A tensor as a kernel takes it: itself, or a copy without gaps in scratch, to be made at the start of each run.
+// A tensor as a kernel takes it: itself, or a copy without gaps in scratch.
 class Gapless {
  public:
-  Gapless(Scratch& scratch, const Tensor& from, bool as_it_is)
-      : from_(from),
-        tensor_(as_it_is ? from : Tensor::borrow(from.spec(), scratch.take(from.spec().bytes()), nullptr)) {}
-  const Tensor& tensor() const { return tensor_; }
-  void copy() const {
-    if (tensor_.identity() != from_.identity()) copy_elements(from_, tensor_);
+  // To be run at the start of each run; small where there is nothing to copy.
+  class Copy {
+   public:
+    void run() const {
+      if (copy_ != nullptr) copy_->run();
+    }
+
+   private:
+    friend class Gapless;
+    std::unique_ptr<const ElementCopy> copy_;
+  };
+
+  Gapless(Scratch& scratch, const Tensor& from, bool as_it_is) : tensor_(from) {
+    if (as_it_is) return;
+    tensor_ = Tensor::borrow(from.spec(), scratch.take(from.spec().bytes()), nullptr);
+    copy_.copy_ = std::make_unique<ElementCopy>(from, tensor_);
   }
+  const Tensor& tensor() const { return tensor_; }
+  Copy take_copy() { return std::move(copy_); }
 
  private:
-  Tensor from_, tensor_;
+  Tensor tensor_;
+  Copy copy_;
 };
 
 }  // namespace convoy

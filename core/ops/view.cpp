@@ -6,6 +6,7 @@
 #include "core/graph/registry.h"
 #include "core/ops/kernel.h"
 #include "core/ops/reduce.h"
+#include "core/tensor/element_copy.h"
 
 namespace convoy {
 namespace {
@@ -218,12 +219,12 @@ class Pad final : public Op {
     middle.shape[axis_] -= before_ + after_;
     middle.offset += before_ * middle.strides[axis_];
     return prepared([outer, row = out.shape()[axis_] * inner, before = before_ * inner, after = after_ * inner,
-                     bytes = static_cast<char*>(out.raw()), from = args.inputs[0], to = out.view(middle)] {
+                     bytes = static_cast<char*>(out.raw()), copy = ElementCopy(args.inputs[0], out.view(middle))] {
       for (std::int64_t i = 0; i < outer; ++i) {
         std::memset(bytes + i * row, 0, static_cast<std::size_t>(before));
         std::memset(bytes + (i + 1) * row - after, 0, static_cast<std::size_t>(after));
       }
-      copy_elements(from, to);
+      copy.run();
     });
   }
 
