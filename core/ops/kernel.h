@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "core/base/error.h"
@@ -24,6 +25,12 @@ constexpr std::int64_t kGrain = 16384;
 inline int threads_of(const KernelArgs& args) { return static_cast<CpuDevice&>(args.device).threads(); }
 inline CpuDevice& cpu_of(const PrepareArgs& args) { return static_cast<CpuDevice&>(args.device); }
 inline int threads_of(const PrepareArgs& args) { return cpu_of(args).threads(); }
+
+// What a prepared call captures of a contiguous operand that it walks through.
+template <typename T>
+std::span<T> elements_of(const Tensor& tensor) {
+  return {tensor.data<std::remove_const_t<T>>(), static_cast<std::size_t>(tensor.elements())};
+}
 
 // f(T{}) for the floating type that dtype names. The op's infer() has refused all others (check_floating).
 template <typename F>
