@@ -17,11 +17,16 @@
 namespace convoy {
 namespace {
 
+// Each with the same of rows [begin, end) alone.
 template <typename T>
 struct SoftmaxForward {
   const T* x;
   T* y;
   std::int64_t rows, width;
+
+  SoftmaxForward part(std::int64_t begin, std::int64_t end) const {
+    return {x + begin * width, y + begin * width, end - begin, width};
+  }
 };
 
 template <typename T>
@@ -29,6 +34,11 @@ struct SoftmaxBackward {
   const T *y, *dy;
   T* dx;
   std::int64_t rows, width;
+
+  SoftmaxBackward part(std::int64_t begin, std::int64_t end) const {
+    const std::int64_t first = begin * width;
+    return {y + first, dy + first, dx + first, end - begin, width};
+  }
 };
 
 // losses[row] is 0 for a row that is left out.
@@ -39,6 +49,10 @@ struct CrossEntropyForward {
   Compute<T>* log_sums;
   double* losses;
   std::int64_t rows, width;
+
+  CrossEntropyForward part(std::int64_t begin, std::int64_t end) const {
+    return {logits + begin * width, targets + begin, log_sums + begin, losses + begin, end - begin, width};
+  }
 };
 
 template <typename T>
@@ -46,9 +60,14 @@ struct CrossEntropyBackward {
   const T* logits;
   const std::int32_t* targets;
   const Compute<T>* log_sums;
-  Compute<T> gradient;  // of the loss sum
+  const double* gradient;  // of the loss sum
   T* dlogits;
   std::int64_t rows, width;
+
+  CrossEntropyBackward part(std::int64_t begin, std::int64_t end) const {
+    const std::int64_t first = begin * width;
+    return {logits + first, targets + begin, log_sums + begin, gradient, dlogits + first, end - begin, width};
+  }
 };
 
 // Targets of -1 are never largest.
@@ -163,7 +182,7 @@ void cross_entropy_forward(const CrossEntropyForward<T>& a) {
 template <typename T>
 void cross_entropy_backward(const CrossEntropyBackward<T>& a) {
   const Lanes<T> d;
-  const auto gradients = hn::Set(d, a.gradient);
+  const auto gradients = hn::Set(d, static_cast<Compute<T>>(*a.gradient));
   for (std::int64_t row = 0; row < a.rows; ++row) {
     const T* x = a.logits + row * a.width;
     T* dx = a.dlogits + row * a.width;
@@ -238,6 +257,7 @@ HWY_AFTER_NAMESPACE();
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
 #include "core/ops/kernel.h"
+#include "core/ops/rows.h"
 
 namespace convoy {
 namespace {
@@ -289,14 +309,8 @@ class SoftmaxBackwardOp final : public Op {
   PreparedPtr prepare(const PrepareArgs& args) const override {
     return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const Shape& shape = args.inputs[0].shape();
-      const SoftmaxBackward<T> all{args.inputs[0].data<T>(), args.inputs[1].data<T>(), args.outputs[0].data<T>(),
-                                   rows_of(shape), shape[-1]};
-      return prepared([all, threads = threads_of(args)] {
-        parallel_for(threads, all.rows, row_grain(all.width), [&](std::int64_t begin, std::int64_t end) {
-          const std::int64_t first = begin * all.width;
-          run(SoftmaxBackward<T>{all.y + first, all.dy + first, all.dx + first, end - begin, all.width});
-        });
-      });
+      return prepared_rows(args, SoftmaxBackward<T>{args.inputs[0].data<T>(), args.inputs[1].data<T>(),
+                                                    args.outputs[0].data<T>(), rows_of(shape), shape[-1]});
     });
   }
 };
@@ -317,12 +331,8 @@ class Softmax final : public Op {
   PreparedPtr prepare(const PrepareArgs& args) const override {
     return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const Shape& shape = args.inputs[0].shape();
-      const SoftmaxForward<T> all{args.inputs[0].data<T>(), args.outputs[0].data<T>(), rows_of(shape), shape[-1]};
-      return prepared([all, threads = threads_of(args)] {
-        parallel_for(threads, all.rows, row_grain(all.width), [&](std::int64_t begin, std::int64_t end) {
-          run(SoftmaxForward<T>{all.x + begin * all.width, all.y + begin * all.width, end - begin, all.width});
-        });
-      });
+      return prepared_rows(
+          args, SoftmaxForward<T>{args.inputs[0].data<T>(), args.outputs[0].data<T>(), rows_of(shape), shape[-1]});
     });
   }
 };
@@ -333,12 +343,13 @@ void check_rows(std::string_view op, std::span<const Spec> in) {
     refuse(op, in, "logits f32, f64 or bf16 [..., V] with V ≥ 1, targets i32 [...]");
 }
 
-void check_targets(std::string_view op, const Tensor& targets, std::int64_t classes) {
-  const std::int32_t* values = targets.data<std::int32_t>();
-  for (std::int64_t row = 0, count = targets.elements(); row < count; ++row) {
-    if (values[row] < -1 || values[row] >= classes)
-      fail(ErrorCode::kInvalidArgument, "{}: target {} of row {}; expected -1 or one of {} classes", op, values[row],
-           row, classes);
+// Of a kernel's rows.
+template <typename All>
+void check_targets(std::string_view op, const All& all) {
+  for (std::int64_t row = 0; row < all.rows; ++row) {
+    if (all.targets[row] < -1 || all.targets[row] >= all.width)
+      fail(ErrorCode::kInvalidArgument, "{}: target {} of row {}; expected -1 or one of {} classes", op,
+           all.targets[row], row, all.width);
   }
 }
 
@@ -358,23 +369,13 @@ class CrossEntropyBackwardOp final : public Op {
   PreparedPtr prepare(const PrepareArgs& args) const override {
     return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const CrossEntropyBackward<T> all{args.inputs[0].data<T>(),          args.inputs[1].data<std::int32_t>(),
-                                        args.inputs[2].data<Compute<T>>(), Compute<T>{0},
+                                        args.inputs[2].data<Compute<T>>(), args.inputs[3].data<double>(),
                                         args.outputs[0].data<T>(),         args.inputs[1].elements(),
                                         args.inputs[0].shape()[-1]};
-      return prepared(
-          [all, targets = args.inputs[1], gradient = args.inputs[3].data<double>(), threads = threads_of(args)] {
-            check_targets("cross_entropy_backward", targets, all.width);
-            parallel_for(threads, all.rows, row_grain(all.width), [&](std::int64_t begin, std::int64_t end) {
-              CrossEntropyBackward<T> part = all;
-              part.logits += begin * all.width;
-              part.targets += begin;
-              part.log_sums += begin;
-              part.gradient = static_cast<Compute<T>>(*gradient);
-              part.dlogits += begin * all.width;
-              part.rows = end - begin;
-              run(part);
-            });
-          });
+      return prepared([all, threads = threads_of(args)] {
+        check_targets("cross_entropy_backward", all);
+        run_rows(threads, all);
+      });
     });
   }
 };
@@ -399,29 +400,21 @@ class CrossEntropy final : public Op {
   PreparedPtr prepare(const PrepareArgs& args) const override {
     return with_floating(args.inputs[0].dtype(), [&]<typename T>(T) {
       const std::int64_t rows = args.inputs[1].elements();
-      const CrossEntropyForward<T> whole{args.inputs[0].data<T>(),
-                                         args.inputs[1].data<std::int32_t>(),
-                                         args.outputs[2].data<Compute<T>>(),
-                                         args.scratch.take<double>(rows),
-                                         rows,
-                                         args.inputs[0].shape()[-1]};
-      return prepared([whole, targets = args.inputs[1], loss = args.outputs[0].data<double>(),
-                       count = args.outputs[1].data<double>(), threads = threads_of(args)] {
-        check_targets("cross_entropy", targets, whole.width);
-        parallel_for(threads, whole.rows, row_grain(whole.width), [&](std::int64_t begin, std::int64_t end) {
-          CrossEntropyForward<T> part = whole;
-          part.logits += begin * whole.width;
-          part.targets += begin;
-          part.log_sums += begin;
-          part.losses += begin;
-          part.rows = end - begin;
-          run(part);
-        });
+      const CrossEntropyForward<T> all{args.inputs[0].data<T>(),
+                                       args.inputs[1].data<std::int32_t>(),
+                                       args.outputs[2].data<Compute<T>>(),
+                                       args.scratch.take<double>(rows),
+                                       rows,
+                                       args.inputs[0].shape()[-1]};
+      return prepared([all, loss = args.outputs[0].data<double>(), count = args.outputs[1].data<double>(),
+                       threads = threads_of(args)] {
+        check_targets("cross_entropy", all);
+        run_rows(threads, all);
         double sum = 0;
         std::int64_t counted = 0;
-        for (std::int64_t row = 0; row < whole.rows; ++row) {
-          if (whole.targets[row] < 0) continue;
-          sum += whole.losses[row];
+        for (std::int64_t row = 0; row < all.rows; ++row) {
+          if (all.targets[row] < 0) continue;
+          sum += all.losses[row];
           ++counted;
         }
         *loss = sum;
@@ -440,12 +433,14 @@ class CountCorrect final : public Op {
     check_rows(name(), in);
     return {{DType::kF64, {}, in[0].device}};
   }
-  void run_cpu(KernelArgs& args) const override {
-    const std::int64_t width = args.inputs[0].shape()[-1];
-    check_targets(name(), args.inputs[1], width);
-    with_floating(args.inputs[0].dtype(), [&]<typename T>(T) {
-      *args.outputs[0].data<double>() = static_cast<double>(run(CountLargest<T>{
-          args.inputs[0].data<T>(), args.inputs[1].data<std::int32_t>(), args.inputs[1].elements(), width}));
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.inputs[0].dtype(), [&]<typename T>(T) {
+      const CountLargest<T> all{args.inputs[0].data<T>(), args.inputs[1].data<std::int32_t>(),
+                                args.inputs[1].elements(), args.inputs[0].shape()[-1]};
+      return prepared([all, count = args.outputs[0].data<double>()] {
+        check_targets("count_correct", all);
+        *count = static_cast<double>(run(all));
+      });
     });
   }
 };
