@@ -392,28 +392,43 @@ class RunningStatistics final : public Op {
     if (!sound) refuse(name(), in, "mean and variance [C], updates [1], sum and squares [C], count [1], apply f64 [1]");
     return {in[0], in[1], in[2]};
   }
-  void run_cpu(KernelArgs& args) const override {
-    if (args.inputs[6].data<double>()[0] == 0.0) return;
-    with_wide(args.outputs[0].dtype(), [&](auto zero) { run<decltype(zero)>(args); });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_wide(args.outputs[0].dtype(), [&]<typename T>(T) {
+      return prepared([call = Call<T>{.momentum = attributes_.momentum,
+                                      .channels = args.outputs[0].elements(),
+                                      .means = args.outputs[0].data<T>(),
+                                      .variances = args.outputs[1].data<T>(),
+                                      .updates = args.outputs[2].data<T>(),
+                                      .sums = args.inputs[3].data<T>(),
+                                      .squares = args.inputs[4].data<T>(),
+                                      .rows = args.inputs[5].data<T>(),
+                                      .apply = args.inputs[6].data<double>()}] { call.run(); });
+    });
   }
 
  private:
   template <typename T>
-  void run(const KernelArgs& args) const {
-    const auto count = static_cast<double>(args.inputs[5].data<T>()[0]);
-    if (count < 1.0) return;
-    T* const means = args.outputs[0].data<T>();
-    T* const variances = args.outputs[1].data<T>();
-    for (std::int64_t c = 0; c < args.outputs[0].elements(); ++c) {
-      const double moved = static_cast<double>(args.inputs[3].data<T>()[c]) / count;
-      const double spread = static_cast<double>(args.inputs[4].data<T>()[c]) / count - moved * moved;
-      const double unbiased = std::max(0.0, spread) * count / std::max(1.0, count - 1.0);
-      const auto before = static_cast<double>(variances[c]);
-      means[c] = static_cast<T>(static_cast<double>(means[c]) + attributes_.momentum * moved);
-      variances[c] = static_cast<T>(before + attributes_.momentum * (unbiased - before));
+  struct Call {
+    double momentum;
+    std::int64_t channels;
+    T *means, *variances, *updates;
+    const T *sums, *squares, *rows;
+    const double* apply;
+
+    void run() const {
+      const auto count = static_cast<double>(*rows);
+      if (*apply == 0.0 || count < 1.0) return;
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const double moved = static_cast<double>(sums[c]) / count;
+        const double spread = static_cast<double>(squares[c]) / count - moved * moved;
+        const double unbiased = std::max(0.0, spread) * count / std::max(1.0, count - 1.0);
+        const auto before = static_cast<double>(variances[c]);
+        means[c] = static_cast<T>(static_cast<double>(means[c]) + momentum * moved);
+        variances[c] = static_cast<T>(before + momentum * (unbiased - before));
+      }
+      *updates += T{1};
     }
-    args.outputs[2].data<T>()[0] += T{1};
-  }
+  };
 
   RunningStatisticsAttributes attributes_;
 };

@@ -16,27 +16,40 @@ namespace {
 // How a whole and its pieces lie in memory: `outer` runs of the whole, each the pieces' runs one after the other.
 class Pieces {
  public:
-  Pieces(const Tensor& whole, int axis) : inner_(static_cast<std::int64_t>(size_of(whole.dtype()))) {
+  Pieces(const Tensor& whole, std::span<const Tensor> pieces, int axis, int threads) : threads_(threads) {
+    auto* const first = static_cast<std::byte*>(whole.raw());
+    auto inner = static_cast<std::int64_t>(size_of(whole.dtype()));
     for (int i = 0; i < axis; ++i) outer_ *= whole.shape()[i];
-    for (int i = axis + 1; i < whole.shape().rank(); ++i) inner_ *= whole.shape()[i];
-    bytes_ = whole.shape()[axis] * inner_;
+    for (int i = axis + 1; i < whole.shape().rank(); ++i) inner *= whole.shape()[i];
+    bytes_ = whole.shape()[axis] * inner;
+    pieces_.reserve(pieces.size());
+    std::int64_t begin = 0;
+    for (const Tensor& piece : pieces) {
+      const std::int64_t bytes = piece.shape()[axis] * inner;
+      if (piece.elements() > 0) pieces_.push_back({first + begin, static_cast<std::byte*>(piece.raw()), bytes});
+      begin += bytes;
+    }
   }
 
-  // Calls copy(bytes of the whole, bytes of the piece, how many) for all runs of a piece that begins at `begin`.
+  // Calls copy(bytes of the whole, bytes of the piece, how many) for all runs of all pieces.
   template <typename Copy>
-  void for_each_run(const KernelArgs& args, const Tensor& whole, const Tensor& piece, std::int64_t begin,
-                    std::int64_t extent, const Copy& copy) const {
-    auto* const all = static_cast<std::byte*>(whole.raw());
-    auto* const part = static_cast<std::byte*>(piece.raw());
-    const std::int64_t run = extent * inner_;
-    parallel_for(threads_of(args), outer_, row_grain(run), [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i)
-        copy(all + i * bytes_ + begin * inner_, part + i * run, static_cast<std::size_t>(run));
-    });
+  void for_each_run(const Copy& copy) const {
+    for (const Piece& piece : pieces_) {
+      parallel_for(threads_, outer_, row_grain(piece.bytes), [&](std::int64_t first, std::int64_t last) {
+        for (std::int64_t i = first; i < last; ++i)
+          copy(piece.place + i * bytes_, piece.data + i * piece.bytes, static_cast<std::size_t>(piece.bytes));
+      });
+    }
   }
 
  private:
-  std::int64_t outer_ = 1, inner_, bytes_;
+  struct Piece {
+    std::byte *place, *data;  // its first run in the whole, and by itself
+    std::int64_t bytes;       // of a run
+  };
+  int threads_;
+  std::int64_t outer_ = 1, bytes_ = 0;  // runs of the whole, and how long they are
+  std::vector<Piece> pieces_;
 };
 
 class Concat final : public Op {
@@ -63,17 +76,10 @@ class Concat final : public Op {
     for (const Tensor& input : args.inputs) extents.push_back(input.shape()[axis_]);
     return split(args.gradients[0], axis_, extents);
   }
-  void run_cpu(KernelArgs& args) const override {
-    const Tensor& whole = args.outputs[0];
-    const Pieces pieces(whole, axis_);
-    std::int64_t begin = 0;
-    for (const Tensor& piece : args.inputs) {
-      const std::int64_t extent = piece.shape()[axis_];
-      if (piece.elements() > 0)
-        pieces.for_each_run(args, whole, piece, begin, extent,
-                            [](std::byte* all, const std::byte* part, std::size_t n) { std::memcpy(all, part, n); });
-      begin += extent;
-    }
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return prepared([pieces = Pieces(args.outputs[0], args.inputs, axis_, threads_of(args))] {
+      pieces.for_each_run([](std::byte* all, const std::byte* part, std::size_t n) { std::memcpy(all, part, n); });
+    });
   }
 
  private:
@@ -117,15 +123,10 @@ class Split final : public Op {
     }
     return {sum};
   }
-  void run_cpu(KernelArgs& args) const override {
-    const Tensor& whole = args.inputs[0];
-    const Pieces pieces(whole, axis_);
-    std::int64_t begin = 0;
-    for (std::size_t i = 0; i < extents_.size(); begin += extents_[i], ++i) {
-      if (args.outputs[i].elements() > 0)
-        pieces.for_each_run(args, whole, args.outputs[i], begin, extents_[i],
-                            [](const std::byte* all, std::byte* part, std::size_t n) { std::memcpy(part, all, n); });
-    }
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return prepared([pieces = Pieces(args.inputs[0], args.outputs, axis_, threads_of(args))] {
+      pieces.for_each_run([](const std::byte* all, std::byte* part, std::size_t n) { std::memcpy(part, all, n); });
+    });
   }
 
  private:

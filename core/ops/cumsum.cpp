@@ -133,50 +133,58 @@ class Cumsum final : public Op {
   Tensors vjp(const VjpArgs& args) const override {
     return {cumsum(args.gradients[0], axis_, {attributes_.exclusive, !attributes_.reverse})};
   }
-  void run_cpu(KernelArgs& args) const override {
-    if (args.outputs[0].elements() == 0) return;
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    if (args.outputs[0].elements() == 0) return prepared([] {});
     const Shape& shape = args.inputs[0].shape();
     std::int64_t inner = 1;
     for (int i = axis_ + 1; i < shape.rank(); ++i) inner *= shape[i];
-    const std::int64_t outer = shape.elements() / (shape[axis_] * inner);
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      const T* x = args.inputs[0].data<T>();
-      T* y = args.outputs[0].data<T>();
-      if (inner == 1) {
-        run_lines(threads_of(args), x, outer, shape[axis_], y);
-      } else {
-        run_columns(threads_of(args), x, outer, shape[axis_], inner, y);
-      }
+    const std::int64_t extent = shape[axis_];
+    const std::int64_t outer = shape.elements() / (extent * inner);
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      return inner == 1 ? prepare_lines<T>(args, outer, extent) : prepare_columns<T>(args, outer, extent, inner);
     });
   }
 
  private:
   template <typename T>
-  void run_lines(int threads, const T* x, std::int64_t lines, std::int64_t extent, T* y) const {
-    const std::int64_t pieces = (lines + kLines - 1) / kLines;
-    parallel_for(threads, pieces, row_grain(extent * kLines), [&](std::int64_t begin, std::int64_t end) {
-      std::int64_t line = begin * kLines;
-      const std::int64_t last = std::min(lines, end * kLines);
-      for (; line + kLines <= last; line += kLines)
-        scan_lines<kLines>(x + line * extent, extent, attributes_, y + line * extent);
-      for (; line < last; ++line) scan_lines<1>(x + line * extent, extent, attributes_, y + line * extent);
+  PreparedPtr prepare_lines(const PrepareArgs& args, std::int64_t lines, std::int64_t extent) const {
+    return prepared([lines, extent, attributes = attributes_, x = args.inputs[0].data<T>(),
+                     y = args.outputs[0].data<T>(), threads = threads_of(args)] {
+      const std::int64_t pieces = (lines + kLines - 1) / kLines;
+      parallel_for(threads, pieces, row_grain(extent * kLines), [&](std::int64_t begin, std::int64_t end) {
+        std::int64_t line = begin * kLines;
+        const std::int64_t last = std::min(lines, end * kLines);
+        for (; line + kLines <= last; line += kLines)
+          scan_lines<kLines>(x + line * extent, extent, attributes, y + line * extent);
+        for (; line < last; ++line) scan_lines<1>(x + line * extent, extent, attributes, y + line * extent);
+      });
     });
   }
 
   template <typename T>
-  void run_columns(int threads, const T* x, std::int64_t outer, std::int64_t extent, std::int64_t inner, T* y) const {
-    const std::int64_t across = (inner + kColumns - 1) / kColumns;
+  PreparedPtr prepare_columns(const PrepareArgs& args, std::int64_t outer, std::int64_t extent,
+                              std::int64_t inner) const {
     const std::int64_t start = attributes_.reverse ? (extent - 1) * inner : 0;
-    const std::int64_t step = attributes_.reverse ? -inner : inner;
-    parallel_for(threads, outer * across, row_grain(extent * std::min(inner, kColumns)),
-                 [&](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t piece = begin; piece < end; ++piece) {
-                     const std::int64_t first = piece % across * kColumns;
-                     const std::int64_t offset = piece / across * extent * inner + first + start;
-                     run(Columns<T>{x + offset, y + offset, extent, step, std::min(kColumns, inner - first),
-                                    attributes_.exclusive});
-                   }
-                 });
+    const Columns<T> first{.x = args.inputs[0].data<T>() + start,
+                           .y = args.outputs[0].data<T>() + start,
+                           .steps = extent,
+                           .step = attributes_.reverse ? -inner : inner,
+                           .count = std::min(inner, kColumns),
+                           .exclusive = attributes_.exclusive};
+    return prepared([first, outer, inner, across = (inner + kColumns - 1) / kColumns, threads = threads_of(args)] {
+      parallel_for(threads, outer * across, row_grain(first.steps * first.count),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t i = begin; i < end; ++i) {
+                       const std::int64_t column = i % across * kColumns;
+                       const std::int64_t offset = i / across * first.steps * inner + column;
+                       Columns<T> piece = first;
+                       piece.x += offset;
+                       piece.y += offset;
+                       piece.count = std::min(kColumns, inner - column);
+                       run(piece);
+                     }
+                   });
+    });
   }
 
   int axis_;

@@ -69,19 +69,18 @@ class ScatterAdd final : public Op {
     const Places places(args.inputs[0].shape(), axis_, extent_);
     const Strips strips(places);
     return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) -> PreparedPtr {
-      const std::int32_t* index = args.inputs[0].data<std::int32_t>();
+      const auto index = elements_of<const std::int32_t>(args.inputs[0]);
       const T* values = args.inputs[1].data<T>();
       T* y = args.outputs[0].data<T>();
       if constexpr (std::is_same_v<T, Compute<T>>) {
-        return prepared([places, strips, indices = args.inputs[0], index, values, y, n = args.outputs[0].elements(),
-                         threads = threads_of(args)] {
-          check_indices("scatter_add", indices, places.extent);
+        return prepared([places, strips, index, values, y, n = args.outputs[0].elements(), threads = threads_of(args)] {
+          check_indices("scatter_add", index, places.extent);
           std::fill_n(y, n, T{0});
           parallel_for(threads, strips.count(), row_grain(strips.elements()),
                        [&](std::int64_t begin, std::int64_t end) {
                          for (std::int64_t i = begin; i < end; ++i) {
                            const Strip strip = strips[i];
-                           scatter_strip(values + strip.index, index + strip.index, places.count, places.inner,
+                           scatter_strip(values + strip.index, index.data() + strip.index, places.count, places.inner,
                                          strip.width, y + strip.whole, places.inner);
                          }
                        });
@@ -89,13 +88,13 @@ class ScatterAdd final : public Op {
       } else {
         using Own = WorkerScratch<Compute<T>>;
         return prepared([scratch = Own(args.scratch, threads_of(args), strips.count(), places.extent * strips.width()),
-                         places, strips, indices = args.inputs[0], index, values, y] {
-          check_indices("scatter_add", indices, places.extent);
+                         places, strips, index, values, y] {
+          check_indices("scatter_add", index, places.extent);
           scratch.for_each(strips.count(), [&](std::int64_t i, Compute<T>* sums) {
             const Strip strip = strips[i];
             std::fill_n(sums, places.extent * strip.width, Compute<T>{0});
-            scatter_strip(values + strip.index, index + strip.index, places.count, places.inner, strip.width, sums,
-                          strip.width);
+            scatter_strip(values + strip.index, index.data() + strip.index, places.count, places.inner, strip.width,
+                          sums, strip.width);
             const bool all = strip.width == places.inner;
             const std::int64_t run = all ? places.extent * strip.width : strip.width;
             for (std::int64_t row = 0; row < (all ? 1 : places.extent); ++row)
@@ -130,23 +129,20 @@ class Gather final : public Op {
   Tensors vjp(const VjpArgs& args) const override {
     return {scatter_add(args.inputs[1], args.gradients[0], axis_, args.inputs[0].shape()[axis_]), Tensor()};
   }
-  void run_cpu(KernelArgs& args) const override {
-    const std::int64_t extent = args.inputs[0].shape()[axis_];
-    check_indices(name(), args.inputs[1], extent);
-    const Places places(args.inputs[1].shape(), axis_, extent);
-    const Strips strips(places);
-    const std::int32_t* index = args.inputs[1].data<std::int32_t>();
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      const T* x = args.inputs[0].data<T>();
-      T* y = args.outputs[0].data<T>();
-      parallel_for(threads_of(args), strips.count(), row_grain(strips.elements()),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     for (std::int64_t i = begin; i < end; ++i) {
-                       const Strip strip = strips[i];
-                       gather_strip(x + strip.whole, index + strip.index, places.count, places.inner, strip.width,
-                                    y + strip.index);
-                     }
-                   });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    const Places places(args.inputs[1].shape(), axis_, args.inputs[0].shape()[axis_]);
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      return prepared([places, strips = Strips(places), index = elements_of<const std::int32_t>(args.inputs[1]),
+                       x = args.inputs[0].data<T>(), y = args.outputs[0].data<T>(), threads = threads_of(args)] {
+        check_indices("gather", index, places.extent);
+        parallel_for(threads, strips.count(), row_grain(strips.elements()), [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t i = begin; i < end; ++i) {
+            const Strip strip = strips[i];
+            gather_strip(x + strip.whole, index.data() + strip.index, places.count, places.inner, strip.width,
+                         y + strip.index);
+          }
+        });
+      });
     });
   }
 

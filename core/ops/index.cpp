@@ -11,11 +11,10 @@
 namespace convoy {
 namespace {
 
-void check_ids(std::string_view op, const Tensor& ids, std::int64_t rows) {
-  const std::int32_t* values = ids.data<std::int32_t>();
-  for (std::int64_t i = 0, count = ids.elements(); i < count; ++i) {
-    if (values[i] < 0 || values[i] >= rows)
-      fail(ErrorCode::kInvalidArgument, "{}: id {} at position {}; expected one of {} rows", op, values[i], i, rows);
+void check_ids(std::string_view op, std::span<const std::int32_t> ids, std::int64_t rows) {
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= rows)
+      fail(ErrorCode::kInvalidArgument, "{}: id {} at position {}; expected one of {} rows", op, ids[i], i, rows);
   }
 }
 
@@ -35,19 +34,19 @@ class EmbeddingBackward final : public Op {
   // Threads share out columns, so that each element of the table is summed by one, in token order.
   PreparedPtr prepare(const PrepareArgs& args) const override {
     return with_floating(args.inputs[1].dtype(), [&]<typename T>(T) {
-      return prepared([tensor = args.inputs[0], rows = rows_, width = args.outputs[0].shape()[1],
-                       tokens = args.inputs[0].elements(), ids = args.inputs[0].data<std::int32_t>(),
-                       dy = args.inputs[1].data<T>(), table = args.outputs[0].data<Compute<T>>(),
-                       threads = threads_of(args)] {
-        check_ids("embedding_backward", tensor, rows);
+      return prepared([rows = rows_, width = args.outputs[0].shape()[1],
+                       ids = elements_of<const std::int32_t>(args.inputs[0]), dy = args.inputs[1].data<T>(),
+                       table = args.outputs[0].data<Compute<T>>(), threads = threads_of(args)] {
+        check_ids("embedding_backward", ids, rows);
         constexpr std::int64_t kColumns = 16;  // a cache line of f32: no two threads write to one
+        const auto tokens = static_cast<std::int64_t>(ids.size());
         const std::int64_t units = (width + kColumns - 1) / kColumns;
         parallel_for(threads, units, row_grain((tokens + rows) * kColumns), [&](std::int64_t begin, std::int64_t end) {
           const std::int64_t first = begin * kColumns;
           const std::int64_t count = std::min(width, end * kColumns) - first;
           for (std::int64_t row = 0; row < rows; ++row) std::fill_n(table + row * width + first, count, Compute<T>{0});
           for (std::int64_t i = 0; i < tokens; ++i)
-            accumulate_kernel(dy + i * width + first, table + ids[i] * width + first, count);
+            accumulate_kernel(dy + i * width + first, table + ids[static_cast<std::size_t>(i)] * width + first, count);
         });
       });
     });
@@ -99,12 +98,11 @@ class Embedding final : public Op {
   // Calls copy(row of the output, row of the table) for each id.
   template <typename Copy>
   static PreparedPtr for_each_row(const PrepareArgs& args, const Copy& copy) {
-    return prepared([copy, tensor = args.inputs[1], ids = args.inputs[1].data<std::int32_t>(),
-                     n = args.inputs[1].elements(), rows = args.inputs[0].shape()[0],
+    return prepared([copy, ids = elements_of<const std::int32_t>(args.inputs[1]), rows = args.inputs[0].shape()[0],
                      grain = row_grain(args.inputs[0].shape()[1]), threads = threads_of(args)] {
-      check_ids("embedding", tensor, rows);
-      parallel_for(threads, n, grain, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) copy(i, ids[i]);
+      check_ids("embedding", ids, rows);
+      parallel_for(threads, static_cast<std::int64_t>(ids.size()), grain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) copy(i, ids[static_cast<std::size_t>(i)]);
       });
     });
   }

@@ -22,7 +22,6 @@ namespace convoy {
 // The least number of elements worth a thread of its own.
 constexpr std::int64_t kGrain = 16384;
 
-inline int threads_of(const KernelArgs& args) { return static_cast<CpuDevice&>(args.device).threads(); }
 inline CpuDevice& cpu_of(const PrepareArgs& args) { return static_cast<CpuDevice&>(args.device); }
 inline int threads_of(const PrepareArgs& args) { return cpu_of(args).threads(); }
 

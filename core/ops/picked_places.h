@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string_view>
 
 #include "core/base/error.h"
-#include "core/tensor/tensor.h"
+#include "core/tensor/shape.h"
 
 namespace convoy {
 
@@ -48,15 +49,13 @@ class Strips {
 };
 
 // Throws Error(kInvalidArgument) for an index outside [0, extent).
-inline void check_indices(std::string_view op, const Tensor& index, std::int64_t extent) {
-  const std::int32_t* values = index.data<std::int32_t>();
-  const std::int64_t count = index.elements();
+inline void check_indices(std::string_view op, std::span<const std::int32_t> index, std::int64_t extent) {
   std::uint32_t largest = 0;  // negative ones are larger than any extent
-  for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, static_cast<std::uint32_t>(values[i]));
-  if (count == 0 || largest < extent) return;
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (values[i] < 0 || values[i] >= extent)
-      fail(ErrorCode::kInvalidArgument, "{}: index {} at position {}; expected one of {} along the axis", op, values[i],
+  for (const std::int32_t value : index) largest = std::max(largest, static_cast<std::uint32_t>(value));
+  if (index.empty() || largest < extent) return;
+  for (std::size_t i = 0; i < index.size(); ++i) {
+    if (index[i] < 0 || index[i] >= extent)
+      fail(ErrorCode::kInvalidArgument, "{}: index {} at position {}; expected one of {} along the axis", op, index[i],
            i, extent);
   }
 }

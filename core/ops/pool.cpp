@@ -61,11 +61,13 @@ Shape places_shape(const PoolProblem& p, std::int64_t images) {
 }
 std::uint8_t* bytes_of(const Tensor& places) { return static_cast<std::uint8_t*>(places.raw()); }
 
-// body(image) for every image, on the device's threads.
+// body(image) for every image of `elements`, on the device's threads.
 template <typename Body>
-void for_images(const KernelArgs& args, std::int64_t images, std::int64_t elements, const Body& body) {
-  parallel_for(threads_of(args), images, row_grain(elements), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t image = begin; image < end; ++image) body(image);
+PreparedPtr for_images(const PrepareArgs& args, std::int64_t images, std::int64_t elements, const Body& body) {
+  return prepared([body, images, grain = row_grain(elements), threads = threads_of(args)] {
+    parallel_for(threads, images, grain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t image = begin; image < end; ++image) body(image);
+    });
   });
 }
 
@@ -92,15 +94,16 @@ class MaxPool2dBackward final : public Op {
       refuse(name(), in, "places and dy of a pooling under " + describe(*this));
     return {{in[1].dtype, x_shape(problem, dy[0]), in[1].device}};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const Shape& x = args.outputs[0].shape();
       const PoolProblem p = problem_of(attributes_, x);
-      for_images(args, x[0], p.x_image(), [&](std::int64_t i) {
-        max_pool_backward_kernel(p, bytes_of(args.inputs[0]) + i * p.out[0] * p.out[1] * p.place_bytes(),
-                                 args.inputs[1].data<T>() + i * p.y_image(),
-                                 args.outputs[0].data<T>() + i * p.x_image());
-      });
+      return for_images(args, x[0], p.x_image(),
+                        [p, places = bytes_of(args.inputs[0]), dy = args.inputs[1].data<T>(),
+                         dx = args.outputs[0].data<T>()](std::int64_t i) {
+                          max_pool_backward_kernel(p, places + i * p.places_image(), dy + i * p.y_image(),
+                                                   dx + i * p.x_image());
+                        });
     });
   }
 
@@ -131,13 +134,15 @@ class MaxPool2d final : public Op {
     const Shape& x = args.inputs[0].shape();
     return {max_pool2d_backward(args.outputs[1], args.gradients[0], {x[1], x[2]}, attributes_)};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      const PoolProblem p = problem_of(attributes_, args.inputs[0].shape());
-      for_images(args, args.inputs[0].shape()[0], p.x_image(), [&](std::int64_t i) {
-        max_pool_kernel(p, args.inputs[0].data<T>() + i * p.x_image(), args.outputs[0].data<T>() + i * p.y_image(),
-                        bytes_of(args.outputs[1]) + i * p.out[0] * p.out[1] * p.place_bytes());
-      });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      const Shape& shape = args.inputs[0].shape();
+      const PoolProblem p = problem_of(attributes_, shape);
+      return for_images(args, shape[0], p.x_image(),
+                        [p, x = args.inputs[0].data<T>(), y = args.outputs[0].data<T>(),
+                         places = bytes_of(args.outputs[1])](std::int64_t i) {
+                          max_pool_kernel(p, x + i * p.x_image(), y + i * p.y_image(), places + i * p.places_image());
+                        });
     });
   }
 
@@ -166,14 +171,14 @@ class AvgPool2dBackward final : public Op {
     if (!sound || dy != y_shape(problem, dy[0])) refuse(name(), in, "dy of a pooling under " + describe(*this));
     return {{in[0].dtype, x_shape(problem, dy[0]), in[0].device}};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
       const Shape& x = args.outputs[0].shape();
       const PoolProblem p = problem_of(attributes_, x);
-      for_images(args, x[0], p.x_image(), [&](std::int64_t i) {
-        avg_pool_backward_kernel(p, args.inputs[0].data<T>() + i * p.y_image(),
-                                 args.outputs[0].data<T>() + i * p.x_image());
-      });
+      return for_images(args, x[0], p.x_image(),
+                        [p, dy = args.inputs[0].data<T>(), dx = args.outputs[0].data<T>()](std::int64_t i) {
+                          avg_pool_backward_kernel(p, dy + i * p.y_image(), dx + i * p.x_image());
+                        });
     });
   }
 
@@ -201,12 +206,14 @@ class AvgPool2d final : public Op {
     const Shape& x = args.inputs[0].shape();
     return {avg_pool2d_backward(args.gradients[0], {x[1], x[2]}, attributes_)};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      const PoolProblem p = problem_of(attributes_, args.inputs[0].shape());
-      for_images(args, args.inputs[0].shape()[0], p.x_image(), [&](std::int64_t i) {
-        avg_pool_kernel(p, args.inputs[0].data<T>() + i * p.x_image(), args.outputs[0].data<T>() + i * p.y_image());
-      });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      const Shape& shape = args.inputs[0].shape();
+      const PoolProblem p = problem_of(attributes_, shape);
+      return for_images(args, shape[0], p.x_image(),
+                        [p, x = args.inputs[0].data<T>(), y = args.outputs[0].data<T>()](std::int64_t i) {
+                          avg_pool_kernel(p, x + i * p.x_image(), y + i * p.y_image());
+                        });
     });
   }
 

@@ -19,6 +19,7 @@ struct PoolProblem {
   std::int64_t x_image() const { return in[0] * in[1] * channels; }  // elements
   std::int64_t y_image() const { return out[0] * out[1] * channels; }
   std::int64_t place_bytes() const { return (channels + 3) / 4 * 4; }  // of one pixel of y
+  std::int64_t places_image() const { return out[0] * out[1] * place_bytes(); }
 };
 
 // `places` gets place_bytes() a pixel: the place under the kernel, row by row, that each channel came from.

@@ -160,17 +160,24 @@ class Dropout final : public Op {
   Tensors vjp(const VjpArgs& args) const override {
     return {apply_one(std::make_shared<Dropout>(p_, ordinal_), {args.gradients[0]})};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      const T* x = args.inputs[0].data<T>();
-      T* y = args.outputs[0].data<T>();
-      const std::int64_t n = args.outputs[0].elements();
-      parallel_for(threads_of(args), (n + kDropoutChunk - 1) / kDropoutChunk, kGrain / kDropoutChunk,
-                   [&](std::int64_t begin, std::int64_t end) {
-                     const std::int64_t first = begin * kDropoutChunk;
-                     run(piece(args.key, x + first, y + first, first, std::min(n, end * kDropoutChunk) - first));
-                   });
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      return prepared(
+          [whole = piece(args.inputs[0].data<T>(), args.outputs[0].data<T>(), 0, args.outputs[0].elements()),
+           ordinal = ordinal_, threads = threads_of(args)](const StepKey& step) {
+            const PhiloxKey key = key_of(step, ordinal);
+            parallel_for(threads, (whole.n + kDropoutChunk - 1) / kDropoutChunk, kGrain / kDropoutChunk,
+                         [&](std::int64_t begin, std::int64_t end) {
+                           const std::int64_t first = begin * kDropoutChunk;
+                           DropoutPiece<T> part = whole;
+                           part.key = key;
+                           part.first_block = static_cast<std::uint64_t>(first / 4);
+                           part.x += first;
+                           part.y += first;
+                           part.n = std::min(whole.n, end * kDropoutChunk) - first;
+                           run(part);
+                         });
+          });
     });
   }
   void run_tile_cpu(const TileArgs& args) const override {
@@ -179,14 +186,20 @@ class Dropout final : public Op {
       const auto* x = static_cast<const T*>(args.inputs[0].data);
       auto* y = static_cast<T*>(args.output);
       if (args.inputs[0].step == 0) x = std::fill_n(y, args.count, *x) - args.count;
-      run(piece(args.key, x, y, args.first, args.count));
+      DropoutPiece<T> own = piece(x, y, args.first, args.count);
+      own.key = key_of(args.key, ordinal_);
+      run(own);
     });
   }
 
  private:
+  static PhiloxKey key_of(const StepKey& step, std::int64_t ordinal) {
+    return mix(step.seed, step.step, step.shard, ordinal);
+  }
+  // All but the key.
   template <typename T>
-  DropoutPiece<T> piece(const StepKey& key, const T* x, T* y, std::int64_t first, std::int64_t n) const {
-    return {.key = mix(key.seed, key.step, key.shard, ordinal_),
+  DropoutPiece<T> piece(const T* x, T* y, std::int64_t first, std::int64_t n) const {
+    return {.key = {},
             .first_block = static_cast<std::uint64_t>(first / 4),
             .threshold = static_cast<std::uint32_t>(p_ * 0x1p32),
             .factor = static_cast<Compute<T>>(1.0 / (1.0 - p_)),

@@ -221,18 +221,18 @@ class Max final : public Op {
     const Shape kept = reduced(args.inputs[0].shape(), {axis_}, true);
     return {max_backward(args.inputs[0], reshape(args.outputs[0], kept), reshape(args.gradients[0], kept), axis_)};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      const T* x = args.inputs[0].data<T>();
-      T* y = args.outputs[0].data<T>();
-      const Split split = split_at(args.inputs[0].shape(), axis_, axis_ + 1);
-      for_each_line(split, [&](std::int64_t first, std::int64_t place) {
-        auto best = static_cast<Compute<T>>(x[first]);
-        for (std::int64_t i = 1; i < split.extent; ++i) {
-          const auto value = static_cast<Compute<T>>(x[first + i * split.inner]);
-          if (value > best || std::isnan(value)) best = value;
-        }
-        y[place] = static_cast<T>(best);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      return prepared([split = split_at(args.inputs[0].shape(), axis_, axis_ + 1), x = args.inputs[0].data<T>(),
+                       y = args.outputs[0].data<T>()] {
+        for_each_line(split, [&](std::int64_t first, std::int64_t place) {
+          auto best = static_cast<Compute<T>>(x[first]);
+          for (std::int64_t i = 1; i < split.extent; ++i) {
+            const auto value = static_cast<Compute<T>>(x[first + i * split.inner]);
+            if (value > best || std::isnan(value)) best = value;
+          }
+          y[place] = static_cast<T>(best);
+        });
       });
     });
   }
@@ -258,22 +258,20 @@ class MaxBackward final : public Op {
       refuse(name(), in, fmt::format("x, y and dy with an extent of 1 at axis {} of y and dy", axis_));
     return {in[0]};
   }
-  void run_cpu(KernelArgs& args) const override {
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      const T* x = args.inputs[0].data<T>();
-      const T* y = args.inputs[1].data<T>();
-      const T* dy = args.inputs[2].data<T>();
-      T* dx = args.outputs[0].data<T>();
-      const Split split = split_at(args.inputs[0].shape(), axis_, axis_ + 1);
-      for_each_line(split, [&](std::int64_t first, std::int64_t place) {
-        const auto best = static_cast<Compute<T>>(y[place]);
-        bool found = false;
-        for (std::int64_t i = 0; i < split.extent; ++i) {
-          const auto value = static_cast<Compute<T>>(x[first + i * split.inner]);
-          const bool here = !found && (value == best || std::isnan(value));
-          dx[first + i * split.inner] = here ? dy[place] : static_cast<T>(0);
-          found = found || here;
-        }
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      return prepared([split = split_at(args.inputs[0].shape(), axis_, axis_ + 1), x = args.inputs[0].data<T>(),
+                       y = args.inputs[1].data<T>(), dy = args.inputs[2].data<T>(), dx = args.outputs[0].data<T>()] {
+        for_each_line(split, [&](std::int64_t first, std::int64_t place) {
+          const auto best = static_cast<Compute<T>>(y[place]);
+          bool found = false;
+          for (std::int64_t i = 0; i < split.extent; ++i) {
+            const auto value = static_cast<Compute<T>>(x[first + i * split.inner]);
+            const bool here = !found && (value == best || std::isnan(value));
+            dx[first + i * split.inner] = here ? dy[place] : static_cast<T>(0);
+            found = found || here;
+          }
+        });
       });
     });
   }

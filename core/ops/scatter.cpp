@@ -82,13 +82,13 @@ class ScatterBackward final : public Op {
     return with_floating(args.inputs[1].dtype(), [&]<typename T>(T) {
       using Own = WorkerScratch<std::uint8_t>;
       return prepared([scratch = Own(args.scratch, threads_of(args), strips.count(), places.extent * strips.width()),
-                       places, strips, indices = args.inputs[0], index = args.inputs[0].data<std::int32_t>(),
+                       places, strips, index = elements_of<const std::int32_t>(args.inputs[0]),
                        dy = args.inputs[1].data<T>(), dx = args.outputs[0].data<T>(),
                        dvalues = args.outputs[1].data<T>()] {
-        check_indices("scatter_backward", indices, places.extent);
+        check_indices("scatter_backward", index, places.extent);
         scratch.for_each(strips.count(), [&](std::int64_t i, std::uint8_t* taken) {
           const Strip strip = strips[i];
-          scatter_strip_backward(index + strip.index, dy + strip.whole, places, strip.width, dx + strip.whole,
+          scatter_strip_backward(index.data() + strip.index, dy + strip.whole, places, strip.width, dx + strip.whole,
                                  dvalues + strip.index, taken);
         });
       });
@@ -120,23 +120,21 @@ class Scatter final : public Op {
     const auto [x, values] = scatter_backward(axis_, args.inputs[1], args.gradients[0]);
     return {x, Tensor(), values};
   }
-  void run_cpu(KernelArgs& args) const override {
-    const std::int64_t extent = args.inputs[0].shape()[axis_];
-    check_indices(name(), args.inputs[1], extent);
-    const Places places(args.inputs[1].shape(), axis_, extent);
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    const Places places(args.inputs[1].shape(), axis_, args.inputs[0].shape()[axis_]);
     const Strips strips(places);
-    const std::int32_t* index = args.inputs[1].data<std::int32_t>();
-    with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
-      const T* x = args.inputs[0].data<T>();
-      const T* values = args.inputs[2].data<T>();
-      T* y = args.outputs[0].data<T>();
-      const std::int64_t elements = strips.width() * (places.count + extent);
-      parallel_for(threads_of(args), strips.count(), row_grain(elements), [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) {
-          const Strip strip = strips[i];
-          scatter_strip(x + strip.whole, index + strip.index, values + strip.index, places, strip.width,
-                        y + strip.whole);
-        }
+    return with_floating(args.outputs[0].dtype(), [&]<typename T>(T) {
+      return prepared([places, strips, grain = row_grain(strips.width() * (places.count + places.extent)),
+                       index = elements_of<const std::int32_t>(args.inputs[1]), x = args.inputs[0].data<T>(),
+                       values = args.inputs[2].data<T>(), y = args.outputs[0].data<T>(), threads = threads_of(args)] {
+        check_indices("scatter", index, places.extent);
+        parallel_for(threads, strips.count(), grain, [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t i = begin; i < end; ++i) {
+            const Strip strip = strips[i];
+            scatter_strip(x + strip.whole, index.data() + strip.index, values + strip.index, places, strip.width,
+                          y + strip.whole);
+          }
+        });
       });
     });
   }
