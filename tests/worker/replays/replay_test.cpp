@@ -7,7 +7,7 @@
 
 #include "core/graph/recorder.h"
 #include "core/ops/matmul.h"
-#include "tests/worker/replays/counters.h"
+#include "tests/support/counters/counters.h"
 #include "tests/worker/small_run.h"
 
 namespace convoy::worker {

@@ -1,4 +1,4 @@
-#include "tests/worker/replays/counters.h"
+#include "tests/support/counters/counters.h"
 
 #include <dlfcn.h>
 #include <dnnl.h>
