@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/graph/op.h"
 #include "core/tensor/tensor.h"
 
 namespace convoy {
@@ -51,13 +52,19 @@ struct OpRefusal {
   OpRun run;
 };
 
+// An update and its inputs, the state that it writes first.
+struct OpUpdate {
+  OpPtr op;
+  Tensors inputs;
+};
+
 struct OpRow {
   std::string op;  // as registered
   std::vector<OpCase> cases;
   std::vector<OpRefusal> refusals;
   std::string refuses_nothing{};  // why, where there are no refusals
-  // Updates leave nothing on the tape: what the operator infers for a case with these inputs.
-  std::function<Specs(std::span<const Spec>)> infer_update{};
+  // Updates leave nothing on the tape: what a case with these inputs applies.
+  std::function<OpUpdate(std::span<const Tensor>)> update{};
   bool takes_bf16 = false;  // otherwise bf16 must be refused by name
 };
 

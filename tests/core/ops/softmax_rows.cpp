@@ -1,5 +1,6 @@
 #include "core/graph/apply.h"
 #include "core/graph/registry.h"
+#include "core/ops/constant.h"
 #include "core/ops/softmax.h"
 #include "tests/core/ops/op_table.h"
 
@@ -14,8 +15,7 @@ Tensors loss(std::span<const Tensor> in) {
 }
 Tensors loss_backward_of(std::span<const Tensor> in) {
   // The loss sum's own gradient is an f64 scalar in any precision.
-  const Tensor one = Tensor::of<double>(in[0].device(), {}, std::vector<double>{1.5});
-  const Tensor inputs[] = {in[0], in[1], in[2], one};
+  const Tensor inputs[] = {in[0], in[1], in[2], constant(DType::kF64, {}, std::vector<double>{1.5})};
   return convoy::apply(make_op("cross_entropy_backward"), inputs);
 }
 Tensors correct(std::span<const Tensor> in) { return {count_correct(in[0], in[1])}; }

@@ -6,18 +6,24 @@
 namespace convoy {
 namespace {
 
+Tensors with(std::span<const Tensor> in, const Tensor& factors) {
+  Tensors inputs(in.begin(), in.end());
+  inputs.push_back(factors);
+  return inputs;
+}
+
+Tensor adam_factors(const Tensor& like) {
+  return Tensor::of<double>(like.device(), {5}, std::vector<double>{1e-2, 1 - 0.9 * 0.9, 1 - 0.999 * 0.999, 0.5, 1});
+}
+
 Tensors stepped(std::span<const Tensor> in) {
   const Tensors state = {copy_of(in[0]), copy_of(in[1]), copy_of(in[2])};
-  const Tensor factors =
-      Tensor::of<double>(in[0].device(), {5}, std::vector<double>{1e-2, 1 - 0.9 * 0.9, 1 - 0.999 * 0.999, 0.5, 1});
-  adamw_update({.weight_decay = 0.1}, state[0], state[1], state[2], in[3], factors);
+  adamw_update({.weight_decay = 0.1}, state[0], state[1], state[2], in[3], adam_factors(in[0]));
   return state;
 }
 
-Specs inferred(std::span<const Spec> in) {
-  Specs specs(in.begin(), in.end());
-  specs.push_back({DType::kF64, {5}, in[0].device});
-  return adamw_op({})->infer(specs);
+OpUpdate adamw_step(std::span<const Tensor> in) {
+  return {adamw_op({.weight_decay = 0.1}), with(in, adam_factors(in[0]))};
 }
 
 Tensors squares(std::span<const Tensor> in) { return {chunk_squares(in[0])}; }
@@ -43,10 +49,8 @@ Tensors sgd_momentum(std::span<const Tensor> in) {
   return state;
 }
 
-Specs sgd_inferred(std::span<const Spec> in) {
-  Specs specs(in.begin(), in.end());
-  specs.push_back({DType::kF64, {3}, in[0].device});
-  return sgd_op({.momentum = in.size() == 3 ? 0.9 : 0.0})->infer(specs);
+OpUpdate sgd_step(std::span<const Tensor> in) {
+  return {sgd_op({.momentum = in.size() == 3 ? 0.9 : 0.0, .weight_decay = 0.1}), with(in, sgd_factors(in[0]))};
 }
 
 // Parameters of n elements each, on the grid of chunks.
@@ -63,9 +67,7 @@ LambAttributes lamb_attributes(std::int64_t total, std::int64_t n) {
 template <std::int64_t kElements>
 Tensors lamb_stepped(std::span<const Tensor> in) {
   const Tensors state = {copy_of(in[0]), copy_of(in[1]), copy_of(in[2])};
-  const Tensor factors =
-      Tensor::of<double>(in[0].device(), {5}, std::vector<double>{1e-2, 1 - 0.9 * 0.9, 1 - 0.999 * 0.999, 0.5, 1});
-  lamb_update(lamb_attributes(in[0].elements(), kElements), state[0], state[1], state[2], in[3], factors);
+  lamb_update(lamb_attributes(in[0].elements(), kElements), state[0], state[1], state[2], in[3], adam_factors(in[0]));
   return state;
 }
 
@@ -78,10 +80,8 @@ Tensors lamb_off_the_grid(std::span<const Tensor> in) {
   return {in[0]};
 }
 
-Specs lamb_inferred(std::span<const Spec> in) {
-  Specs specs(in.begin(), in.end());
-  specs.push_back({DType::kF64, {5}, in[0].device});
-  return lamb_op({})->infer(specs);
+OpUpdate lamb_step(std::span<const Tensor> in) {
+  return {lamb_op(lamb_attributes(in[0].elements(), 1500)), with(in, adam_factors(in[0]))};
 }
 
 template <std::int64_t kElements>
@@ -99,7 +99,7 @@ std::vector<OpRow> update_rows() {
         {"two axes", {real({3, 1}), real({3, 1}), real({3, 1}), real({3, 1})}, stepped},
         {"integers", {integers({3}, 0, 1), integers({3}, 0, 1), integers({3}, 0, 1), integers({3}, 0, 1)}, stepped}},
        {},
-       inferred},
+       adamw_step},
       {"sgd",
        {{"plain", {real({37}), real({37})}, sgd_plain, {{37}}, {}},
         {"momentum", {real({37}), real({37}), real({37})}, sgd_momentum<false>, {{37}, {37}}, {}},
@@ -110,7 +110,7 @@ std::vector<OpRow> update_rows() {
         {"two axes", {real({3, 1}), real({3, 1})}, sgd_plain},
         {"integers", {integers({3}, 0, 1), integers({3}, 0, 1)}, sgd_plain}},
        {},
-       sgd_inferred},
+       sgd_step},
       {"lamb",
        {lamb_case<37>("a few", 37), lamb_case<1>("none", 0), lamb_case<30001>("many", 70001),
         lamb_case<5>("small ones", 4 * 1024)},
@@ -118,7 +118,7 @@ std::vector<OpRow> update_rows() {
         {"two axes", {real({3, 1}), real({3, 1}), real({3, 1}), real({3, 1})}, lamb_stepped<3>},
         {"a parameter off the grid", {real({1500}), real({1500}), real({1500}), real({1500})}, lamb_off_the_grid}},
        {},
-       lamb_inferred},
+       lamb_step},
       {"chunk_squares",
        {{"one", {real({1024})}, squares, {{1}}, {}, 1e-12},
         {"many", {real({70 * 1024}, -3, 3)}, squares, {{70}}, {}, 1e-12},
