@@ -6,6 +6,7 @@
 #include "core/graph/passes/aliases.h"
 #include "core/graph/passes/passes.h"
 #include "core/graph/passes/rewriter.h"
+#include "core/tensor/element_copy.h"
 
 namespace convoy {
 namespace {
@@ -19,7 +20,9 @@ class Reorder final : public Op {
     if (in.size() != 1) fail(ErrorCode::kInvalidArgument, "reorder: got {} inputs; expected 1", in.size());
     return {in[0]};
   }
-  void run_cpu(KernelArgs& args) const override { copy_elements(args.inputs[0], args.outputs[0]); }
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return prepared([copy = ElementCopy(args.inputs[0], args.outputs[0])] { copy.run(); });
+  }
 };
 
 }  // namespace

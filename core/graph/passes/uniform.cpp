@@ -52,8 +52,10 @@ class Constant final : public Op {
     if (!in.empty()) fail(ErrorCode::kInvalidArgument, "constant: got {} inputs; expected none", in.size());
     return {{value_.dtype, {}, nullptr}};
   }
-  void run_cpu(KernelArgs& args) const override {
-    std::memcpy(args.outputs[0].raw(), value_.element.data(), size_of(value_.dtype));
+  PreparedPtr prepare(const PrepareArgs& args) const override {
+    return prepared([element = value_.element, y = args.outputs[0].raw(), bytes = size_of(value_.dtype)] {
+      std::memcpy(y, element.data(), bytes);
+    });
   }
   const Uniform& value() const { return value_; }
 
