@@ -12,7 +12,11 @@ namespace convoy {
 
 FakeDevice::FakeDevice(std::uint64_t seed) : random_(seed) {}
 
-FakeDevice::~FakeDevice() = default;
+// Launches that never ran may hold the last handles to memory, which comes back while there is somebody to take it.
+FakeDevice::~FakeDevice() {
+  running_ = true;
+  for (std::deque<Item>& queue : queues_) queue.clear();
+}
 
 void* FakeDevice::allocate(std::size_t bytes) {
   void* const data = memory_.allocate(bytes);
