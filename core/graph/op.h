@@ -87,12 +87,11 @@ struct PrepareArgs {
   Scratch& scratch;
 };
 
-// How to make an output again by hardly more than reading: an operator on the inputs and outputs of the one that made
-// it.
+// How to make an output again by hardly more than reading: as the first output of an operator on the inputs and outputs
+// of the one that made it.
 struct Again {
   OpPtr op{};                            // null: the one that made it
   std::vector<std::int32_t> operands{};  // i is its input i, ~k its output k
-  std::size_t output = 0;                // which of op's outputs is the same again
 };
 
 // A piece of a tiled operator's call: elements [first, first + count) of the output in row-major order, and of the

@@ -13,7 +13,6 @@ namespace {
 struct Remade {
   OpPtr op;
   std::vector<ValueId> operands;
-  std::size_t output = 0;
 };
 
 class Rematerialize {
@@ -74,7 +73,7 @@ class Rematerialize {
       if (node.phase != Phase::kForward) continue;
       const auto again = node.op->again(static_cast<std::size_t>(value.output), graph_.specs(node.inputs));
       if (!again) continue;
-      Remade remade{.op = again->op != nullptr ? again->op : node.op, .operands = {}, .output = again->output};
+      Remade remade{.op = again->op != nullptr ? again->op : node.op, .operands = {}};
       for (const std::int32_t k : again->operands)
         remade.operands.push_back(k >= 0 ? node.inputs[static_cast<std::size_t>(k)]
                                          : node.outputs[static_cast<std::size_t>(~k)]);
@@ -101,8 +100,7 @@ class Rematerialize {
     if (is_first) {
       Node purpose = maker(value);
       purpose.phase = Phase::kRecompute;
-      const NodeId node = rewriter_.append(found->second.op, purpose, rewriter_.now(found->second.operands));
-      made->second = rewriter_.graph().node(node).outputs[found->second.output];
+      made->second = rewriter_.append_one(found->second.op, purpose, rewriter_.now(found->second.operands));
     }
     return made->second;
   }
