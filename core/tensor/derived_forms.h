@@ -50,12 +50,18 @@ class DerivedForms {
     return form.memory_.data();
   }
 
+  // From here on tensors of the storage show no forms (Tensor::derived_forms): for state that nobody reads twice
+  // between two writes. Kernels then make theirs in memory that they share with others.
+  void keep_none() { keeps_ = false; }
+  bool keeps() const { return keeps_; }
+
   void written() { ++version_; }
   // How often a form was made.
   std::uint64_t made() const { return made_; }
 
  private:
   Device& device_;
+  bool keeps_ = true;
   std::uint64_t version_ = 1;
   std::uint64_t made_ = 0;
   std::deque<Form> forms_;  // which do not move
