@@ -32,6 +32,7 @@ void expect_same_bits(const Outcome& outcome, const Outcome& reference) {
 BitsRun::BitsRun() : run_("bits") {
   testing_support::write_text(run_.folder() / "text.txt", 40'000);
   testing_support::write_digits(run_.folder() / "digits", 600);
+  testing_support::write_cifar10(run_.folder() / "cifar", 300);
 }
 
 void BitsRun::train(const Job& job, const Workers& workers) {
@@ -42,7 +43,9 @@ void BitsRun::train(const Job& job, const Workers& workers) {
                                     fmt::format("train.steps={}", job.steps),
                                     fmt::format("checkpoint.every={}", job.steps / 2),
                                     fmt::format("train.eval_every={}", job.steps / 2),
-                                    job.recipe.starts_with("mnist") ? "data.path=digits" : "data.path=text.txt",
+                                    job.recipe.starts_with("mnist")   ? "data.path=digits"
+                                    : job.recipe.starts_with("cifar") ? "data.path=cifar"
+                                                                      : "data.path=text.txt",
                                     "train.precision=" + job.precision};
   words.insert(words.end(), job.overrides.begin(), job.overrides.end());
   run(workers, words);

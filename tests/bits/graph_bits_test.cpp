@@ -1,12 +1,14 @@
 // Steps that are captured once and replayed (train.graph = "static") and steps that run line by line ("dynamic"): the
-// same bits, whatever the number of workers.
+// same bits, whatever the number of workers and whichever passes optimise the graph.
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include <algorithm>
 #include <ostream>
 #include <string>
 #include <vector>
 
+#include "core/graph/passes/pass.h"
 #include "tests/bits/bits_run.h"
 
 namespace convoy {
@@ -14,6 +16,7 @@ namespace {
 
 struct Row {
   std::string name;
+  std::size_t number;
   Job job;
 };
 void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
@@ -23,13 +26,16 @@ std::vector<Row> all_rows() {
   for (const std::string& precision : kPrecisions) {
     const auto add = [&](const std::string& name, const std::string& recipe, std::vector<std::string> overrides) {
       overrides.insert(overrides.end(), {"train.logical_shards=4", "sync.bucket_mib=0.05"});
-      rows.push_back({name + "_" + precision, {recipe, overrides, precision, /*steps=*/50}});
+      rows.push_back({name + "_" + precision, rows.size(), {recipe, overrides, precision, /*steps=*/50}});
     };
     const std::string dropout = "model.dropout=0.1";
     add("Mlp", "mnist-mlp.toml", {"model.hidden=[32, 16]", "train.global_batch=32", dropout});
     add("Gpt", "gpt-tiny.toml", {"model.width=32", "data.context=32", "train.global_batch=8", dropout});
+    add("GptSmall", "gpt-small.toml",
+        {"model.layers=2", "model.heads=2", "model.width=16", "data.context=16", "train.global_batch=8"});
     add("Llama", "llama-tiny.toml", {"model.width=32", "data.context=32", "train.global_batch=8", dropout});
     add("ResNet", "mnist-resnet.toml", {"model.width=2", "train.global_batch=16"});
+    add("CifarResNet", "cifar-resnet.toml", {"model.width=2", "train.global_batch=8"});
   }
   return rows;
 }
@@ -50,6 +56,26 @@ TEST_P(GraphBitsTest, ReplaysHaveTheBitsOfDynamicSteps) {
   for (const int workers : {1, 2, 3}) {
     SCOPED_TRACE(workers);
     expect_same_bits(train(job, "static", workers), reference);
+  }
+}
+
+// Each pass alone, and none. A test run tries a fourth of them for each recipe, and of the numbers of workers one;
+// scripts/graph-bits.sh tries all.
+TEST_P(GraphBitsTest, PassesKeepThem) {
+  const bool whole = getenv("CONVOY_WHOLE_MATRIX") != nullptr;
+  const Row& row = GetParam();
+  const Outcome reference = train(row.job, "dynamic", 1);
+  std::vector<std::string> settings = {"none"};
+  for (const Pass& pass : all_passes()) settings.emplace_back(pass.name);
+  for (std::size_t i = 0; i < settings.size(); ++i) {
+    if (!whole && (i + row.number) % 4 != 0) continue;
+    Job job = row.job;
+    job.overrides.push_back("--passes=" + settings[i]);
+    for (const int workers : {1, 2, 3}) {
+      if (!whole && static_cast<std::size_t>(workers) != 1 + i % 3) continue;
+      SCOPED_TRACE(settings[i] + ", workers: " + std::to_string(workers));
+      expect_same_bits(train(job, "static", workers), reference);
+    }
   }
 }
 
