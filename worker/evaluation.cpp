@@ -12,7 +12,8 @@ namespace {
 
 using Sums = std::array<double, 3>;  // loss, targets, correct
 
-// The forward pass alone, as it is after training.
+}  // namespace
+
 StepFunction evaluation_of(const Replica& replica) {
   return replica.function("evaluation", {"inputs", "targets"},
                           [&replica](std::span<const Tensor> inputs, const StepFunction::Give& give) {
@@ -24,8 +25,6 @@ StepFunction evaluation_of(const Replica& replica) {
                             give(2, "correct", count_correct(logits, inputs[1]));
                           });
 }
-
-}  // namespace
 
 std::optional<Evaluation> evaluate(Replica& replica, const Batches& batches, distributed::Communicator& communicator) {
   const std::int32_t leaves = batches.evaluation_batches();

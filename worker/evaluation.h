@@ -14,6 +14,9 @@ struct Evaluation {
   double accuracy = 0.0;  // share of the targets whose likeliest class is right
 };
 
+// The forward pass alone, as it is after training, on a batch of Batches::specs().
+StepFunction evaluation_of(const Replica& replica);
+
 // Collective; the same bits for any number of workers. Nothing where there is no held-out data.
 std::optional<Evaluation> evaluate(Replica& replica, const Batches& batches, distributed::Communicator& communicator);
 

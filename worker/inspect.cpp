@@ -6,9 +6,11 @@
 #include "core/base/error.h"
 #include "core/graph/passes/pass.h"
 #include "distributed/gradient_reducer.h"
+#include "distributed/worker_block.h"
 #include "worker/batches.h"
 #include "worker/commands.h"
 #include "worker/dry_run.h"
+#include "worker/evaluation.h"
 #include "worker/replica.h"
 
 namespace convoy::worker {
@@ -37,7 +39,9 @@ void check_inspection(const Recipe& recipe, const Inspection& inspection) {
 
 void inspect(const InspectCommand& command, const Print& print) {
   const Recipe& recipe = command.recipe;
-  ReplicaOptions options{.passes = parse_passes(command.inspection.passes)};
+  const auto shards = static_cast<std::int32_t>(recipe.train.logical_shards);
+  const Subtree block = distributed::worker_block(shards, 0, command.workers).leaves;
+  ReplicaOptions options{.shards = block.end - block.begin, .passes = parse_passes(command.inspection.passes)};
   std::string function_shown;
   if (command.inspection.print_graph) {
     options.observe = [&](const std::string& function, const Pass& pass, const Graph& before, const Graph& after) {
@@ -56,6 +60,7 @@ void inspect(const InspectCommand& command, const Print& print) {
   const auto arena = std::make_unique_for_overwrite<std::byte[]>(reducer.arena_bytes());
   reducer.use_arena({arena.get(), reducer.arena_bytes()});
   replica.capture_step(batches.specs(), reducer.reduced_data());
+  if (batches.evaluation_batches() > 0) replica.capture(evaluation_of(replica), batches.specs());
   if (command.inspection.print_graph && function_shown.empty()) {  // no pass is on
     for (const PlannedFunction& planned : replica.plans())
       print_graph(print, planned.name + ", captured", planned.captured.graph);

@@ -6,6 +6,7 @@
 #include "core/base/hash.h"
 #include "core/graph/recorder.h"
 #include "core/ops/update.h"
+#include "core/tensor/derived_forms.h"
 
 namespace convoy::worker {
 namespace {
@@ -73,7 +74,8 @@ Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& 
               .inputs = {"factors", "apply"},
               .declare = [this](Capture& capture) { declare_update(capture); },
               .body = [this](std::span<const Tensor> inputs,
-                             const StepFunction::Give&) { apply_update(inputs[0], inputs[1]); }},
+                             const StepFunction::Give&) { apply_update(inputs[0], inputs[1]); },
+              .updates = true},
       is_static_(recipe.train.graph == "static"),
       plans_(device, plan_options(recipe, options)) {
   gradient_.reduction = [this](std::size_t result) { return reduction_of(result); };
@@ -88,6 +90,8 @@ Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& 
     leaves_.push_back(parameter.value());
     leaf_indices_.push_back(i);
   }
+  if (DerivedForms* const forms = parameters_.derived_forms(); forms != nullptr && options.shards == 1)
+    forms->keep_none();
 }
 
 bool Replica::is_statistic(std::size_t parameter) const { return !layout_.parameters()[parameter].is_gradient; }

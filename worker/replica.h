@@ -38,6 +38,7 @@ inline constexpr char kParametersFile[] = "parameters.safetensors";  // paramete
 inline constexpr char kOptimizerFile[] = "optimizer.safetensors";    // moments
 
 struct ReplicaOptions {
+  std::int32_t shards = 2;                      // that it computes in a step: with one, no weight is read twice
   PassList passes = PassList::defaults();  // of captured functions, besides what the recipe asks for
   // Hears of functions that are captured again and again.
   std::function<void(const std::string&)> warn{};
@@ -66,6 +67,8 @@ class Replica {
   // Captures what a step does on shards of such a batch and on an arena of reduced gradients, before there are any;
   // nothing where steps are dynamic.
   void capture_step(std::span<const Spec> batch, float* reduced);
+  // The same for another function on inputs of these specs.
+  void capture(const StepFunction& function, std::span<const Spec> inputs);
   // What was captured so far; empty where steps are dynamic.
   const std::list<PlannedFunction>& plans() const { return plans_.plans(); }
   // The name of the function that runs once a shard.

@@ -49,6 +49,10 @@ void Replica::capture_step(std::span<const Spec> batch, float* reduced) {
   plans_.plan(update_, Specs{{DType::kF64, {factors}, &device_}, {DType::kF64, {1}, &device_}});
 }
 
+void Replica::capture(const StepFunction& function, std::span<const Spec> inputs) {
+  if (is_static_) plans_.plan(function, inputs);
+}
+
 void Replica::give_gradient(std::span<const Tensor> inputs, const StepFunction::Give& give) const {
   const Loss loss = model_->training_step(inputs_of(inputs[0]), inputs[1]);
   give(kLoss, "loss", loss.sum);

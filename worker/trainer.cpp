@@ -29,6 +29,13 @@ std::int64_t peak_rss_bytes() {
   return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
 }
 
+// Of a step, that this worker computes.
+std::int32_t shards_of(const TrainCommand& command) {
+  const auto shards = static_cast<std::int32_t>(command.recipe.train.logical_shards);
+  const Subtree block = distributed::worker_block(shards, command.place.rank, command.place.world).leaves;
+  return block.end - block.begin;
+}
+
 std::chrono::milliseconds from_seconds(double seconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000.0));
 }
@@ -43,7 +50,8 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
       dataset_(command.workload.open_dataset(recipe_)),
       device_(static_cast<int>(recipe_.train.threads)),
       replica_(recipe_, command.workload.make_model(recipe_, task_of(*dataset_, recipe_)), device_,
-               {.passes = parse_passes(command.inspection.passes),
+               {.shards = shards_of(command),
+                .passes = parse_passes(command.inspection.passes),
                 .warn = [this](const std::string& warning) { logger_.warning("{}", warning); }}),
       batches_(*dataset_, recipe_.train, device_),
       reducer_(replica_.layout(), static_cast<std::int32_t>(recipe_.train.logical_shards), command.place.rank,
@@ -61,6 +69,7 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
 
 void Trainer::join() {
   replica_.capture_step(batches_.specs(), reducer_.reduced_data());
+  if (batches_.evaluation_batches() > 0) replica_.capture(evaluation_of(replica_), batches_.specs());
   reporter_ = std::make_unique<Reporter>(ReporterOptions{.scheduler = *command_.place.scheduler,
                                                          .self = uuid_,
                                                          .heartbeat = from_seconds(recipe_.fault.heartbeat_s),

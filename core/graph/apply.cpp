@@ -103,6 +103,7 @@ Tensor apply_over(const OpPtr& op, Tensor first, const Tensor& second) {
 void apply_update(const OpPtr& op, std::span<const Tensor> inputs, std::span<const Tensor> state) {
   Recorder& recorder = Recorder::current();
   check_inputs(*op, inputs, recorder.device());
+  recorder.check_may_update(*op);
   const Specs specs = op->infer(specs_of(inputs));
   if (!op->traits().update || specs.size() != state.size())
     fail(ErrorCode::kInternal, "{} cannot update {} states", op->name(), state.size());

@@ -43,7 +43,11 @@ const Capture::State* Capture::find(const Tensor& tensor) const {
 }
 
 ValueId Capture::value_of(const Tensor& tensor, std::string_view user) const {
-  if (tensor.is_symbol()) return tensor.symbol_value();
+  if (tensor.is_symbol() && tensor.symbol().capture == recorder_.id()) return tensor.symbol().value;
+  if (tensor.is_symbol())
+    not_capturable(tensor.made(), fmt::format("{} uses a value {} of another capture: what a step computes does not "
+                                              "outlive it (a model that keeps it computes it anew in every step)",
+                                              user, tensor.spec().to_string()));
   const State* const state = find(tensor);
   if (state == nullptr)
     not_capturable(
@@ -72,7 +76,7 @@ void Capture::append_update(const OpPtr& op, std::span<const Tensor> inputs, std
     if (declared == state_of_.end())
       not_capturable(state[i].made(), fmt::format("{} writes a tensor {} that is no declared state", op->name(),
                                                   state[i].spec().to_string()));
-    states_[declared->second].now = outputs[i].symbol_value();
+    states_[declared->second].now = outputs[i].symbol().value;
   }
 }
 

@@ -43,7 +43,7 @@ class Capture {
   Tensors append(const OpPtr& op, std::span<const Tensor> inputs);
   void append_update(const OpPtr& op, std::span<const Tensor> inputs, std::span<const Tensor> state);
   ValueId value_of(const Tensor& tensor, std::string_view user) const;
-  Tensor symbol(ValueId value) const { return Tensor::symbol(graph_.value(value).spec, value); }
+  Tensor symbol(ValueId value) const { return Tensor::symbol(graph_.value(value).spec, {recorder_.id(), value}); }
 
   struct State {
     Tensor tensor;   // keeps its identity unique

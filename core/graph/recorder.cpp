@@ -41,6 +41,13 @@ const StepKey& Recorder::key(std::source_location where) const {
   return key_;
 }
 
+void Recorder::check_may_update(const Op& op) const {
+  if (without_updates_.empty()) return;
+  fail(ErrorCode::kInvalidArgument,
+       "{}: {} writes state, which only a step's update may do: the {} may be computed twice, or by several workers",
+       without_updates_, op.name(), without_updates_);
+}
+
 std::int32_t Recorder::value_of(const Tensor& tensor) {
   if (tensor.trace().recorder == id_) return tensor.trace().value;
   const auto [found, is_new] = leaves_.try_emplace(tensor.identity(), values_);

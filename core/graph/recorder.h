@@ -9,7 +9,9 @@
 #include <memory>
 #include <source_location>
 #include <span>
+#include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/graph/graph.h"
@@ -50,6 +52,8 @@ class Recorder {
   static Recorder& current();
 
   Device& device() const { return device_; }
+  // No other recorder of this process has it; not 0.
+  std::uint64_t id() const { return id_; }
   // Of the step that runs. Throws Error(kInvalidArgument) with the place in a Capture, whose graph is every step's.
   const StepKey& key(std::source_location where = std::source_location::current()) const;
   // The ordinal of the next random op, in program order: with the key, all that its numbers depend on.
@@ -63,6 +67,10 @@ class Recorder {
   Phase phase() const { return phase_; }
   // The block of the model that they belong to.
   std::int32_t block() const { return block_; }
+  // From now on apply_update() is refused: `function` may be computed twice.
+  void forbid_updates(std::string function) { without_updates_ = std::move(function); }
+  // Throws Error(kInvalidArgument) where that is so.
+  void check_may_update(const Op& op) const;
   // What was recorded so far and not yet consumed by backward(), in program order.
   std::span<const TapeNode> tape() const { return nodes_; }
 
@@ -90,6 +98,7 @@ class Recorder {
   std::int32_t block_ = kNoBlock;
   std::int32_t blocks_ = 0;
   std::uint64_t id_;
+  std::string without_updates_;  // the function that may not write state; empty: none
   std::int64_t random_ordinal_ = 0;
   std::int32_t values_ = 0;
   std::vector<TapeNode> nodes_;

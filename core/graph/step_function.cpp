@@ -9,7 +9,8 @@ namespace convoy {
 
 void run_dynamic(const StepFunction& function, Device& device, const StepKey& key, std::span<const Tensor> inputs,
                  const StepFunction::OnResult& on_result) {
-  const Recorder recorder(device, key);
+  Recorder recorder(device, key);
+  if (!function.updates) recorder.forbid_updates(function.name);
   function.body(inputs, [&](std::size_t result, std::string_view, const Tensor& value) { on_result(result, value); });
 }
 
@@ -18,6 +19,7 @@ CapturedFunction capture(const StepFunction& function, Device& device, std::span
     fail(ErrorCode::kInvalidArgument, "{}: got {} inputs; expected {}", function.name, inputs.size(),
          function.inputs.size());
   Capture capture(device);
+  if (!function.updates) capture.recorder().forbid_updates(function.name);
   function.declare(capture);
   Tensors symbols;
   for (std::size_t i = 0; i < inputs.size(); ++i) symbols.push_back(capture.input(function.inputs[i], inputs[i]));

@@ -27,6 +27,7 @@ struct StepFunction {
   std::vector<std::string> inputs;        // what the body's inputs are called
   std::function<void(Capture&)> declare;  // the state that the body reads or updates
   Body body;
+  bool updates = false;         // whether it may write state; what does not can be computed again
   std::string attributes = {};  // what its operators depend on besides the inputs' specs
   // Of the results that are summed over the workers: how. Empty: none is.
   std::function<std::optional<Reduction>(std::size_t result)> reduction = {};

@@ -38,7 +38,7 @@ void Storage::written() {
 Tensor Tensor::empty(const Spec& spec, std::source_location made) {
   if (spec.device == nullptr) fail(ErrorCode::kInternal, "a tensor needs a device");
   return Tensor(
-      {spec, Layout::contiguous(spec.shape), std::make_shared<Storage>(*spec.device, spec.bytes()), {}, -1, made});
+      {spec, Layout::contiguous(spec.shape), std::make_shared<Storage>(*spec.device, spec.bytes()), {}, {}, made});
 }
 
 Tensor Tensor::zeros(const Spec& spec, std::source_location made) {
@@ -61,12 +61,12 @@ Tensor Tensor::borrow(const Spec& spec, void* data, std::shared_ptr<const void> 
                  Layout::contiguous(spec.shape),
                  std::make_shared<Storage>(*spec.device, data, spec.bytes(), std::move(keep_alive)),
                  {},
-                 -1,
+                 {},
                  made});
 }
 
-Tensor Tensor::symbol(const Spec& spec, std::int32_t value) {
-  return Tensor({spec, Layout::contiguous(spec.shape), nullptr, {}, value, {}});
+Tensor Tensor::symbol(const Spec& spec, Symbol symbol) {
+  return Tensor({spec, Layout::contiguous(spec.shape), nullptr, {}, symbol, {}});
 }
 
 void* Tensor::raw(std::source_location where) const {
@@ -94,7 +94,8 @@ void Tensor::written() const {
 }
 
 DerivedForms* Tensor::derived_forms() const {
-  return body_->storage != nullptr ? body_->storage->derived_forms() : nullptr;
+  DerivedForms* const forms = body_->storage != nullptr ? body_->storage->derived_forms() : nullptr;
+  return forms != nullptr && forms->keeps() ? forms : nullptr;
 }
 
 template <typename T>
@@ -105,7 +106,7 @@ T* Tensor::data(std::source_location where) const {
 
 Tensor Tensor::view(const Layout& layout, std::source_location where) const {
   if (is_symbol()) not_capturable(where, fmt::format("a view of a {} value is made by hand", spec().to_string()));
-  return Tensor({Spec{dtype(), layout.shape, &device()}, layout, body_->storage, {}, -1, body_->made});
+  return Tensor({Spec{dtype(), layout.shape, &device()}, layout, body_->storage, {}, {}, body_->made});
 }
 
 Tensor Tensor::traced(Trace trace) const {

@@ -52,6 +52,12 @@ struct Trace {
   std::int32_t value = -1;
 };
 
+// A value of one capture's graph; captures count from 1.
+struct Symbol {
+  std::uint64_t capture = 0;
+  std::int32_t value = -1;
+};
+
 class Tensor {
  public:
   Tensor() = default;  // no tensor: defined() is false
@@ -67,9 +73,9 @@ class Tensor {
                        std::source_location made = std::source_location::current());
 
   // Stands for a value of a graph that is being captured, and has no elements.
-  static Tensor symbol(const Spec& spec, std::int32_t value);
-  bool is_symbol() const { return body_->symbol >= 0; }
-  std::int32_t symbol_value() const { return body_->symbol; }
+  static Tensor symbol(const Spec& spec, Symbol symbol);
+  bool is_symbol() const { return body_->symbol.capture != 0; }
+  const Symbol& symbol() const { return body_->symbol; }
 
   bool defined() const { return body_ != nullptr; }
   const Spec& spec() const { return body_->spec; }
@@ -118,7 +124,7 @@ class Tensor {
     Layout layout;
     std::shared_ptr<Storage> storage;
     Trace trace;
-    std::int32_t symbol = -1;
+    Symbol symbol{};
     std::source_location made{};
   };
   explicit Tensor(Body body) : body_(std::make_shared<const Body>(std::move(body))) {}

@@ -7,10 +7,12 @@
 #include "core/base/error.h"
 #include "core/graph/recorder.h"
 #include "core/nn/layers.h"
+#include "core/ops/batch_norm.h"
 #include "core/ops/constant.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/view.h"
 #include "tests/worker/small_run.h"
+#include "worker/evaluation.h"
 
 namespace convoy::worker {
 namespace {
@@ -82,6 +84,40 @@ TEST_F(CaptureErrorsTest, AStepThatDependsOnItsNumber) {
   const int line = __LINE__ + 2;
   expect_refused(line, "the random key of one step is read",
                  [](const Tensor& logits) { return scale(logits, Recorder::current().key().step > 100 ? 1.0 : 0.5); });
+}
+
+// In another step, or in an evaluation, it would stand for something else.
+TEST_F(CaptureErrorsTest, AValueKeptFromAnotherCapture) {
+  run_.recipe.train.graph = "static";
+  Tensor kept;
+  const auto habit = [&](const Tensor& logits) {
+    if (!kept.defined()) kept = scale(ones_like(logits), 3.0);
+    return mul(logits, kept);
+  };
+  Replica replica(run_.recipe, std::make_unique<OwnModel>(task_of(*run_.dataset, run_.recipe), habit), *run_.device);
+  replica.gradient({}, run_.batches().training(1, 0), [](std::size_t, std::span<const float>) {});
+  try {
+    replica.capture(evaluation_of(replica), run_.batches().specs());
+    FAIL() << "captured";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("mul uses a value f32[2, 10] of another capture"), std::string::npos)
+        << error.what();
+  }
+}
+
+// A gradient is computed by every worker for its shards, and again after a fault.
+TEST_F(CaptureErrorsTest, AStepThatWritesState) {
+  const Tensor mean = Tensor::zeros({DType::kF32, {10}, run_.device.get()});
+  const Tensor variance = Tensor::zeros(mean.spec()), updates = Tensor::zeros({DType::kF32, {}, run_.device.get()});
+  const Tensor apply = Tensor::of<double>(*run_.device, {1}, std::vector<double>{1.0});
+  for (const char* graph : {"static", "dynamic"}) {
+    const std::string error = error_of(graph, [&](const Tensor& logits) {
+      update_running_statistics({.momentum = 0.1}, mean, variance, updates, mean, variance, updates, apply);
+      return logits;
+    });
+    EXPECT_NE(error.find("gradient: "), std::string::npos) << error;
+    EXPECT_NE(error.find("writes state, which only a step's update may do"), std::string::npos) << error;
+  }
 }
 
 TEST_F(CaptureErrorsTest, StateMadeInTheStep) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/tensor/derived_forms.h"
 #include "tests/worker/small_run.h"
 
 namespace convoy::worker {
@@ -87,6 +88,27 @@ TEST(ReplicaTest, ThreadsDoNotChangeTheGradient) {
       run.device = std::make_unique<CpuDevice>(2);
       EXPECT_EQ(gradients_of(*run.replica(), {}, run.batches().training(1, 0)), one) << kind << ", " << precision;
     }
+  }
+}
+
+// Who computes one shard a step reads no weight twice between two updates, and keeps no packed copies of them.
+TEST(ReplicaTest, FormsOfWeightsAreKeptWhereThereAreSeveralShards) {
+  for (const char* graph : {"static", "dynamic"}) {
+    SmallRun run("text");
+    run.recipe.train.precision = "bf16";
+    run.recipe.train.graph = graph;
+    std::vector<std::vector<float>> gradients[2];
+    for (const std::int32_t shards : {1, 2}) {
+      Replica replica(run.recipe, make_model(run.recipe.model, task_of(*run.dataset, run.recipe)), *run.device,
+                      {.shards = shards});
+      gradients[shards - 1] = gradients_of(replica, {}, run.batches().training(1, 0));
+      const DerivedForms* const forms = replica.parameter(0).derived_forms();
+      ASSERT_EQ(forms != nullptr, shards == 2);
+      if (forms != nullptr) {
+        EXPECT_GT(forms->made(), 0U);
+      }
+    }
+    EXPECT_EQ(gradients[0], gradients[1]) << graph;
   }
 }
 
