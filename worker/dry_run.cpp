@@ -10,6 +10,7 @@
 #include "core/base/available_memory.h"
 #include "core/base/quantity.h"
 #include "distributed/worker_block.h"
+#include "worker/evaluation.h"
 
 namespace convoy::worker {
 namespace {
@@ -73,6 +74,7 @@ void write_work(const Replica& replica, std::int32_t shards, Out out) {
                  "nodes");
   Cost total;
   for (const PlannedFunction& planned : replica.plans()) {
+    if (planned.name == kEvaluation) continue;
     const Cost cost = cost_of(planned.captured.graph);
     const std::int32_t times = planned.name == Replica::kGradient ? shards : 1;
     for (std::int32_t i = 0; i < times; ++i) total += cost;

@@ -1,6 +1,7 @@
 #include "worker/evaluation.h"
 
 #include <array>
+#include <string>
 #include <vector>
 
 #include "core/graph/recorder.h"
@@ -15,7 +16,7 @@ using Sums = std::array<double, 3>;  // loss, targets, correct
 }  // namespace
 
 StepFunction evaluation_of(const Replica& replica) {
-  return replica.function("evaluation", {"inputs", "targets"},
+  return replica.function(std::string(kEvaluation), {"inputs", "targets"},
                           [&replica](std::span<const Tensor> inputs, const StepFunction::Give& give) {
                             const TapePause pause;
                             const Tensor logits = replica.model().logits(replica.inputs_of(inputs[0]), Mode::kInfer);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "distributed/communicator.h"
 #include "worker/batches.h"
@@ -14,6 +15,7 @@ struct Evaluation {
   double accuracy = 0.0;  // share of the targets whose likeliest class is right
 };
 
+inline constexpr std::string_view kEvaluation = "evaluation";
 // The forward pass alone, as it is after training, on a batch of Batches::specs().
 StepFunction evaluation_of(const Replica& replica);
 
