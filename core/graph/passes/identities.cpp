@@ -67,6 +67,8 @@ class Identities {
       const Node& maker = rewriter_.graph().node(negated.node);
       if (maker.op->name() == "neg" && maker.phase == node.phase) return maker.inputs[0];
     }
+    // Nothing is added, as where a slice of the whole has its gradient.
+    if (name == "pad" && spec(node.inputs[0]) == spec(node.outputs[0])) return rewriter_.now(node.inputs[0]);
     if (node.inputs.size() != 2) return std::nullopt;
     const ValueId a = node.inputs[0], b = node.inputs[1];
     // Broadcasting is no identity.

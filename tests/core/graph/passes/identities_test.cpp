@@ -2,6 +2,7 @@
 
 #include "core/graph/passes/passes.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/view.h"
 #include "tests/core/graph/passes/small_graph.h"
 
 namespace convoy {
@@ -30,6 +31,7 @@ TEST(IdentitiesTest, WhatChangesNothingGoes) {
   EXPECT_EQ(left([](const Tensor& x, const Tensor&, const Tensor& zero) { return add(x, neg(zero)); }), 0U);
   EXPECT_EQ(left([](const Tensor& x, const Tensor&, const Tensor&) { return scale(x, 1.0); }), 0U);
   EXPECT_EQ(left([](const Tensor& x, const Tensor&, const Tensor&) { return neg(neg(x)); }), 0U);
+  EXPECT_EQ(left([](const Tensor& x, const Tensor&, const Tensor&) { return pad(x, 1, 0, 0); }), 0U);
 }
 
 TEST(IdentitiesTest, WhatChangesABitStays) {
@@ -38,6 +40,7 @@ TEST(IdentitiesTest, WhatChangesABitStays) {
   EXPECT_EQ(left([](const Tensor& x, const Tensor&, const Tensor& zero) { return add(x, zero); }), 3U);
   EXPECT_EQ(left([](const Tensor& x, const Tensor&, const Tensor& zero) { return sub(zero, x); }), 3U);
   EXPECT_EQ(left([](const Tensor& x, const Tensor&, const Tensor&) { return neg(neg(neg(x))); }), 1U);
+  EXPECT_EQ(left([](const Tensor& x, const Tensor&, const Tensor&) { return pad(x, 1, 0, 1); }), 1U);
 }
 
 TEST(IdentitiesTest, BroadcastingIsNone) {
