@@ -2,44 +2,41 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <memory>
+#include <cmath>
+#include <map>
 #include <optional>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/graph/backward.h"
 #include "core/graph/capture.h"
-#include "core/ops/concat.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/matmul.h"
 #include "core/ops/norm.h"
 #include "core/ops/random.h"
 #include "core/ops/reduce.h"
 #include "core/ops/softmax.h"
+#include "core/ops/swiglu.h"
 #include "core/ops/update.h"
 #include "core/ops/view.h"
+#include "tests/core/graph/random_moves.h"
 
 namespace convoy {
 namespace {
 
-constexpr std::int64_t kMostElements = 40000;
+constexpr DType kFloating[] = {DType::kF32, DType::kF32, DType::kBF16, DType::kF64};
 
 class Generator {
  public:
-  Generator(CpuDevice& device, std::uint64_t seed) : device_(device), random_(seed * 2 + 1), capture_(device) {
-    constexpr DType kFloating[] = {DType::kF32, DType::kF32, DType::kBF16, DType::kF64};
-    const std::vector<Shape> bases = {{4, 6},    {2, 3, 4},   {5, 1, 7}, {2500}, {70, 48},
-                                      {33, 130}, {9, 2, 300}, {1},       {0, 3}};
-    const Shape base = bases[below(bases.size())];
-    const DType dtype = kFloating[below(std::size(kFloating))];
+  Generator(CpuDevice& device, std::uint64_t seed) : device_(device), draw_(seed * 2 + 1), capture_(device) {
+    const Shape base = random_base();
+    const DType dtype = draw_.one_of(kFloating);
     add_input(dtype, base);
     add_input(dtype, base);
-    add_input(dtype, last_of(base));
-    add_input(kFloating[below(std::size(kFloating))], base);
-    add_state(dtype == DType::kBF16 ? DType::kF32 : dtype, base);
+    add_input(dtype, {base[-1]});
+    add_input(draw_.one_of(kFloating), base);
+    keep(add_state(compute_dtype(dtype), base));
     for (const std::int64_t count : {3, 5}) {
       const double values[] = {0.125, 0.5, count == 3 ? 1.0 : 0.25, 0.75, 1.0};
       const Tensor factors =
@@ -53,12 +50,12 @@ class Generator {
     const int forward = steps * 2 / 3;
     std::optional<BlockScope> block;
     for (int i = 0; i < forward; ++i) {
-      if (below(5) == 0) block.reset();
-      if (!block && below(4) == 0) block.emplace();
+      if (draw_.one_in(5)) block.reset();
+      if (!block && draw_.one_in(3)) block.emplace();
       step();
     }
     block.reset();
-    if (below(2) == 0) gradients();
+    if (!draw_.one_in(3)) gradients();
     {
       const PhaseScope phase(Phase::kBackward);
       const TapePause pause;
@@ -66,204 +63,235 @@ class Generator {
     }
     const PhaseScope phase(Phase::kUpdate);
     const TapePause pause;
-    for (std::uint64_t i = below(3); i > 0; --i) update();
-    for (int i = 0; i < 3; ++i) hand_out(any());
+    for (std::uint64_t i = draw_.below(3); i > 0; --i) update();
+    hand_out(any());
+    for (const Kept& kept : values_) {
+      if (!kept.is_read && !draw_.one_in(4)) hand_out(kept.value);  // the others are dead
+    }
     return {.graph = capture_.finish(),
             .inputs = std::move(inputs_),
             .states = std::move(states_),
-            .key = {.seed = random_(), .step = static_cast<std::int64_t>(1 + below(9)), .shard = 1}};
+            .key = {.seed = draw_.word(), .step = static_cast<std::int64_t>(1 + draw_.below(9)), .shard = 1}};
   }
 
  private:
-  std::uint64_t below(std::uint64_t n) { return random_() % n; }
-  double real() { return static_cast<double>(below(3001)) / 1000.0 - 1.5; }
-  static Shape last_of(const Shape& shape) { return {shape[-1]}; }
+  struct Kept {
+    Tensor value;
+    bool is_read = false;
+  };
+  // Something done to a value, to be done again.
+  struct Past {
+    Draw draw;
+    std::uint64_t kind;
+    Tensor x;
+  };
 
-  Tensor filled(DType dtype, const Shape& shape) {
+  // Equal extents, so that a view that sees the wrong elements has the right shape; one tile of the kernels and
+  // several; now and then nothing at all.
+  Shape random_base() {
+    constexpr std::array kUsual = {std::array{4, 6, 0},   std::array{2, 3, 4}, std::array{5, 1, 7},
+                                   std::array{6, 6, 0},   std::array{4, 3, 3}, std::array{5, 5, 5},
+                                   std::array{12, 12, 0}, std::array{8, 0, 0}};
+    const std::vector<Shape> large = {{2500}, {70, 48}, {33, 130}, {9, 2, 300}, {64, 64}};
+    const std::vector<Shape> small = {{1}, {0, 3}};
+    if (draw_.one_in(25)) return small[draw_.below(small.size())];
+    if (draw_.one_in(4)) return large[draw_.below(large.size())];
+    Shape shape;
+    for (const int extent : kUsual[draw_.below(kUsual.size())]) {
+      if (extent > 0) shape.append(extent);
+    }
+    return shape;
+  }
+
+  // Numbers that identities are about are among them.
+  Tensor filled(DType dtype, const Shape& shape, double factor) {
+    constexpr double kSpecial[] = {0.0, -0.0, 1.0, -1.0};
     const Tensor tensor = Tensor::empty({dtype, shape, &device_});
     for (std::int64_t i = 0; i < tensor.elements(); ++i) {
-      const double value = real();
+      const double value = draw_.one_in(20) ? draw_.one_of(kSpecial) : draw_.real() * factor;
       if (dtype == DType::kF32) tensor.data<float>()[i] = static_cast<float>(value);
       if (dtype == DType::kF64) tensor.data<double>()[i] = value;
       if (dtype == DType::kBF16) tensor.data<bfloat16>()[i] = static_cast<bfloat16>(value);
     }
     return tensor;
   }
-  void add_input(DType dtype, const Shape& shape) {
-    inputs_.push_back(filled(dtype, shape));
-    leaves_.push_back(capture_.input("x" + std::to_string(inputs_.size()), inputs_.back().spec()));
-    values_.push_back(leaves_.back());
+  Tensor declare(const Tensor& tensor) {
+    inputs_.push_back(tensor);
+    return capture_.input("x" + std::to_string(inputs_.size()), tensor.spec());
   }
+  // With respect to which gradients are taken.
+  Tensor add_leaf(DType dtype, const Shape& shape, double factor = 1.0) {
+    leaves_.push_back(declare(filled(dtype, shape, factor)));
+    return leaves_.back();
+  }
+  void add_input(DType dtype, const Shape& shape) { keep(add_leaf(dtype, shape)); }
   Tensor add_state(DType dtype, const Shape& shape) {
-    states_.push_back(filled(dtype, shape));
+    states_.push_back(filled(dtype, shape, 1.0));
     states_.back().make_state();
     capture_.state("s" + std::to_string(states_.size()), states_.back());
-    values_.push_back(states_.back());
     return states_.back();
   }
 
   // Recent values more often than old ones: chains get long.
-  Tensor any() {
-    const std::size_t from = below(3) == 0 ? 0 : values_.size() - std::min<std::size_t>(values_.size(), 6);
-    return values_[from + below(values_.size() - from)];
+  const Tensor& any() {
+    const std::size_t from = draw_.one_in(3) ? 0 : values_.size() - std::min<std::size_t>(values_.size(), 6);
+    Kept& kept = values_[from + draw_.below(values_.size() - from)];
+    kept.is_read = true;
+    return kept.value;
   }
   // A value of the dtype that broadcasts with `x`; x itself where there is none.
-  Tensor partner(const Tensor& x) {
+  Tensor partner(const Tensor& x, bool of_its_shape = false) {
     for (int i = 0; i < 12; ++i) {
-      const Tensor y = any();
-      if (y.dtype() != x.dtype()) continue;
+      const Tensor y = values_[draw_.below(values_.size())].value;
+      if (y.dtype() != x.dtype() || (of_its_shape && y.shape() != x.shape())) continue;
       try {
-        if (broadcast(x.shape(), y.shape()).elements() <= kMostElements) return y;
+        if (broadcast(x.shape(), y.shape()).elements() <= kMostRandomElements) return y;
       } catch (const std::exception&) {  // they do not broadcast
       }
     }
     return x;
   }
-  void keep(const Tensor& value) { values_.push_back(value); }
+  void keep(const Tensor& value) { values_.push_back({value}); }
   void hand_out(const Tensor& value) { capture_.result("r", value); }
 
   void step() {
     const Tensor x = any();
-    switch (below(20)) {
+    switch (draw_.below(20)) {
       case 0:
       case 1:
       case 2:
       case 3:
+        return keep(random_binary(draw_, x, partner(x)));
       case 4:
-        return keep(unary(x));
+        return keep(cast(x, draw_.one_of(kFloating)));
+      case 5:
+        return keep(dropout(x, 0.25));
+      case 6:
+        return views(x);
+      case 7:
+        return of_two_values(x);
+      case 8:
+        return layer(x);
+      case 9:
+        return again();
+      case 10:
+        if (draw_.one_in(4)) hand_out(x);
+        return twice(x);
+      default:
+        return alone(x, draw_.below(16));
+    }
+  }
+
+  void alone(const Tensor& x, std::uint64_t kind) {
+    past_.push_back({draw_, kind, x});
+    keep(applied(draw_, kind, x));
+  }
+  static Tensor applied(Draw& draw, std::uint64_t kind, const Tensor& x) {
+    switch (kind) {
+      case 0:
+        return random_uniform(draw, x);
+      case 1:
+      case 2:
+      case 3:
+        return random_identity(draw, x);
+      case 4:
       case 5:
       case 6:
+        return random_view(draw, x.shape())(x);
       case 7:
+        return random_ordered(draw, x);
       case 8:
+        return random_product(draw, x);
       case 9:
-        return keep(binary(x, partner(x)));
-      case 10:
-        return keep(cast(x, std::array{DType::kF32, DType::kBF16, DType::kF64}[below(3)]));
-      case 11:
-      case 12:
-      case 13:
-        return keep(view(x));
-      case 14:
-        return keep(reduced(x));
-      case 15:
-        return keep(dropout(x, 0.25));
-      case 16:
-        return keep(changes_nothing(x));
-      case 17:
-        return twice(x);
-      case 18:
-        return keep(product(x));
+        return random_reduction(draw, x);
       default:
-        if (below(3) == 0) hand_out(x);
-        return keep(ones_like(x));
+        return random_unary(draw, x);
     }
   }
-
-  Tensor unary(const Tensor& x) {
-    using Function = Tensor (*)(const Tensor&);
-    constexpr Function kFunctions[] = {neg, exp, log, sqrt, tanh, relu, gelu, silu, square};
-    const std::uint64_t which = below(std::size(kFunctions) + 2);
-    if (which == std::size(kFunctions)) return scale(x, real());
-    if (which > std::size(kFunctions)) return add_scalar(x, real());
-    return kFunctions[which](x);
+  // Something that was done before, maybe in another phase.
+  void again() {
+    if (past_.empty()) return;
+    Past past = past_[draw_.below(past_.size())];
+    keep(applied(past.draw, past.kind, past.x));
   }
-  Tensor binary(const Tensor& x, const Tensor& y) {
-    using Function = Tensor (*)(const Tensor&, const Tensor&);
-    constexpr Function kFunctions[] = {add, sub, mul, div, maximum, add, mul, greater_equal};
-    constexpr Function kBackward[] = {gelu_backward, silu_backward, relu_backward};
-    if (x.shape() == y.shape() && !Recorder::current().tape_on() && below(3) == 0) return kBackward[below(3)](x, y);
-    const Function function = kFunctions[below(Recorder::current().tape_on() ? 7 : 8)];  // the last has no gradient
-    return below(2) == 0 ? function(x, y) : function(y, x);
-  }
-  Tensor view(const Tensor& x) {
-    const int rank = x.shape().rank();
-    if (rank == 0) return broadcast_to(x, {2, 3});
-    const int axis = static_cast<int>(below(static_cast<std::uint64_t>(rank)));
-    switch (below(6)) {
-      case 0:
-        return reshape(x, {x.elements()});
-      case 1:
-        return reshape(x, x.elements() % 2 == 0 ? Shape{2, x.elements() / 2} : Shape{1, x.elements(), 1});
-      case 2: {
-        const auto extent = static_cast<std::uint64_t>(x.shape()[axis]);
-        const auto begin = static_cast<std::int64_t>(below(extent / 2 + 1));
-        return slice(x, axis, begin,
-                     static_cast<std::int64_t>(extent) - static_cast<std::int64_t>(below(2)) * begin / 2);
-      }
-      case 3:
-        if (rank >= Shape::kMaxRank || 3 * x.elements() > kMostElements) return x;
-        return broadcast_to(reshape(x, with_one(x.shape(), axis)), with_three(x.shape(), axis));
-      default:
-        return transpose(x, axis, rank - 1);
-    }
-  }
-  static Shape with_one(const Shape& shape, int axis) {
-    Shape result;
-    for (int i = 0; i < shape.rank(); ++i) {
-      if (i == axis) result.append(1);
-      result.append(shape[i]);
-    }
-    return result;
-  }
-  static Shape with_three(const Shape& shape, int axis) {
-    Shape result = with_one(shape, axis);
-    result[axis] = 3;
-    return result;
-  }
-  Tensor reduced(const Tensor& x) {
-    const int rank = x.shape().rank();
-    if (rank == 0) return sum(x);
-    const auto axis = static_cast<std::int64_t>(below(static_cast<std::uint64_t>(rank)));
-    switch (below(6)) {
-      case 0:
-        return sum(x);
-      case 1:
-        return x.shape()[static_cast<int>(axis)] == 0 ? x : max(x, static_cast<int>(axis), true);
-      case 2:
-        return x.shape()[-1] == 0 ? x : softmax(x);
-      case 3:
-        return sum_to(x, last_of(x.shape()));
-      case 4:
-        return mean(x, {axis}, below(2) == 0);
-      default:
-        return sum(x, {axis}, true, below(2) == 0 ? std::optional<DType>() : compute_dtype(x.dtype()));
-    }
-  }
-  Tensor changes_nothing(const Tensor& x) {
-    switch (below(6)) {
-      case 0:
-        return mul(x, ones_like(x));
-      case 1:
-        return neg(neg(x));
-      case 2:
-        return cast(cast(x, DType::kF64), x.dtype());
-      case 3:
-        return scale(x, 1.0);
-      case 4:
-        return sub(x, sub(ones_like(x), ones_like(x)));
-      default:
-        return x.shape().rank() < 2 ? reshape(x, x.shape()) : transpose(transpose(x, 0, -1), -1, 0);
-    }
-  }
+  // Twice the same, or nearly so.
   void twice(const Tensor& x) {
-    const double factor = real();
-    for (int i = 0; i < 2; ++i) keep(gelu(scale(x, factor)));
+    const double factor = draw_.real();
+    keep(gelu(scale(x, factor)));
+    keep(gelu(scale(x, draw_.one_in(2) ? factor : draw_.real())));
+    const Tensor y = partner(x);
+    keep(sub(x, y));
+    keep(draw_.one_in(2) ? sub(y, x) : sub(x, y));
   }
-  Tensor product(const Tensor& x) {
-    if (x.shape().rank() == 0) return x;
-    if (x.shape().rank() != 2 || x.elements() == 0 || x.shape()[0] > 100 || x.shape()[1] > 400)
-      return 2 * x.elements() > kMostElements ? x : concat({x, x}, -1);
-    return below(2) == 0 ? matmul(x, x, false, true) : matmul(x, x, true, false);
+  // Views of one value that see other elements of it, or the same in another order.
+  void views(const Tensor& x) {
+    const TwoViews views = random_views(draw_, x);
+    if (draw_.one_in(2)) return keep(random_binary(draw_, views.a, views.b));
+    for (int i = 0; i < 2; ++i) {
+      keep(random_ordered(draw_, views.a));
+      keep(random_ordered(draw_, views.b));
+    }
+  }
+  // The same view of two values.
+  void of_two_values(const Tensor& x) {
+    const Tensor y = partner(x, true);
+    const Move view = random_view(draw_, x.shape());
+    const Tensor a = view(x), b = view(y);
+    keep(random_binary(draw_, a, b));
+    if (draw_.one_in(2)) keep(a);
   }
 
-  // Of what the last values come to, with respect to the inputs.
+  // Parameters that layers share.
+  const Tensor& parameter(const std::string& name, DType dtype, const Shape& shape) {
+    const auto [found, is_new] = parameters_.try_emplace(name + std::string(name_of(dtype)) + shape.to_string());
+    if (is_new) {
+      const double factor = shape.rank() == 2 ? 1.0 / std::sqrt(static_cast<double>(shape[0])) : 1.0;
+      found->second = add_leaf(dtype, shape, factor);
+    }
+    return found->second;
+  }
+  // As models have them: x + w·f(w·norm(x)).
+  void layer(const Tensor& x) {
+    const std::int64_t width = x.shape().rank() < 2 ? 0 : x.shape()[-1];
+    if (width < 2 || width > 64 || x.elements() == 0) return alone(x, 9);
+    const DType dtype = compute_dtype(x.dtype());
+    const Tensor gain = parameter("gain", dtype, {width}), bias = parameter("bias", dtype, {width});
+    const Tensor in = parameter("in", dtype, {width, width}), out = parameter("out", dtype, {width, width});
+    const Tensor normal = draw_.one_in(2) ? layer_norm(x, gain, bias) : rms_norm(x, gain);
+    Tensor hidden;
+    switch (draw_.below(3)) {
+      case 0:
+        hidden = swiglu(linear(normal, in, bias), linear(normal, out, {}));
+        break;
+      case 1:
+        hidden = linear(normal, in, bias, Activation::kGelu);
+        break;
+      default:
+        hidden = linear(normal, in, {}, Activation::kRelu);
+    }
+    keep(add(x, linear(hidden, out, bias)));
+  }
+
+  // A scalar made of recent values.
+  Tensor loss() {
+    const Tensor x = any();
+    const bool has_rows = x.shape().rank() > 1 && x.shape()[-1] > 1;
+    if (has_rows && draw_.one_in(2)) return cross_entropy(x, targets_for(x.shape())).sum;
+    const Tensor y = cast(x, DType::kF32), z = cast(any(), DType::kF32);
+    return add(sum(mul(y, y)), sum(z));
+  }
+  Tensor targets_for(const Shape& shape) {
+    Shape rows;
+    for (int i = 0; i + 1 < shape.rank(); ++i) rows.append(shape[i]);
+    std::vector<std::int32_t> values;
+    for (std::int64_t i = 0; i < rows.elements(); ++i)
+      values.push_back(static_cast<std::int32_t>(draw_.below(static_cast<std::uint64_t>(shape[-1]) + 1)) - 1);
+    return declare(Tensor::of<std::int32_t>(device_, rows, values));
+  }
   void gradients() {
-    const Tensor x = cast(any(), DType::kF32);
-    const Tensor loss = sum(mul(x, x));
-    hand_out(loss);
-    Tensors leaves;
-    for (const Tensor& leaf : leaves_) leaves.push_back(leaf);
-    backward(loss, leaves, [&](std::size_t, const Tensor& gradient) {
+    const Tensor end = loss();
+    hand_out(end);
+    backward(end, leaves_, [&](std::size_t, const Tensor& gradient) {
       hand_out(gradient);
       keep(gradient);
     });
@@ -273,24 +301,29 @@ class Generator {
     Tensor gradient = any();
     if (gradient.dtype() == DType::kBF16) gradient = cast(gradient, DType::kF32);
     gradient = reshape(gradient, {gradient.elements()});
-    const auto state = [&] { return add_state(gradient.dtype(), gradient.shape()); };
-    if (below(2) == 0) {
+    const auto state = [&] {
+      keep(add_state(gradient.dtype(), gradient.shape()));
+      return states_.back();
+    };
+    if (draw_.one_in(2)) {
       const Tensor parameter = state(), moment = state();
       sgd_update({.momentum = 0.5, .weight_decay = 0.25}, Tensors{parameter, moment}, gradient, factors_[0]);
     } else {
       const Tensor parameter = state(), m = state(), v = state();
-      if (below(2) == 0) keep(neg(parameter));  // as it was
+      if (draw_.one_in(2)) keep(neg(parameter));  // as it was
       adamw_update({}, parameter, m, v, gradient, factors_[1]);
     }
     step();
   }
 
   CpuDevice& device_;
-  std::mt19937_64 random_;
+  Draw draw_;
   Capture capture_;
   Tensors inputs_, states_;
   Tensors leaves_, factors_;
-  Tensors values_;  // symbols, and states
+  std::map<std::string, Tensor> parameters_;
+  std::vector<Kept> values_;  // symbols, and states
+  std::vector<Past> past_;
 };
 
 }  // namespace

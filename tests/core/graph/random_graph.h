@@ -16,9 +16,9 @@ struct RandomGraph {
   StepKey key;
 };
 
-// The graph of a seed, captured from about `steps` operators: elementwise ones, broadcast, strided and of several
-// dtypes, views, reductions, products, random numbers, gradients, updates of state, in several phases and blocks. Fewer
-// steps make a beginning of the same program.
+// The graph of a seed, captured from about `steps` moves (random_moves.h): elementwise operators, broadcast, strided
+// and of several dtypes, views, reductions, products, layers, random numbers, what was done before once more,
+// gradients, updates of state, in several phases and blocks. Fewer steps make a beginning of the same program.
 RandomGraph random_graph(CpuDevice& device, std::uint64_t seed, int steps);
 
 }  // namespace convoy
