@@ -1,11 +1,26 @@
 #include "core/graph/capture.h"
 
+#include <fmt/format.h>
+
+#include <string>
 #include <utility>
 
 #include "core/base/error.h"
 #include "core/tensor/not_capturable.h"
 
 namespace convoy {
+namespace {
+
+// Whose line of the user's code an operator was applied in, its signature does not say: how far the capture had come is
+// what there is to find it by.
+std::string how_far(const Graph& graph) {
+  if (graph.nodes().empty()) return "no operator comes before it";
+  const Node& last = graph.nodes().back();
+  return fmt::format("it comes right behind the step's operator {}, {}{}", graph.nodes().size(), describe(*last.op),
+                     last.outputs.empty() ? "" : ": " + graph.value(last.outputs[0]).spec.to_string());
+}
+
+}  // namespace
 
 Capture::Capture(Device& device) : graph_(device), recorder_(device, *this) {}
 
@@ -54,8 +69,9 @@ ValueId Capture::value_of(const Tensor& tensor, std::string_view user) const {
         tensor.made(),
         fmt::format(
             "{} uses a tensor {} {}, which is no input, no parameter and nothing made of them (constant() makes "
-            "numbers part of a step)",
-            user, tensor.spec().to_string(), tensor.made().line() > 0 ? "made here" : "that an operator made before"));
+            "numbers part of a step); {}",
+            user, tensor.spec().to_string(), tensor.made().line() > 0 ? "made here" : "that an operator made before",
+            how_far(graph_)));
   return state->now;
 }
 

@@ -145,7 +145,7 @@ TEST_F(CaptureTest, UndeclaredTensorsAreNoConstants) {
   EXPECT_EQ(message([&] { matmul(x, zeros); }),
             made +
                 "matmul uses a tensor f32[4, 2] made here, which is no input, no parameter and nothing made of them "
-                "(constant() makes numbers part of a step)" +
+                "(constant() makes numbers part of a step); no operator comes before it" +
                 kWayOut);
   EXPECT_EQ(message([&] { capture.result("loss", zeros); }).find(made + "loss uses a tensor"), 0U);
   EXPECT_EQ(message([&] { neg(zeros.view(Layout::contiguous({8}))); }).find(made), 0U);
@@ -156,6 +156,11 @@ TEST_F(CaptureTest, UndeclaredTensorsAreNoConstants) {
   }
   EXPECT_EQ(message([&] { matmul(x, made_by_operator); }).find("matmul uses a tensor f32[4, 2] that an operator made"),
             0U);
+  scale(neg(x), 2.0);
+  EXPECT_NE(message([&] {
+              matmul(x, zeros);
+            }).find("; it comes right behind the step's operator 2, scale(factor=2): f32[3, 4] while"),
+            std::string::npos);
   capture.state("weight", weight_);
   EXPECT_NO_THROW(matmul(x, weight_));
   EXPECT_NE(message([&] { capture.state("again", weight_); }).find("again: "), std::string::npos);
