@@ -88,6 +88,10 @@ void write_ones_like(OnnxBuilder& out, const OnnxSource& source) {
   out.set(source.output(), out.emit("Expand", {one, out.shape(source.shape(source.output()))}));
 }
 
+void write_constant_values(OnnxBuilder& out, const OnnxSource& source) {
+  out.set(source.output(), out.table("constant", source.value()));
+}
+
 constexpr OnnxRule kRules[] = {{"add", write_binary<kAdd>},
                                {"sub", write_binary<kSub>},
                                {"mul", write_binary<kMul>},
@@ -107,7 +111,8 @@ constexpr OnnxRule kRules[] = {{"add", write_binary<kAdd>},
                                {"scale", write_scale},
                                {"add_scalar", write_add_scalar},
                                {"cast", write_cast},
-                               {"ones_like", write_ones_like}};
+                               {"ones_like", write_ones_like},
+                               {"constant_values", write_constant_values}};
 
 }  // namespace
 

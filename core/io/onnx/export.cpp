@@ -56,6 +56,14 @@ std::int64_t OnnxSource::constant(const OnnxExtent& extent, const std::string& n
   return extent.factor;
 }
 
+Tensor OnnxSource::value() const {
+  const Tensors outputs{Tensor::empty(graph_.graph().value(output()).spec)};
+  const StepKey key;
+  KernelArgs args{{}, outputs, key, graph_.graph().device()};
+  node().op->run_cpu(args);
+  return outputs[0];
+}
+
 void OnnxSource::refuse(std::string_view expected) const {
   std::string inputs;
   for (const ValueId id : node().inputs)

@@ -34,6 +34,9 @@ class OnnxSource {
   OnnxExtent extent(const std::string& name) const;
   OnnxExtents extents(const std::string& name) const;
 
+  // The elements of the output of an operator without inputs.
+  Tensor value() const;
+
   // Throws Error(kUsage): "export: pad(axis=1, before=0, after=3) of f32[2, 3]: expected …".
   [[noreturn]] void refuse(std::string_view expected) const;
 

@@ -21,7 +21,7 @@ using SizedAttribute = std::variant<OnnxExtent, double, std::string, OnnxExtents
 
 class SizedGraph {
  public:
-  // The graph at the given open sizes.
+  // The graph at the given open sizes, as captured: passes make operators that ONNX has no form of.
   using CaptureAt = std::function<Graph(std::span<const std::int64_t> sizes)>;
 
   // Throws Error(kUsage) that names the operator where the graph depends on the sizes in another way than OnnxExtent

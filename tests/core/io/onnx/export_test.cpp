@@ -5,6 +5,7 @@
 
 #include "core/ops/attention.h"
 #include "core/ops/concat.h"
+#include "core/ops/constant.h"
 #include "core/ops/conv.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/matmul.h"
@@ -123,6 +124,29 @@ TEST_F(ExportTest, OutputsThatTheFormDoesNotGiveAreRefused) {
   });
   EXPECT_NE(message.find("max_pool2d("), std::string::npos) << message;
   EXPECT_NE(message.find("its output 1 is used, which its ONNX form does not give"), std::string::npos) << message;
+}
+
+TEST_F(ExportTest, NumbersOfTheStepBecomeWeights) {
+  const std::vector<double> numbers = {1, -0.5, 0.1};
+  const OnnxModel model = exported({3}, [&](const Tensor& x) {
+    const Tensor y = mul(x, constant(DType::kF32, {3}, numbers));
+    return add(y, constant(DType::kF32, {}, std::span(numbers).first(1)));
+  });
+  EXPECT_EQ(ops(model), (Names{"Mul", "Add"}));
+  ASSERT_EQ(model.weights.size(), 2U);
+  EXPECT_EQ(model.weights[0].tensor.to_vector<float>(), (std::vector<float>{1.0F, -0.5F, 0.1F}));
+  EXPECT_EQ(model.weights[1].tensor.shape(), Shape{});
+}
+
+TEST_F(ExportTest, NumbersThatFollowTheBatchAreRefused) {
+  const std::string message = refusal([&] {
+    exported({3}, [](const Tensor& x) {
+      const std::vector<double> ones(static_cast<std::size_t>(x.shape()[0]), 1.0);
+      return mul(x, constant(DType::kF32, {x.shape()[0], 1}, ones));
+    });
+  });
+  EXPECT_NE(message.find("constant_values("), std::string::npos) << message;
+  EXPECT_NE(message.find("depends on batch in a way that no ONNX node has"), std::string::npos) << message;
 }
 
 TEST_F(ExportTest, OperatorsHaveOneRuleEach) {
