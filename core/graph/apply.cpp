@@ -1,5 +1,6 @@
 #include "core/graph/apply.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -56,7 +57,8 @@ Tensors run_kernel(const Op& op, const Traits& traits, std::span<const Tensor> i
     outputs.push_back(Tensor::empty(spec, {}));
   }
   Tensors plain;
-  if (!traits.strided) {
+  const auto has_gaps = [](const Tensor& input) { return !input.is_contiguous(); };
+  if (!traits.strided && std::any_of(inputs.begin(), inputs.end(), has_gaps)) {
     plain.reserve(inputs.size());
     for (const Tensor& input : inputs) plain.push_back(contiguous(input));
     inputs = plain;
