@@ -1,5 +1,6 @@
 #include "core/ops/cumsum.h"
 
+#include "core/ops/per_type.h"
 #include "core/ops/simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -76,9 +77,7 @@ void scan(const Columns<T>& a) {
   }
 }
 
-void scan_f32(const Columns<float>& a) { scan(a); }
-void scan_f64(const Columns<double>& a) { scan(a); }
-void scan_bf16(const Columns<bfloat16>& a) { scan(a); }
+CONVOY_FOR_EACH_TYPE(scan, Columns);
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -93,13 +92,7 @@ HWY_AFTER_NAMESPACE();
 namespace convoy {
 namespace {
 
-HWY_EXPORT(scan_f32);
-HWY_EXPORT(scan_f64);
-HWY_EXPORT(scan_bf16);
-
-void run(const Columns<float>& a) { HWY_DYNAMIC_DISPATCH(scan_f32)(a); }
-void run(const Columns<double>& a) { HWY_DYNAMIC_DISPATCH(scan_f64)(a); }
-void run(const Columns<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(scan_bf16)(a); }
+CONVOY_RUN_KERNEL(scan, Columns);
 
 // kCount lines of `extent` elements, one after the other: an addition waits for the one before it in its line only.
 template <std::int64_t kCount, typename T>

@@ -1,5 +1,6 @@
 #include "core/ops/norm.h"
 
+#include "core/ops/per_type.h"
 #include "core/ops/simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -25,6 +26,11 @@ struct NormForward {
   Compute<T>*mean, *rstd;
   std::int64_t rows, width;
   double epsilon;
+
+  NormForward part(std::int64_t begin, std::int64_t end) const {
+    const std::int64_t first = begin * width;
+    return {x + first, gamma, beta, y + first, mean + begin, rstd + begin, end - begin, width, epsilon};
+  }
 };
 
 // dgamma and dbeta get these rows' sums.
@@ -113,12 +119,8 @@ void backward(const NormBackward<T>& a) {
   }
 }
 
-void forward_f32(const NormForward<float>& a) { forward(a); }
-void forward_f64(const NormForward<double>& a) { forward(a); }
-void forward_bf16(const NormForward<bfloat16>& a) { forward(a); }
-void backward_f32(const NormBackward<float>& a) { backward(a); }
-void backward_f64(const NormBackward<double>& a) { backward(a); }
-void backward_bf16(const NormBackward<bfloat16>& a) { backward(a); }
+CONVOY_FOR_EACH_TYPE(forward, NormForward);
+CONVOY_FOR_EACH_TYPE(backward, NormBackward);
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -130,23 +132,13 @@ HWY_AFTER_NAMESPACE();
 #include "core/graph/registry.h"
 #include "core/ops/kernel.h"
 #include "core/ops/norm_rows.h"
+#include "core/ops/rows.h"
 
 namespace convoy {
 namespace {
 
-HWY_EXPORT(forward_f32);
-HWY_EXPORT(forward_f64);
-HWY_EXPORT(forward_bf16);
-HWY_EXPORT(backward_f32);
-HWY_EXPORT(backward_f64);
-HWY_EXPORT(backward_bf16);
-
-void run(const NormForward<float>& a) { HWY_DYNAMIC_DISPATCH(forward_f32)(a); }
-void run(const NormForward<double>& a) { HWY_DYNAMIC_DISPATCH(forward_f64)(a); }
-void run(const NormForward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(forward_bf16)(a); }
-void run(const NormBackward<float>& a) { HWY_DYNAMIC_DISPATCH(backward_f32)(a); }
-void run(const NormBackward<double>& a) { HWY_DYNAMIC_DISPATCH(backward_f64)(a); }
-void run(const NormBackward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(backward_bf16)(a); }
+CONVOY_RUN_KERNEL(forward, NormForward);
+CONVOY_RUN_KERNEL(backward, NormBackward);
 
 bool is_vector_of(const Spec& spec, std::int64_t width) { return spec.shape == Shape{width}; }
 
@@ -235,17 +227,7 @@ class LayerNorm final : public Op {
                                rows_of(shape),
                                shape[-1],
                                epsilon_};
-      return prepared([all, threads = threads_of(args)] {
-        parallel_for(threads, all.rows, row_grain(all.width), [&](std::int64_t begin, std::int64_t end) {
-          NormForward<T> part = all;
-          part.x += begin * all.width;
-          part.y += begin * all.width;
-          part.mean += begin;
-          part.rstd += begin;
-          part.rows = end - begin;
-          run(part);
-        });
-      });
+      return prepared_rows(args, all);
     });
   }
 

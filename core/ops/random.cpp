@@ -1,5 +1,6 @@
 #include "core/ops/random.h"
 
+#include "core/ops/per_type.h"
 #include "core/ops/simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -110,9 +111,7 @@ void drop(const DropoutPiece<T>& a) {
   }
 }
 
-void drop_f32(const DropoutPiece<float>& a) { drop(a); }
-void drop_f64(const DropoutPiece<double>& a) { drop(a); }
-void drop_bf16(const DropoutPiece<bfloat16>& a) { drop(a); }
+CONVOY_FOR_EACH_TYPE(drop, DropoutPiece);
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -131,13 +130,8 @@ namespace convoy {
 namespace {
 
 HWY_EXPORT(words_of);
-HWY_EXPORT(drop_f32);
-HWY_EXPORT(drop_f64);
-HWY_EXPORT(drop_bf16);
 
-void run(const DropoutPiece<float>& a) { HWY_DYNAMIC_DISPATCH(drop_f32)(a); }
-void run(const DropoutPiece<double>& a) { HWY_DYNAMIC_DISPATCH(drop_f64)(a); }
-void run(const DropoutPiece<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(drop_bf16)(a); }
+CONVOY_RUN_KERNEL(drop, DropoutPiece);
 
 // Linear in x for a given mask: the backward pass is the same op, with the same ordinal, applied to the gradient.
 class Dropout final : public Op {

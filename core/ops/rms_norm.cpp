@@ -1,3 +1,4 @@
+#include "core/ops/per_type.h"
 #include "core/ops/simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -23,6 +24,10 @@ struct RmsForward {
   Compute<T>* rrms;
   std::int64_t rows, width;
   double epsilon;
+
+  RmsForward part(std::int64_t begin, std::int64_t end) const {
+    return {x + begin * width, gamma, y + begin * width, rrms + begin, end - begin, width, epsilon};
+  }
 };
 
 // dgamma gets these rows' sum.
@@ -88,12 +93,8 @@ void backward(const RmsBackward<T>& a) {
   }
 }
 
-void forward_f32(const RmsForward<float>& a) { forward(a); }
-void forward_f64(const RmsForward<double>& a) { forward(a); }
-void forward_bf16(const RmsForward<bfloat16>& a) { forward(a); }
-void backward_f32(const RmsBackward<float>& a) { backward(a); }
-void backward_f64(const RmsBackward<double>& a) { backward(a); }
-void backward_bf16(const RmsBackward<bfloat16>& a) { backward(a); }
+CONVOY_FOR_EACH_TYPE(forward, RmsForward);
+CONVOY_FOR_EACH_TYPE(backward, RmsBackward);
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -106,23 +107,13 @@ HWY_AFTER_NAMESPACE();
 #include "core/ops/kernel.h"
 #include "core/ops/norm.h"
 #include "core/ops/norm_rows.h"
+#include "core/ops/rows.h"
 
 namespace convoy {
 namespace {
 
-HWY_EXPORT(forward_f32);
-HWY_EXPORT(forward_f64);
-HWY_EXPORT(forward_bf16);
-HWY_EXPORT(backward_f32);
-HWY_EXPORT(backward_f64);
-HWY_EXPORT(backward_bf16);
-
-void run(const RmsForward<float>& a) { HWY_DYNAMIC_DISPATCH(forward_f32)(a); }
-void run(const RmsForward<double>& a) { HWY_DYNAMIC_DISPATCH(forward_f64)(a); }
-void run(const RmsForward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(forward_bf16)(a); }
-void run(const RmsBackward<float>& a) { HWY_DYNAMIC_DISPATCH(backward_f32)(a); }
-void run(const RmsBackward<double>& a) { HWY_DYNAMIC_DISPATCH(backward_f64)(a); }
-void run(const RmsBackward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(backward_bf16)(a); }
+CONVOY_RUN_KERNEL(forward, RmsForward);
+CONVOY_RUN_KERNEL(backward, RmsBackward);
 
 bool is_gain_of(const Spec& gamma, const Shape& x) { return x.rank() > 0 && x[-1] > 0 && gamma.shape == Shape{x[-1]}; }
 
@@ -201,16 +192,7 @@ class RmsNorm final : public Op {
                               rows_of(shape),
                               shape[-1],
                               epsilon_};
-      return prepared([all, threads = threads_of(args)] {
-        parallel_for(threads, all.rows, row_grain(all.width), [&](std::int64_t begin, std::int64_t end) {
-          RmsForward<T> part = all;
-          part.x += begin * all.width;
-          part.y += begin * all.width;
-          part.rrms += begin;
-          part.rows = end - begin;
-          run(part);
-        });
-      });
+      return prepared_rows(args, all);
     });
   }
 

@@ -1,5 +1,6 @@
 #include "core/ops/rotary.h"
 
+#include "core/ops/per_type.h"
 #include "core/ops/simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -49,9 +50,7 @@ void turn(const Turns<T>& a) {
   }
 }
 
-void turn_f32(const Turns<float>& a) { turn(a); }
-void turn_f64(const Turns<double>& a) { turn(a); }
-void turn_bf16(const Turns<bfloat16>& a) { turn(a); }
+CONVOY_FOR_EACH_TYPE(turn, Turns);
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -74,13 +73,7 @@ HWY_AFTER_NAMESPACE();
 namespace convoy {
 namespace {
 
-HWY_EXPORT(turn_f32);
-HWY_EXPORT(turn_f64);
-HWY_EXPORT(turn_bf16);
-
-void run(const Turns<float>& a) { HWY_DYNAMIC_DISPATCH(turn_f32)(a); }
-void run(const Turns<double>& a) { HWY_DYNAMIC_DISPATCH(turn_f64)(a); }
-void run(const Turns<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(turn_bf16)(a); }
+CONVOY_RUN_KERNEL(turn, Turns);
 
 // Cosines and sines of all angles, [time, half] each: computed in double, once a device and again where a longer time
 // is asked for.

@@ -1,5 +1,6 @@
 #include "core/ops/softmax.h"
 
+#include "core/ops/per_type.h"
 #include "core/ops/simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -232,21 +233,11 @@ std::int64_t count_largest(const CountLargest<T>& a) {
   return count;
 }
 
-void softmax_forward_f32(const SoftmaxForward<float>& a) { softmax_forward(a); }
-void softmax_forward_f64(const SoftmaxForward<double>& a) { softmax_forward(a); }
-void softmax_forward_bf16(const SoftmaxForward<bfloat16>& a) { softmax_forward(a); }
-void softmax_backward_f32(const SoftmaxBackward<float>& a) { softmax_backward(a); }
-void softmax_backward_f64(const SoftmaxBackward<double>& a) { softmax_backward(a); }
-void softmax_backward_bf16(const SoftmaxBackward<bfloat16>& a) { softmax_backward(a); }
-void cross_entropy_forward_f32(const CrossEntropyForward<float>& a) { cross_entropy_forward(a); }
-void cross_entropy_forward_f64(const CrossEntropyForward<double>& a) { cross_entropy_forward(a); }
-void cross_entropy_forward_bf16(const CrossEntropyForward<bfloat16>& a) { cross_entropy_forward(a); }
-void cross_entropy_backward_f32(const CrossEntropyBackward<float>& a) { cross_entropy_backward(a); }
-void cross_entropy_backward_f64(const CrossEntropyBackward<double>& a) { cross_entropy_backward(a); }
-void cross_entropy_backward_bf16(const CrossEntropyBackward<bfloat16>& a) { cross_entropy_backward(a); }
-std::int64_t count_largest_f32(const CountLargest<float>& a) { return count_largest(a); }
-std::int64_t count_largest_f64(const CountLargest<double>& a) { return count_largest(a); }
-std::int64_t count_largest_bf16(const CountLargest<bfloat16>& a) { return count_largest(a); }
+CONVOY_FOR_EACH_TYPE(softmax_forward, SoftmaxForward);
+CONVOY_FOR_EACH_TYPE(softmax_backward, SoftmaxBackward);
+CONVOY_FOR_EACH_TYPE(cross_entropy_forward, CrossEntropyForward);
+CONVOY_FOR_EACH_TYPE(cross_entropy_backward, CrossEntropyBackward);
+CONVOY_FOR_EACH_TYPE(count_largest, CountLargest);
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -262,37 +253,11 @@ HWY_AFTER_NAMESPACE();
 namespace convoy {
 namespace {
 
-HWY_EXPORT(softmax_forward_f32);
-HWY_EXPORT(softmax_forward_f64);
-HWY_EXPORT(softmax_forward_bf16);
-HWY_EXPORT(softmax_backward_f32);
-HWY_EXPORT(softmax_backward_f64);
-HWY_EXPORT(softmax_backward_bf16);
-HWY_EXPORT(cross_entropy_forward_f32);
-HWY_EXPORT(cross_entropy_forward_f64);
-HWY_EXPORT(cross_entropy_forward_bf16);
-HWY_EXPORT(cross_entropy_backward_f32);
-HWY_EXPORT(cross_entropy_backward_f64);
-HWY_EXPORT(cross_entropy_backward_bf16);
-HWY_EXPORT(count_largest_f32);
-HWY_EXPORT(count_largest_f64);
-HWY_EXPORT(count_largest_bf16);
-
-void run(const SoftmaxForward<float>& a) { HWY_DYNAMIC_DISPATCH(softmax_forward_f32)(a); }
-void run(const SoftmaxForward<double>& a) { HWY_DYNAMIC_DISPATCH(softmax_forward_f64)(a); }
-void run(const SoftmaxForward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(softmax_forward_bf16)(a); }
-void run(const SoftmaxBackward<float>& a) { HWY_DYNAMIC_DISPATCH(softmax_backward_f32)(a); }
-void run(const SoftmaxBackward<double>& a) { HWY_DYNAMIC_DISPATCH(softmax_backward_f64)(a); }
-void run(const SoftmaxBackward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(softmax_backward_bf16)(a); }
-void run(const CrossEntropyForward<float>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_forward_f32)(a); }
-void run(const CrossEntropyForward<double>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_forward_f64)(a); }
-void run(const CrossEntropyForward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_forward_bf16)(a); }
-void run(const CrossEntropyBackward<float>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_backward_f32)(a); }
-void run(const CrossEntropyBackward<double>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_backward_f64)(a); }
-void run(const CrossEntropyBackward<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(cross_entropy_backward_bf16)(a); }
-std::int64_t run(const CountLargest<float>& a) { return HWY_DYNAMIC_DISPATCH(count_largest_f32)(a); }
-std::int64_t run(const CountLargest<double>& a) { return HWY_DYNAMIC_DISPATCH(count_largest_f64)(a); }
-std::int64_t run(const CountLargest<bfloat16>& a) { return HWY_DYNAMIC_DISPATCH(count_largest_bf16)(a); }
+CONVOY_RUN_KERNEL(softmax_forward, SoftmaxForward);
+CONVOY_RUN_KERNEL(softmax_backward, SoftmaxBackward);
+CONVOY_RUN_KERNEL(cross_entropy_forward, CrossEntropyForward);
+CONVOY_RUN_KERNEL(cross_entropy_backward, CrossEntropyBackward);
+CONVOY_RUN_KERNEL(count_largest, CountLargest);
 
 bool has_rows(const Spec& spec) { return spec.shape.rank() > 0 && spec.shape[-1] > 0; }
 

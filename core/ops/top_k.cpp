@@ -1,5 +1,6 @@
 #include "core/ops/top_k.h"
 
+#include "core/ops/per_type.h"
 #include "core/ops/simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -23,6 +24,10 @@ struct TopKRows {
   T* values;
   std::int32_t* indices;
   std::int64_t rows, width, k;
+
+  TopKRows part(std::int64_t begin, std::int64_t end) const {
+    return {x + begin * width, values + begin * k, indices + begin * k, end - begin, width, k};
+  }
 };
 
 // NaN is larger than all numbers.
@@ -79,9 +84,7 @@ void scan(const TopKRows<T>& a) {
   }
 }
 
-void scan_f32(const TopKRows<float>& a) { scan(a); }
-void scan_f64(const TopKRows<double>& a) { scan(a); }
-void scan_bf16(const TopKRows<bfloat16>& a) { scan(a); }
+CONVOY_FOR_EACH_TYPE(scan, TopKRows);
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -95,19 +98,14 @@ HWY_AFTER_NAMESPACE();
 #include "core/graph/registry.h"
 #include "core/ops/gather.h"
 #include "core/ops/kernel.h"
+#include "core/ops/rows.h"
 #include "core/ops/scratch.h"
 #include "core/ops/view.h"
 
 namespace convoy {
 namespace {
 
-HWY_EXPORT(scan_f32);
-HWY_EXPORT(scan_f64);
-HWY_EXPORT(scan_bf16);
-
-void run(const TopKRows<float>& a) { HWY_DYNAMIC_DISPATCH(scan_f32)(a); }
-void run(const TopKRows<double>& a) { HWY_DYNAMIC_DISPATCH(scan_f64)(a); }
-void run(const TopKRows<bfloat16>& a) { HWY_DYNAMIC_DISPATCH(scan_bf16)(a); }
+CONVOY_RUN_KERNEL(scan, TopKRows);
 
 constexpr std::int64_t kScanned = 64;  // the largest k whose insertions cost less than sorting
 
@@ -152,14 +150,7 @@ class TopKOp final : public Op {
       const TopKRows<T> all{
           args.inputs[0].data<T>(),        args.outputs[0].data<T>(),  args.outputs[1].data<std::int32_t>(),
           rows_of(args.inputs[0].shape()), args.inputs[0].shape()[-1], k_};
-      if (k_ <= kScanned) {
-        return prepared([all, threads = threads_of(args)] {
-          parallel_for(threads, all.rows, row_grain(all.width), [&](std::int64_t begin, std::int64_t end) {
-            run(TopKRows<T>{all.x + begin * all.width, all.values + begin * all.k, all.indices + begin * all.k,
-                            end - begin, all.width, all.k});
-          });
-        });
-      }
+      if (k_ <= kScanned) return prepared_rows(args, all);
       return prepared([all, orders = WorkerScratch<std::int32_t>(args.scratch, threads_of(args), all.rows, all.width)] {
         orders.for_each(all.rows, [&](std::int64_t row, std::int32_t* order) {
           sort_row(all.x + row * all.width, all.width, all.k, order, all.values + row * all.k,
