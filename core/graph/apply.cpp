@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/device/scratch.h"
 #include "core/graph/capture.h"
 #include "core/graph/recorder.h"
 
@@ -26,11 +27,15 @@ void check_inputs(const Op& op, std::span<const Tensor> inputs, const Device& de
   }
 }
 
-// Operators that run one by one do so at once, which the CPU alone does; other devices run plans.
-void check_runs_at_once(const Op& op, const Device& device) {
+// The kernel, once and now. That the CPU alone does; other devices run plans.
+void run_once(const Op& op, std::span<const Tensor> inputs, std::span<const Tensor> outputs, Recorder& recorder) {
+  Device& device = recorder.device();
   if (device.kind() != "cpu")
     fail(ErrorCode::kInvalidArgument, "{}: a {} device runs plans of captured operators, not one operator at a time",
          op.name(), device.kind());
+  PooledScratch scratch(device);
+  op.prepare({inputs, outputs, device, scratch})->run(recorder.key());
+  device.count_kernel();
 }
 
 Tensor run_view(const Op& op, const Tensor& input) {
@@ -63,10 +68,7 @@ Tensors run_kernel(const Op& op, const Traits& traits, std::span<const Tensor> i
     for (const Tensor& input : inputs) plain.push_back(contiguous(input));
     inputs = plain;
   }
-  check_runs_at_once(op, recorder.device());
-  KernelArgs args{inputs, outputs, recorder.key(), recorder.device()};
-  op.run_cpu(args);
-  recorder.device().count_kernel();
+  run_once(op, inputs, outputs, recorder);
   return outputs;
 }
 
@@ -95,10 +97,7 @@ Tensor apply_over(const OpPtr& op, Tensor first, const Tensor& second) {
   const bool over = recorder.capture() == nullptr && inputs[0].is_sole_owner() && inputs[0].is_contiguous() &&
                     op->infer(specs_of(inputs))[0] == inputs[0].spec();
   if (!over) return apply_one(op, inputs);
-  check_runs_at_once(*op, recorder.device());
-  KernelArgs args{inputs, std::span(inputs).first(1), recorder.key(), recorder.device()};
-  op->run_cpu(args);
-  recorder.device().count_kernel();
+  run_once(*op, inputs, std::span(inputs).first(1), recorder);
   return inputs[0];
 }
 
@@ -115,11 +114,8 @@ void apply_update(const OpPtr& op, std::span<const Tensor> inputs, std::span<con
            state[i].spec().to_string(), specs[i].to_string());
   }
   if (Capture* const capture = recorder.capture()) return capture->append_update(op, inputs, state);
-  check_runs_at_once(*op, recorder.device());
-  KernelArgs args{inputs, state, recorder.key(), recorder.device()};
-  op->run_cpu(args);
+  run_once(*op, inputs, state, recorder);
   for (const Tensor& tensor : state) tensor.written();
-  recorder.device().count_kernel();
 }
 
 }  // namespace convoy

@@ -35,24 +35,10 @@ Tensors Op::vjp(const VjpArgs&) const { fail(ErrorCode::kInvalidArgument, "{} ha
 
 std::optional<Layout> Op::view(const Layout&) const { fail(ErrorCode::kInternal, "{} is not a view", name()); }
 
-PreparedPtr Op::prepare(const PrepareArgs&) const { return nullptr; }
-
-void Op::run_cpu(KernelArgs& args) const {
-  PooledScratch scratch(args.device);
-  const PreparedPtr call = prepare({args.inputs, args.outputs, args.device, scratch});
-  if (call == nullptr) fail(ErrorCode::kInternal, "{} has no CPU kernel", name());
-  call->run(args.key);
-}
+PreparedPtr Op::prepare(const PrepareArgs&) const { fail(ErrorCode::kInternal, "{} has no CPU kernel", name()); }
 
 PreparedPtr prepare(const OpPtr& op, const PrepareArgs& args) {
-  if (streams_of(args.device) != nullptr) return prepare_on_device(op, args);
-  if (PreparedPtr call = op->prepare(args)) return call;
-  return prepared([op, inputs = Tensors(args.inputs.begin(), args.inputs.end()),
-                   outputs = Tensors(args.outputs.begin(), args.outputs.end()),
-                   &device = args.device](const StepKey& key) {
-    KernelArgs kernel{inputs, outputs, key, device};
-    op->run_cpu(kernel);
-  });
+  return streams_of(args.device) != nullptr ? prepare_on_device(op, args) : op->prepare(args);
 }
 
 void Op::run_tile_cpu(const TileArgs&) const { fail(ErrorCode::kInternal, "{} does not run in pieces", name()); }

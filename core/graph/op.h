@@ -29,7 +29,7 @@ struct Traits {
   bool view = false;         // the output may alias the input (Op::view)
   bool random = false;       // draws from the step's counter-based random numbers
   bool strided = false;      // kernels read inputs of any layout; otherwise they are handed contiguous ones
-  bool update = false;       // writes its outputs over inputs of the same index (Op::run_cpu sees aliasing memory)
+  bool update = false;       // writes its outputs over inputs of the same index (Op::prepare sees aliasing memory)
   bool differentiable = true;
   // Bit i: the kernel may write its only output over input i, where both have one spec. Elementwise ops may over any.
   std::uint32_t overwrites = 0;
@@ -69,17 +69,9 @@ struct Cost {
   }
 };
 
-// Outputs are allocated, contiguous and uninitialised (for updates: the state itself). Inputs are contiguous unless
-// the op is strided.
-struct KernelArgs {
-  std::span<const Tensor> inputs;
-  std::span<const Tensor> outputs;
-  const StepKey& key;
-  Device& device;
-};
-
-// The same for a kernel that is made ready now and run later, again and again: memory is known, elements are not. What
-// it takes of `scratch` is its own in every run.
+// For a kernel that is made ready now and run later, once or again and again: memory is known, elements are not.
+// Outputs are contiguous and uninitialised (for updates: the state itself). Inputs are contiguous unless the op is
+// strided. What the kernel takes of `scratch` is its own in every run.
 struct PrepareArgs {
   std::span<const Tensor> inputs;
   std::span<const Tensor> outputs;
@@ -129,15 +121,15 @@ class Op {
   virtual std::optional<Again> again(std::size_t output, std::span<const Spec> inputs) const;
   // By default one operation an element, of the inputs or outputs, whichever are more; views cost nothing.
   virtual Cost cost(std::span<const Spec> inputs, std::span<const Spec> outputs) const;
-  // The kernel, in one of two ways. prepare() is for those that look up, derive from shapes or take memory what stays
-  // the same from run to run; it touches no elements. run_cpu() is for those that only run.
-  virtual PreparedPtr prepare(const PrepareArgs& args) const;  // null: there is run_cpu()
-  virtual void run_cpu(KernelArgs& args) const;                // prepares and runs, unless there is more to say
+  // The CPU's kernel. All that stays the same from run to run is looked up, derived from shapes and types, and taken
+  // as memory here, and no element is touched; the call only runs. It outlives neither its tensors' memory nor
+  // `scratch`, but may outlive the op. Not for views; throws Error(kInternal) where there is no kernel.
+  virtual PreparedPtr prepare(const PrepareArgs& args) const;
   // Ops with the tiled trait: a piece of a call on the calling thread, with the bits of the whole call.
   virtual void run_tile_cpu(const TileArgs& args) const;
 };
 
-// A kernel ready to run, whichever of the two ways `op` has. The call keeps the op and the tensors.
+// The kernel of the tensors' device, ready to run.
 PreparedPtr prepare(const OpPtr& op, const PrepareArgs& args);
 
 // The bytes of the operands together: what cost() counts where all are read or written whole.

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "core/device/cpu_device.h"
-#include "core/device/scratch.h"
 #include "core/graph/apply.h"
 #include "core/graph/capture.h"
 #include "core/graph/plan.h"
@@ -75,27 +74,8 @@ void expect_same_bits(const std::vector<Values>& actual, const std::vector<Value
   }
 }
 
-Tensors somewhere(const Graph& graph, std::span<const ValueId> values) {
-  Tensors tensors;
-  for (const ValueId value : values)
-    tensors.push_back(Tensor::empty({graph.value(value).spec.dtype, graph.value(value).spec.shape, &graph.device()}));
-  return tensors;
-}
-
-// An operator that has run_cpu() alone looks at shapes, layouts and types in every run.
-void expect_all_are_prepared(const Graph& graph) {
-  for (const Node& node : graph.nodes()) {
-    if (node.op->traits().view) continue;  // no call
-    const Tensors inputs = somewhere(graph, node.inputs);
-    const Tensors outputs = somewhere(graph, node.outputs);
-    PooledScratch scratch(graph.device());
-    EXPECT_NE(node.op->prepare({inputs, outputs, graph.device(), scratch}), nullptr) << node.op->name();
-  }
-}
-
 void check_replays(const OpRow& row, const OpCase& op_case, const Tensors& inputs) {
   const Captured captured(row, op_case, inputs);
-  expect_all_are_prepared(*captured.graph);
   const std::vector<Values> expected = dynamic_values(captured, op_case, 3);
   Plan plan(*captured.graph, captured.states, {.poison = true});
   const Plan::OnResult ignore = [](std::size_t, const Tensor&) {};
