@@ -32,6 +32,16 @@ cluster::Place launched_place() {
   return place;
 }
 
+bool shown_instead_of_trained(const launcher::TrainLine& line, const Recipe& recipe, const worker::Workload& workload,
+                              int workers, launcher::Output& output) {
+  worker::check_inspection(recipe, line.inspection);
+  worker::preflight(recipe, workload);
+  if (!line.inspection.instead_of_training()) return false;
+  worker::inspect({.recipe = recipe, .workload = workload, .inspection = line.inspection, .workers = workers},
+                  [&](const std::string& text) { output.line(launcher::Stream::kOutput, text); });
+  return true;
+}
+
 std::optional<launcher::SchedulerLine> prepare_run(const launcher::TrainLine& line, const worker::Workload& workload,
                                                    int workers, const cluster::Place& place, launcher::Output& output) {
   const Recipe recipe = recipe_of(line, workload.program);
@@ -40,13 +50,7 @@ std::optional<launcher::SchedulerLine> prepare_run(const launcher::TrainLine& li
          recipe.train.logical_shards, recipe.where("train.logical_shards"));
   }
   uses_mpi(recipe, place);  // refuses what cannot be
-  worker::check_inspection(recipe, line.inspection);
-  worker::preflight(recipe, workload);
-  if (line.inspection.instead_of_training()) {
-    worker::inspect({.recipe = recipe, .workload = workload, .inspection = line.inspection, .workers = workers},
-                    [&](const std::string& text) { output.line(launcher::Stream::kOutput, text); });
-    return std::nullopt;
-  }
+  if (shown_instead_of_trained(line, recipe, workload, workers, output)) return std::nullopt;
   const RunPlan plan = plan_run(run_directory_of(line), line.resume, recipe, name_of(line, workload), workload.program);
   for (const std::string& note : plan.notes) output.line(launcher::Stream::kOutput, "convoy: " + note);
   if (plan.finished) return std::nullopt;

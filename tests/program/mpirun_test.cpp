@@ -86,6 +86,9 @@ TEST_F(MpirunTest, WhatIsWrongBeforeARunIsSaidOnce) {
       {{"train", "gpt.toml", "train.logical_shards=1"},
        "convoy: 2 workers (Open MPI: OMPI_COMM_WORLD_RANK=0, OMPI_COMM_WORLD_SIZE=2): expected at most one a logical "
        "shard, of which there are 1"},
+      {{"train", "gpt.toml", "--passes=fuson"}, "convoy: there is no pass 'fuson'; did you mean 'fusion'?"},
+      {{"train", "gpt.toml", "--profile=6:7"}, "convoy: --profile 6:7: expected steps of the run, which has 5"},
+      {{"train", "gpt.toml", "--dry-run", "train.graph=dynamic"}, "only a captured step can be shown or profiled"},
       {{"train", "gpt.toml", "--run", "digits"}, "convoy: run directory digits is not empty"}};
   for (const auto& [arguments, message] : cases) {
     ProgramRun run;
@@ -95,6 +98,30 @@ TEST_F(MpirunTest, WhatIsWrongBeforeARunIsSaidOnce) {
     EXPECT_FALSE(exists(run.folder() / "runs"));
     EXPECT_EQ(run.left_behind(seconds(3)), "");
   }
+}
+
+TEST_F(MpirunTest, WhatAStepWouldDoIsShownOnceAndNothingIsTrained) {
+  for (const std::string engine : {"local", "mpi"}) {
+    ProgramRun run;
+    ASSERT_EQ(run.run_command(mpirun(2, {"train", "gpt.toml", "--dry-run", "sync.engine=" + engine})), 0)
+        << run.errors();
+    EXPECT_EQ(lines_with(run.output(), "memory of a worker"), 1) << run.output();
+    EXPECT_EQ(lines_with(run.output(), "over 2 workers"), 1) << run.output();
+    EXPECT_EQ(lines_with(run.output(), "what a worker sends in a step"), 1) << run.output();
+    ASSERT_EQ(run.run_command(mpirun(2, {"train", "gpt.toml", "--print-graph", "sync.engine=" + engine})), 0)
+        << run.errors();
+    EXPECT_EQ(lines_with(run.output(), "# gradient, captured"), 1) << run.output();
+    EXPECT_FALSE(exists(run.folder() / "runs"));
+    EXPECT_EQ(run.left_behind(seconds(3)), "");
+  }
+}
+
+TEST_F(MpirunTest, StepsAreProfiledOnEveryRank) {
+  ProgramRun run;
+  ASSERT_EQ(run.run_command(mpirun(2, {"train", "mlp.toml", "--run", "out", "--profile=2:3"})), 0) << run.errors();
+  EXPECT_EQ(lines_with(run.output(), "2 steps, "), 1) << run.output();
+  for (const std::string rank : {"0", "1"})
+    EXPECT_TRUE(exists(run.folder() / "out/profile" / ("worker-" + rank + ".json")));
 }
 
 // One process that MPI counts as one of one, and its launcher as one of two.
