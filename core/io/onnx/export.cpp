@@ -58,9 +58,9 @@ std::int64_t OnnxSource::constant(const OnnxExtent& extent, const std::string& n
 
 Tensor OnnxSource::value() const {
   const Tensors outputs{Tensor::empty(graph_.graph().value(output()).spec)};
-  const StepKey key;
-  KernelArgs args{{}, outputs, key, graph_.graph().device()};
-  node().op->run_cpu(args);
+  Device& device = graph_.graph().device();
+  PooledScratch scratch(device);
+  node().op->prepare({{}, outputs, device, scratch})->run({});
   return outputs[0];
 }
 
