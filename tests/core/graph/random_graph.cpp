@@ -171,10 +171,11 @@ class Generator {
       case 7:
         return of_two_values(x);
       case 8:
-        return layer(x);
       case 9:
-        return again();
+        return layer(x);
       case 10:
+        return again();
+      case 11:
         if (draw_.one_in(4)) hand_out(x);
         return twice(x);
       default:
@@ -270,11 +271,12 @@ class Generator {
         hidden = linear(normal, in, {}, Activation::kRelu);
     }
     keep(add(x, linear(hidden, out, bias)));
+    if (Recorder::current().tape_on()) layered_ = values_.back().value;
   }
 
-  // A scalar made of recent values.
+  // A scalar made of recent values, of layers above all.
   Tensor loss() {
-    const Tensor x = any();
+    const Tensor x = layered_.defined() && !draw_.one_in(4) ? layered_ : any();
     const bool has_rows = x.shape().rank() > 1 && x.shape()[-1] > 1;
     if (has_rows && draw_.one_in(2)) return cross_entropy(x, targets_for(x.shape())).sum;
     const Tensor y = cast(x, DType::kF32), z = cast(any(), DType::kF32);
@@ -322,6 +324,7 @@ class Generator {
   Tensors inputs_, states_;
   Tensors leaves_, factors_;
   std::map<std::string, Tensor> parameters_;
+  Tensor layered_;            // what the last layer of the forward pass made, if there was one
   std::vector<Kept> values_;  // symbols, and states
   std::vector<Past> past_;
 };
