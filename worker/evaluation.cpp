@@ -11,7 +11,7 @@
 namespace convoy::worker {
 namespace {
 
-using Sums = std::array<double, 3>;  // loss, targets, correct
+using Sums = std::array<double, 4>;  // loss, targets, correct, batches left out
 
 }  // namespace
 
@@ -27,21 +27,29 @@ StepFunction evaluation_of(const Replica& replica) {
                           });
 }
 
-std::optional<Evaluation> evaluate(Replica& replica, const Batches& batches, distributed::Communicator& communicator) {
+std::optional<Evaluation> evaluate(Replica& replica, const Batches& batches, distributed::Communicator& communicator,
+                                   const std::function<bool()>& stops) {
   const std::int32_t leaves = batches.evaluation_batches();
   if (leaves == 0) return std::nullopt;
   const distributed::WorkerBlock block = distributed::worker_block(leaves, communicator.rank(), communicator.size());
   distributed::ScalarSum sums(block, std::tuple_size_v<Sums>);
   const StepFunction function = evaluation_of(replica);
+  bool stopped = false;
   for (std::int32_t leaf = block.leaves.begin; leaf < block.leaves.end; ++leaf) {
-    const Batch batch = batches.evaluation(leaf);
     Sums batch_sums{};
+    stopped = stopped || (stops && stops());
+    if (stopped) {  // the sums are taken all the same: the others wait for them
+      batch_sums.back() = 1.0;
+      sums.add(leaf - block.leaves.begin, batch_sums);
+      continue;
+    }
+    const Batch batch = batches.evaluation(leaf);
     replica.run(function, {}, std::array{batch.inputs, batch.targets},
                 [&](std::size_t result, const Tensor& value) { batch_sums[result] = value.item(); });
     sums.add(leaf - block.leaves.begin, batch_sums);
   }
   const std::vector<double> total = sums.reduce(communicator);
-  return Evaluation{.loss = total[0] / total[1], .accuracy = total[2] / total[1]};
+  return Evaluation{.loss = total[0] / total[1], .accuracy = total[2] / total[1], .abandoned = total[3] > 0.0};
 }
 
 }  // namespace convoy::worker

@@ -147,7 +147,10 @@ Trainer::End Trainer::run() {
   join();
   resume();
   if (leads()) announce();
-  if (resumed_ && !resumed_->evaluated && evaluation_due(resume_step_)) run_evaluation(resume_step_);
+  if (resumed_ && !resumed_->evaluated && evaluation_due(resume_step_)) {
+    const std::optional<Evaluation> evaluation = run_evaluation(resume_step_);
+    if (evaluation && evaluation->abandoned) return stopped_at_checkpoint(resume_step_);
+  }
   StepResult result{.loss = resumed_ ? resumed_->loss : 0.0};
   for (std::int64_t step = resume_step_ + 1; step <= recipe_.train.steps; ++step) {
     step_ = step;
@@ -159,11 +162,11 @@ Trainer::End Trainer::run() {
     if (board_) board_->after_step(step, reducer_.reduced_data(), result.count);
     if (result.stop) return stop_after(step, result);
     const bool evaluate = evaluation_due(step);
-    if (evaluate) run_evaluation(step);
+    const std::optional<Evaluation> evaluation = evaluate ? run_evaluation(step) : std::nullopt;
+    if (evaluation && evaluation->abandoned) return stop_after(step, result);
     if (Checkpointer::due(recipe_, step)) save(step, result, evaluate);
   }
-  finish(result.loss);
-  return {};
+  return finish(result.loss);
 }
 
 // Every train.eval_every steps; what is due after the last one is part of finish().
@@ -266,8 +269,9 @@ void Trainer::report_step(std::int64_t step, const StepResult& result) {
 
 std::optional<Evaluation> Trainer::run_evaluation(std::int64_t step) {
   reporter_->set_position(step, cluster::Phase::kEvaluating);
-  const std::optional<Evaluation> evaluation = evaluate(replica_, batches_, *communicator_);
-  if (!evaluation || !leads()) return evaluation;
+  const std::optional<Evaluation> evaluation =
+      evaluate(replica_, batches_, *communicator_, [this] { return reporter_->finishes_step(); });
+  if (!evaluation || evaluation->abandoned || !leads()) return evaluation;
   reporter_->send(cluster::EvalReport{.step = step, .loss = evaluation->loss, .accuracy = evaluation->accuracy});
   if (board_) board_->after_evaluation(step);
   return evaluation;
@@ -301,10 +305,19 @@ Trainer::End Trainer::stop_after(std::int64_t step, const StepResult& result) {
                                 command_.workload.program.command(), command_.run_directory)};
 }
 
-void Trainer::finish(double loss) {
+// What stands in a checkpoint already is not written again.
+Trainer::End Trainer::stopped_at_checkpoint(std::int64_t step) const {
+  if (!leads()) return {.exit_code = kExitStopped};
+  return {.exit_code = kExitStopped,
+          .reason = fmt::format("after step {}, before its evaluation was through; run `{} resume {}` to go on", step,
+                                command_.workload.program.command(), command_.run_directory)};
+}
+
+Trainer::End Trainer::finish(double loss) {
   const std::int64_t steps = recipe_.train.steps;
   const std::optional<Evaluation> evaluation = run_evaluation(steps);
-  if (!leads()) return;
+  if (evaluation && evaluation->abandoned) return stopped_at_checkpoint(steps);
+  if (!leads()) return {};
   // Of this process: whoever resumed a run did not see how fast it was before.
   const double samples = static_cast<double>((steps - resume_step_) * recipe_.train.global_batch);
   const double tokens = samples * static_cast<double>(dataset_->tokens_per_sample());
@@ -323,6 +336,7 @@ void Trainer::finish(double loss) {
   if (dataset_->tokens_per_sample() > 0) report.tokens_per_s = samples > 0 ? tokens / training_s_ : 0.0;
   reporter_->send(report);
   reporter_->wait_until_final_recorded();
+  return {};
 }
 
 std::optional<cluster::Stop> Trainer::ended_by_scheduler(const Error& error) const {

@@ -68,7 +68,8 @@ class Trainer {
   CheckpointFacts facts(std::int64_t step, const StepResult& result, bool evaluated) const;
   void save(std::int64_t step, const StepResult& result, bool evaluated);
   End stop_after(std::int64_t step, const StepResult& result);
-  void finish(double loss);
+  End stopped_at_checkpoint(std::int64_t step) const;
+  End finish(double loss);
   void abort_communication() noexcept;
   bool leads() const { return command_.place.rank == 0; }
 

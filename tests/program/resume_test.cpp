@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <sstream>
+#include <thread>
 
 #include "tests/program/program_run.h"
 
@@ -237,6 +238,42 @@ TEST_F(ResumeTest, ASignalStopsAfterACheckpointAndNoBitTells) {
     ASSERT_EQ(run_.run({"train", "gpt.toml", "--run", "expected", more}), 0) << run_.errors();
     expect_same_result(run_, "stopped", "expected");
   }
+}
+
+// An evaluation may take longer than a cluster waits.
+TEST_F(ResumeTest, ASignalDoesNotWaitForAnEvaluation) {
+  testing_support::write_text(run_.folder() / "long.txt", 4'000'000);
+  const auto stop_in_evaluation = [&](Words command, std::int32_t step, const std::string& said) {
+    command.insert(command.begin(), CONVOY_PROGRAM);
+    run_.start(command);
+    const std::string log = "long/metrics.jsonl", checkpoint = "long/checkpoints/step-" + std::to_string(step);
+    ASSERT_TRUE(run_.wait_until(
+        [&] {
+          const bool stepped = exists(run_.folder() / log) && loss_bits(run_, "long").size() == std::size_t(step);
+          return stepped && run_.errors().find("step " + std::to_string(step) + "/") != std::string::npos;
+        },
+        std::chrono::seconds(30)))
+        << run_.errors();
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    kill(run_.pid(), SIGTERM);
+    const auto exit = run_.wait_exit(std::chrono::seconds(60));
+    EXPECT_EQ(exit, (ExitStatus{.exit_code = 75, .signal = 0})) << run_.errors();
+    EXPECT_NE(run_.errors().find("convoy: stopped by SIGTERM " + said), std::string::npos) << run_.errors();
+    EXPECT_TRUE(exists(run_.folder() / checkpoint));
+    EXPECT_TRUE(details(run_, "long", "eval").empty()) << "it was through: not what this tests";
+  };
+  const Words data = {"data.path=long.txt", "data.eval_fraction=0.9"};
+  Words train = {"train", "gpt.toml", "--run", "long", "train.steps=2", "train.eval_every=1"};
+  train.insert(train.end(), data.begin(), data.end());
+  stop_in_evaluation(train, 1, "after step 1; checkpoint long/checkpoints/step-1; run `convoy resume long` to go on");
+  std::filesystem::remove_all(run_.folder() / "long");
+  train.back() = "data.eval_fraction=0.9";
+  train[4] = "train.steps=1";
+  const std::string over = "after step 1, before its evaluation was through; run `convoy resume long` to go on";
+  stop_in_evaluation(train, 1, over);
+  train.insert(train.begin(), {"launch", "-n", "2", "--"});
+  std::filesystem::remove_all(run_.folder() / "long");
+  stop_in_evaluation(train, 1, over);
 }
 
 // With the tools of another framework, where they are installed.

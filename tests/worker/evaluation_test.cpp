@@ -52,5 +52,19 @@ TEST(EvaluationTest, IsTheMeanOverAllHeldOutTargets) {
   }
 }
 
+TEST(EvaluationTest, EndsEarlyWhereAWorkerIsToStop) {
+  SmallRun run("mnist");
+  const auto replica = run.replica();
+  const Batches batches = run.batches();
+  ASSERT_GT(batches.evaluation_batches(), 2);
+  distributed::SoloCommunicator communicator;
+  int asked = 0;
+  const auto evaluation = evaluate(*replica, batches, communicator, [&] { return ++asked == 2; });
+  ASSERT_TRUE(evaluation);
+  EXPECT_TRUE(evaluation->abandoned);
+  EXPECT_EQ(asked, 2);
+  EXPECT_FALSE(evaluate(*replica, batches, communicator, [] { return false; })->abandoned);
+}
+
 }  // namespace
 }  // namespace convoy::worker
