@@ -34,6 +34,35 @@ Phase read_phase(wire::Phase phase) {
   return static_cast<Phase>(phase);
 }
 
+std::vector<Uuid> read_uuids(const google::protobuf::RepeatedPtrField<std::string>& from) {
+  std::vector<Uuid> uuids;
+  for (const std::string& bytes : from) uuids.push_back(read_uuid(bytes));
+  return uuids;
+}
+
+void write(const Ballot& from, wire::Ballot& to) {
+  to.set_term(from.term);
+  to.set_attempt(from.attempt);
+}
+Ballot read(const wire::Ballot& from) { return {.term = from.term(), .attempt = from.attempt()}; }
+
+void write(const Standing& from, wire::Standing& to) {
+  write(from.sealed, *to.mutable_sealed());
+  write(from.entered, *to.mutable_entered());
+  to.set_has_state(from.has_state);
+  to.set_applied(from.applied);
+  to.set_chain(from.chain);
+  to.set_previous_chain(from.previous_chain);
+}
+Standing read(const wire::Standing& from) {
+  return {.sealed = read(from.sealed()),
+          .entered = read(from.entered()),
+          .has_state = from.has_state(),
+          .applied = from.applied(),
+          .chain = from.chain(),
+          .previous_chain = from.previous_chain()};
+}
+
 // A pair of functions for each kind of message: write() puts it into the envelope, read() takes it out.
 
 void write(const Register& from, wire::Envelope& envelope) {
@@ -47,13 +76,15 @@ void write(const Register& from, wire::Envelope& envelope) {
     entry.set_name(name);
     entry.set_value(value);
   }
+  write(from.standing, *to.mutable_standing());
 }
 Register read(const wire::Register& from) {
   Register to{.rank = from.rank(),
               .host = from.host(),
               .pid = from.pid(),
               .local_socket = from.local_socket(),
-              .fingerprint = {}};
+              .fingerprint = {},
+              .standing = read(from.standing())};
   for (const auto& entry : from.fingerprint()) to.fingerprint.add(entry.name(), entry.value());
   return to;
 }
@@ -79,9 +110,16 @@ void write(const Epoch& from, wire::Envelope& envelope) {
     out.set_pid(member.pid);
     out.set_local_socket(member.local_socket);
   }
+  for (const Uuid& donor : from.donors) to.add_donors(uuid_bytes(donor));
+  to.set_chain(from.chain);
+  to.set_previous_chain(from.previous_chain);
 }
 Epoch read(const wire::Epoch& from) {
-  Epoch to{.members = {}, .resume_step = from.resume_step()};
+  Epoch to{.members = {},
+           .resume_step = from.resume_step(),
+           .donors = read_uuids(from.donors()),
+           .chain = from.chain(),
+           .previous_chain = from.previous_chain()};
   for (const auto& member : from.members()) {
     to.members.push_back({.uuid = read_uuid(member.uuid()),
                           .rank = member.rank(),
@@ -97,9 +135,11 @@ void write(const Heartbeat& from, wire::Envelope& envelope) {
   to.set_step(from.step);
   to.set_phase(static_cast<wire::Phase>(from.phase));
   to.set_activity(from.activity);
+  to.set_applied(from.applied);
 }
 Heartbeat read(const wire::Heartbeat& from) {
-  return {.step = from.step(), .phase = read_phase(from.phase()), .activity = from.activity()};
+  return {
+      .step = from.step(), .phase = read_phase(from.phase()), .activity = from.activity(), .applied = from.applied()};
 }
 
 void write(const StepReport& from, wire::Envelope& envelope) {
@@ -316,6 +356,42 @@ void write(const FinishStep& from, wire::Envelope& envelope) {
 }
 FinishStep read(const wire::FinishStep& from) { return {.reason = from.reason()}; }
 
+void write(const Seal& from, wire::Envelope& envelope) {
+  envelope.mutable_seal()->set_at_step(from.at_step);
+  write(from.keep, *envelope.mutable_seal()->mutable_keep());
+}
+Seal read(const wire::Seal& from) { return {.at_step = from.at_step(), .keep = read(from.keep())}; }
+
+void write(const SealAnswer& from, wire::Envelope& envelope) {
+  wire::SealAnswer& to = *envelope.mutable_seal_answer();
+  write(from.standing, *to.mutable_standing());
+  to.set_kept(from.kept);
+  for (const Uuid& peer : from.unreachable) to.add_unreachable(uuid_bytes(peer));
+}
+SealAnswer read(const wire::SealAnswer& from) {
+  return {.standing = read(from.standing()), .kept = from.kept(), .unreachable = read_uuids(from.unreachable())};
+}
+
+void write(const Exclude& from, wire::Envelope& envelope) {
+  wire::Exclude& to = *envelope.mutable_exclude();
+  to.set_worker(uuid_bytes(from.worker));
+  to.set_rank(from.rank);
+  to.set_pid(from.pid);
+  to.set_reason(from.reason);
+}
+Exclude read(const wire::Exclude& from) {
+  return {.worker = read_uuid(from.worker()), .rank = from.rank(), .pid = from.pid(), .reason = from.reason()};
+}
+
+void write(const PeersLost& from, wire::Envelope& envelope) {
+  wire::PeersLost& to = *envelope.mutable_peers_lost();
+  for (const Uuid& peer : from.peers) to.add_peers(uuid_bytes(peer));
+}
+PeersLost read(const wire::PeersLost& from) { return {.peers = read_uuids(from.peers())}; }
+
+void write(const Ready& from, wire::Envelope& envelope) { envelope.mutable_ready()->set_step(from.step); }
+Ready read(const wire::Ready& from) { return {.step = from.step()}; }
+
 Body read_body(const wire::Envelope& envelope) {
   switch (envelope.body_case()) {
     case wire::Envelope::kRegister:
@@ -358,6 +434,16 @@ Body read_body(const wire::Envelope& envelope) {
       return read(envelope.graph_report());
     case wire::Envelope::kFinishStep:
       return read(envelope.finish_step());
+    case wire::Envelope::kSeal:
+      return read(envelope.seal());
+    case wire::Envelope::kSealAnswer:
+      return read(envelope.seal_answer());
+    case wire::Envelope::kExclude:
+      return read(envelope.exclude());
+    case wire::Envelope::kPeersLost:
+      return read(envelope.peers_lost());
+    case wire::Envelope::kReady:
+      return read(envelope.ready());
     case wire::Envelope::BODY_NOT_SET:
       break;
   }

@@ -18,7 +18,7 @@
 
 namespace convoy::cluster {
 
-inline constexpr std::uint32_t kSchemaVersion = 1;
+inline constexpr std::uint32_t kSchemaVersion = 2;
 inline constexpr std::size_t kMaxMessageBytes = 16 << 20;
 
 // Where a worker's training thread is.
@@ -43,13 +43,26 @@ struct Member {
   bool operator==(const Member&) const = default;
 };
 
-// Worker → scheduler: first message.
+// What a worker has and is bound to, as far as the membership protocol goes. A fresh process is bound to nothing.
+struct Standing {
+  Ballot sealed{};   // neither applies nor fetches under an older one
+  Ballot entered{};  // of the last epoch it took part in
+  bool has_state = false;
+  std::int64_t applied = 0;  // steps, where it has state
+  // Rolling hashes of (step, checksum of the reduced gradient): up to `applied`, and up to the step before.
+  std::uint64_t chain = 0;
+  std::uint64_t previous_chain = 0;
+  bool operator==(const Standing&) const = default;
+};
+
+// Worker → scheduler: first message, again to a scheduler that was started anew.
 struct Register {
   std::int32_t rank = -1;  // as the launcher numbered it
   std::string host;
   std::int32_t pid = 0;
   std::string local_socket;
   Fingerprint fingerprint;
+  Standing standing{};
   bool operator==(const Register&) const = default;
 };
 // Agent → scheduler: first message; from then on it receives Progress, Event notices and Stop.
@@ -63,17 +76,60 @@ struct Refuse {
   std::string reason;
   bool operator==(const Refuse&) const = default;
 };
-// Scheduler → workers: the membership (in rank order) of the envelope's ballot, and the step to resume from.
+// Scheduler → workers: seal the envelope's ballot, that is: take part in no older one any more, and answer where you
+// stand.
+struct Seal {
+  // First finish the steps up to this one under the present epoch (a joiner comes in without a step being redone);
+  // -1: at once.
+  std::int64_t at_step = -1;
+  // Who works under this ballot, or has sealed it, goes on undisturbed and answers so (the scheduler was only started
+  // anew). Zero: nobody does.
+  Ballot keep{};
+  bool operator==(const Seal&) const = default;
+};
+// Worker → scheduler: the answer to the Seal of the envelope's ballot.
+struct SealAnswer {
+  Standing standing{};
+  bool kept = false;                // goes on under the ballot that was to be kept
+  std::vector<Uuid> unreachable{};  // members with which it could not communicate
+  bool operator==(const SealAnswer&) const = default;
+};
+// Scheduler → workers: the membership (in rank order) of the envelope's ballot, and the step to resume from. Who has
+// not applied that step fetches it from a donor; where there are no donors, everybody reads the checkpoint of that
+// step (none for step 0).
 struct Epoch {
   std::vector<Member> members;
   std::int64_t resume_step = 0;  // steps already applied
+  std::vector<Uuid> donors{};    // members that have applied them
+  std::uint64_t chain = 0;       // the donors' rolling hashes up to that step, and up to the one before
+  std::uint64_t previous_chain = 0;
   bool operator==(const Epoch&) const = default;
+};
+// Scheduler → the agent of a worker, and the worker itself: it takes part no more. The agent kills the process and
+// answers with WorkerEnded; until then no epoch is announced.
+struct Exclude {
+  Uuid worker;
+  std::int32_t rank = -1;
+  std::int32_t pid = 0;
+  std::string reason;  // one line
+  bool operator==(const Exclude&) const = default;
+};
+// Worker → scheduler: communication under the envelope's ballot failed, with these members where it is known.
+struct PeersLost {
+  std::vector<Uuid> peers;
+  bool operator==(const PeersLost&) const = default;
+};
+// Worker that joins → scheduler: it holds a copy of the state and can be made a member.
+struct Ready {
+  std::int64_t step = 0;  // applied in its copy
+  bool operator==(const Ready&) const = default;
 };
 // Worker → scheduler, every fault.heartbeat seconds, from a thread that reads the training thread's position.
 struct Heartbeat {
   std::int64_t step = 0;  // step under way (from 1)
   Phase phase = Phase::kStarting;
   std::uint64_t activity = 0;  // grows while the training thread computes, so that a long step is no hang
+  std::int64_t applied = 0;    // steps
   bool operator==(const Heartbeat&) const = default;
 };
 // Rank 0 → scheduler: one committed step; becomes one line of metrics.jsonl.
@@ -215,9 +271,10 @@ struct Recorded {
   bool operator==(const Recorded&) const = default;
 };
 
-using Body = std::variant<Register, RegisterAgent, Refuse, Epoch, Heartbeat, StepReport, EvalReport, EventReport,
-                          FinalReport, Leave, WorkerEnded, StopRequest, Stop, Progress, Notice, Recorded,
-                          HistogramReport, TextReport, GraphReport, FinishStep>;
+using Body =
+    std::variant<Register, RegisterAgent, Refuse, Epoch, Heartbeat, StepReport, EvalReport, EventReport, FinalReport,
+                 Leave, WorkerEnded, StopRequest, Stop, Progress, Notice, Recorded, HistogramReport, TextReport,
+                 GraphReport, FinishStep, Seal, SealAnswer, Exclude, PeersLost, Ready>;
 
 struct Message {
   Ballot ballot;

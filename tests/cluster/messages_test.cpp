@@ -17,16 +17,33 @@ Fingerprint fingerprint() {
   return out;
 }
 
+Standing standing() {
+  return {.sealed = {.term = 3, .attempt = 2},
+          .entered = {.term = 3, .attempt = 1},
+          .has_state = true,
+          .applied = 17,
+          .chain = 0x8000000000000001,
+          .previous_chain = 5};
+}
+
 // One row a kind of message, every field away from its default.
 std::vector<Body> every_body() {
   return {
-      Register{.rank = 3, .host = "node7", .pid = 4242, .local_socket = "convoy-1", .fingerprint = fingerprint()},
+      Register{.rank = 3,
+               .host = "node7",
+               .pid = 4242,
+               .local_socket = "convoy-1",
+               .fingerprint = fingerprint(),
+               .standing = standing()},
       RegisterAgent{.host = "node7", .pid = 99},
       Refuse{.reason = "rank 3 is taken"},
       Epoch{.members = {{.uuid = Uuid::random(), .rank = 0, .host = "a", .pid = 1, .local_socket = "s0"},
                         {.uuid = Uuid::random(), .rank = 1, .host = "b", .pid = 2, .local_socket = "s1"}},
-            .resume_step = 1'000'000'000'000},
-      Heartbeat{.step = 17, .phase = Phase::kLeaving, .activity = 3},
+            .resume_step = 1'000'000'000'000,
+            .donors = {Uuid::random(), Uuid::random()},
+            .chain = ~0ULL,
+            .previous_chain = 7},
+      Heartbeat{.step = 17, .phase = Phase::kLeaving, .activity = 3, .applied = 16},
       StepReport{.step = 17,
                  .loss = 2.5000000000000004,
                  .loss_bits = 0x40200000,
@@ -81,6 +98,12 @@ std::vector<Body> every_body() {
                              .attributes = "axis=1",
                              .outputs = {{.dtype = "f32", .shape = {8, 1}}, {.dtype = "i32", .shape = {}}}}}},
       FinishStep{.reason = "stopped by SIGTERM"},
+      Seal{.at_step = -1, .keep = {.term = 2, .attempt = 3}},
+      Seal{.at_step = 18, .keep = {}},
+      SealAnswer{.standing = standing(), .kept = true, .unreachable = {Uuid::random()}},
+      Exclude{.worker = Uuid::random(), .rank = -1, .pid = 4242, .reason = "it does not answer"},
+      PeersLost{.peers = {Uuid::random(), Uuid::random()}},
+      Ready{.step = 17},
   };
 }
 
@@ -132,15 +155,15 @@ TEST(MessagesTest, NamesBothSchemaVersions) {
   std::string bytes = encode({.ballot = {}, .sender = Uuid::random(), .body = Recorded{.step = 1}});
   ASSERT_EQ(bytes[0], '\x08');  // field 1, schema
   bytes[1] = 9;
-  expect_data_loss(bytes, "schema version 9, expected 1");
+  expect_data_loss(bytes, "schema version 9, expected 2");
 }
 
 TEST(MessagesTest, RefusesWhatIsNoMessage) {
   expect_data_loss("hello", "5 bytes that are not a message");
-  expect_data_loss("", "schema version 0, expected 1");
+  expect_data_loss("", "schema version 0, expected 2");
   const std::string whole = encode({.ballot = {}, .sender = Uuid::random(), .body = Notice{.text = "x"}});
   expect_data_loss(whole.substr(0, whole.size() - 1), "not a message");
-  expect_data_loss(std::string("\x08\x01", 2), "UUID of 0 bytes");
+  expect_data_loss(std::string("\x08\x02", 2), "UUID of 0 bytes");
 }
 
 TEST(MessagesTest, RefusesAnUnknownPhase) {
