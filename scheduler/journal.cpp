@@ -55,21 +55,42 @@ Json to_json(const EpochRecord& record) {
                        {"pid", member.pid},
                        {"local_socket", member.local_socket}});
   }
+  Json donors = Json::array();
+  for (const Uuid& donor : record.epoch.donors) donors.push_back(donor.to_string());
   return {{"kind", "epoch"},
           {"term", record.ballot.term},
           {"attempt", record.ballot.attempt},
           {"resume_step", record.epoch.resume_step},
-          {"members", std::move(members)}};
+          {"members", std::move(members)},
+          {"donors", std::move(donors)},
+          {"chain", record.epoch.chain},
+          {"previous_chain", record.epoch.previous_chain}};
 }
 
+Json to_json(const CheckpointRecord& record) { return {{"kind", "checkpoint"}, {"step", record.step}}; }
+
+Json to_json(const QuarantineRecord& record) {
+  return {{"kind", "quarantine"}, {"worker", record.worker.to_string()}, {"reason", record.reason}};
+}
+
+Uuid read_uuid(const Json& json) { return Uuid::parse(json.get<std::string>()); }
+
 JournalRecord from_json(const Json& json) {
-  if (json.at("kind") == "term") {
-    return TermRecord{.term = json.at("term"), .scheduler = Uuid::parse(json.at("scheduler").get<std::string>())};
-  }
+  const std::string kind = json.at("kind");
+  if (kind == "term") return TermRecord{.term = json.at("term"), .scheduler = read_uuid(json.at("scheduler"))};
+  if (kind == "checkpoint") return CheckpointRecord{.step = json.at("step")};
+  if (kind == "quarantine")
+    return QuarantineRecord{.worker = read_uuid(json.at("worker")), .reason = json.at("reason")};
+  if (kind != "epoch") fail(ErrorCode::kDataLoss, "a record of the unknown kind {}", kind);
   EpochRecord record{.ballot = {.term = json.at("term"), .attempt = json.at("attempt")},
-                     .epoch = {.members = {}, .resume_step = json.at("resume_step")}};
+                     .epoch = {.members = {},
+                               .resume_step = json.at("resume_step"),
+                               .donors = {},
+                               .chain = json.value("chain", std::uint64_t{0}),
+                               .previous_chain = json.value("previous_chain", std::uint64_t{0})}};
+  for (const Json& donor : json.value("donors", Json::array())) record.epoch.donors.push_back(read_uuid(donor));
   for (const Json& member : json.at("members")) {
-    record.epoch.members.push_back({.uuid = Uuid::parse(member.at("uuid").get<std::string>()),
+    record.epoch.members.push_back({.uuid = read_uuid(member.at("uuid")),
                                     .rank = member.at("rank"),
                                     .host = member.at("host"),
                                     .pid = member.at("pid"),
@@ -78,16 +99,22 @@ JournalRecord from_json(const Json& json) {
   return record;
 }
 
-std::uint64_t largest_term(const std::string& directory) {
-  std::uint64_t largest = 0;
+// Of the segments in `directory`, ascending.
+std::vector<std::uint64_t> terms(const std::string& directory) {
+  std::vector<std::uint64_t> found;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with(kSegmentPrefix)) continue;
     std::uint64_t term = 0;
     const auto [end, error] = std::from_chars(name.data() + kSegmentPrefix.size(), name.data() + name.size(), term);
-    if (error == std::errc() && end == name.data() + name.size()) largest = std::max(largest, term);
+    if (error == std::errc() && end == name.data() + name.size()) found.push_back(term);
   }
-  return largest;
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::string segment_path(const std::string& directory, std::uint64_t term) {
+  return fmt::format("{}/{}{}", directory, kSegmentPrefix, term);
 }
 
 // Makes the names in `directory` durable.
@@ -101,7 +128,7 @@ void sync_directory(const std::string& directory) {
 
 }  // namespace
 
-Journal::Journal(const std::string& directory, const Uuid& scheduler) {
+Journal::Journal(const std::string& directory, const Uuid& scheduler) : directory_(directory) {
   try {
     std::filesystem::create_directories(directory);
     create_segment(directory);
@@ -121,8 +148,9 @@ Journal::~Journal() { ::close(descriptor_); }
 
 void Journal::create_segment(const std::string& directory) {
   do {  // again when another scheduler took the term first
-    term_ = largest_term(directory) + 1;
-    path_ = fmt::format("{}/{}{}", directory, kSegmentPrefix, term_);
+    const std::vector<std::uint64_t> taken = terms(directory);
+    term_ = taken.empty() ? 1 : taken.back() + 1;
+    path_ = segment_path(directory, term_);
     descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) fail(ErrorCode::kUnavailable, "cannot create {}: {}", path_, errno_text(errno));
@@ -130,6 +158,9 @@ void Journal::create_segment(const std::string& directory) {
 }
 
 void Journal::append(const JournalRecord& record) {
+  // A later term begins with the number after the largest, so that the next one is the only one to look for.
+  if (const std::string later = segment_path(directory_, term_ + 1); ::access(later.c_str(), F_OK) == 0)
+    fail(ErrorCode::kInterrupted, "another scheduler of this run has begun {}; the one of term {} ends", later, term_);
   const std::string payload = std::visit([](const auto& value) { return to_json(value); }, record)
                                   .dump(-1, ' ', false, Json::error_handler_t::replace);
   Header header{.length = static_cast<std::uint32_t>(payload.size()), .schema = kJournalSchemaVersion};
@@ -162,8 +193,8 @@ std::vector<JournalRecord> read_journal_segment(const std::string& path) {
     const std::string_view payload = left.substr(0, header.length);
     left.remove_prefix(header.length);
     if (header.checksum != checksum(header.length, header.schema, payload)) break;
-    if (header.schema != kJournalSchemaVersion) {
-      fail(ErrorCode::kDataLoss, "{} has journal schema version {}, expected {}", path, header.schema,
+    if (header.schema < 1 || header.schema > kJournalSchemaVersion) {
+      fail(ErrorCode::kDataLoss, "{} has journal schema version {}, expected at most {}", path, header.schema,
            kJournalSchemaVersion);
     }
     try {
@@ -171,6 +202,16 @@ std::vector<JournalRecord> read_journal_segment(const std::string& path) {
     } catch (const Json::exception& error) {
       fail(ErrorCode::kDataLoss, "{} holds a record that cannot be read: {}", path, error.what());
     }
+  }
+  return records;
+}
+
+std::vector<JournalRecord> read_journal(const std::string& directory) {
+  std::vector<JournalRecord> records;
+  if (!std::filesystem::is_directory(directory)) return records;
+  for (const std::uint64_t term : terms(directory)) {
+    const std::vector<JournalRecord> segment = read_journal_segment(segment_path(directory, term));
+    records.insert(records.end(), segment.begin(), segment.end());
   }
   return records;
 }

@@ -17,7 +17,7 @@
 
 namespace convoy::scheduler {
 
-inline constexpr std::uint32_t kJournalSchemaVersion = 1;
+inline constexpr std::uint32_t kJournalSchemaVersion = 2;  // 1: without donors, checkpoints and quarantine
 
 struct TermRecord {
   std::uint64_t term = 0;
@@ -29,7 +29,18 @@ struct EpochRecord {
   cluster::Epoch epoch;
   bool operator==(const EpochRecord&) const = default;
 };
-using JournalRecord = std::variant<TermRecord, EpochRecord>;
+// A checkpoint is complete: from here the run can go on when nobody is left who has the state.
+struct CheckpointRecord {
+  std::int64_t step = 0;
+  bool operator==(const CheckpointRecord&) const = default;
+};
+// This process takes part no more, whatever becomes of it. On record before anybody is told to kill it.
+struct QuarantineRecord {
+  Uuid worker;
+  std::string reason;  // one line
+  bool operator==(const QuarantineRecord&) const = default;
+};
+using JournalRecord = std::variant<TermRecord, EpochRecord, CheckpointRecord, QuarantineRecord>;
 
 class Journal {
  public:
@@ -41,19 +52,23 @@ class Journal {
   Journal& operator=(const Journal&) = delete;
 
   std::uint64_t term() const { return term_; }
-  // Returns once the record is on disk.
+  // Returns once the record is on disk. Throws Error(kInterrupted) once another scheduler has begun a later term: what
+  // this one decides counts no more.
   void append(const JournalRecord& record);
 
  private:
   void create_segment(const std::string& directory);
 
   std::uint64_t term_ = 0;
+  std::string directory_;
   std::string path_;
   int descriptor_ = -1;
 };
 
 // The whole records of a segment, in order. Throws Error(kUnavailable) when it cannot be read, Error(kDataLoss) for
-// one of another schema version.
+// one of a later schema version.
 std::vector<JournalRecord> read_journal_segment(const std::string& path);
+// The same of all segments in `directory`, in the order of their terms; none where there is no directory.
+std::vector<JournalRecord> read_journal(const std::string& directory);
 
 }  // namespace convoy::scheduler

@@ -14,7 +14,10 @@ EpochRecord epoch(std::uint64_t term, std::uint32_t attempt) {
   return {.ballot = {.term = term, .attempt = attempt},
           .epoch = {.members = {{.uuid = Uuid::random(), .rank = 0, .host = "a", .pid = 11, .local_socket = "s0"},
                                 {.uuid = Uuid::random(), .rank = 1, .host = "b", .pid = 12, .local_socket = "s1"}},
-                    .resume_step = 42}};
+                    .resume_step = 42,
+                    .donors = {Uuid::random()},
+                    .chain = 0xfedcba9876543210,
+                    .previous_chain = 1}};
 }
 
 TEST(JournalTest, ReadsBackWhatItWrote) {
@@ -25,9 +28,14 @@ TEST(JournalTest, ReadsBackWhatItWrote) {
   Journal journal(scratch.path(), scheduler);
   journal.append(first);
   journal.append(second);
+  const CheckpointRecord checkpoint{.step = 40};
+  const QuarantineRecord quarantine{.worker = Uuid::random(), .reason = "it does not answer"};
+  journal.append(checkpoint);
+  journal.append(quarantine);
   // Read while the journal is open: everything is on disk already.
   const auto records = read_journal_segment(scratch.file("term-1"));
-  EXPECT_EQ(records, (std::vector<JournalRecord>{TermRecord{.term = 1, .scheduler = scheduler}, first, second}));
+  EXPECT_EQ(records, (std::vector<JournalRecord>{TermRecord{.term = 1, .scheduler = scheduler}, first, second,
+                                                 checkpoint, quarantine}));
 }
 
 TEST(JournalTest, EveryStartIsANewTerm) {
@@ -39,6 +47,36 @@ TEST(JournalTest, EveryStartIsANewTerm) {
   std::ofstream(directory + "/term-99x") << "not a segment";
   std::ofstream(directory + "/notes") << "not a segment";
   EXPECT_EQ(Journal(directory, Uuid::random()).term(), 11U);
+}
+
+TEST(JournalTest, IsReadInTheOrderOfItsTerms) {
+  const Scratch scratch;
+  EXPECT_TRUE(read_journal(scratch.file("absent")).empty());
+  std::vector<JournalRecord> written;
+  for (std::uint64_t term = 1; term <= 11; ++term) {  // 10 comes behind 9
+    const Uuid scheduler = Uuid::random();
+    Journal journal(scratch.path(), scheduler);
+    written.emplace_back(TermRecord{.term = term, .scheduler = scheduler});
+    written.emplace_back(epoch(term, 1));
+    journal.append(written.back());
+  }
+  EXPECT_EQ(read_journal(scratch.path()), written);
+}
+
+TEST(JournalTest, ALaterTermEndsAnEarlierOne) {
+  const Scratch scratch;
+  Journal first(scratch.path(), Uuid::random());
+  first.append(epoch(1, 1));
+  Journal second(scratch.path(), Uuid::random());
+  try {
+    first.append(epoch(1, 2));
+    ADD_FAILURE() << "written";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInterrupted);
+    EXPECT_NE(std::string(error.what()).find("term-2; the one of term 1 ends"), std::string::npos) << error.what();
+  }
+  second.append(epoch(2, 1));
+  EXPECT_EQ(read_journal(scratch.path()).size(), 4U);
 }
 
 TEST(JournalTest, ATornTailIsTheEnd) {
