@@ -90,21 +90,20 @@ PassList every_pass() {
   return list;
 }
 
-// All passes at once, each alone, and some drawn at random.
+// All passes at once, none, each alone, and some drawn at random.
 std::vector<PassList> pass_lists(std::uint64_t seed) {
-  std::vector<PassList> lists = {every_pass(), PassList::defaults()};
+  std::vector<PassList> lists = {every_pass(), PassList::defaults(), PassList::none()};
   for (const Pass& pass : all_passes()) {
     lists.push_back(PassList::none());
     lists.back().add(pass.name);
   }
   std::mt19937_64 random(seed);
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < 2; ++i) {
     lists.push_back(PassList::none());
     for (const Pass& pass : all_passes()) {
       if (random() % 2 == 0) lists.back().add(pass.name);
     }
   }
-  lists.push_back(PassList::none());
   return lists;
 }
 
@@ -156,11 +155,15 @@ std::string wrong(std::uint64_t seed, int steps) {
       if (!phases.empty()) return where + ": " + phases;
       const bool in_place = passes.contains(kInPlace);
       if (!seen.insert(fingerprint(graph) + (in_place ? "!" : "")).second) continue;  // other passes came to the same
-      const std::string text = wrong_in_plan(random, graph, {.in_place = in_place, .poison = true}, expected);
-      if (text.empty()) continue;
       const Tensors states = copies_of(random.states);
       const auto interpreted = outcome(interpret(graph, random.key, random.inputs, states), states);
-      return where + (difference(expected, interpreted).empty() ? ", a wrong plan: " : ", a wrong graph: ") + text;
+      std::string text = difference(expected, interpreted);
+      if (!text.empty()) return where + ", a wrong graph: " + text;
+      // Looking for a plan is most of the work: what one pass alone makes is not planned.
+      const std::string names = passes.to_string();
+      if (names.find(',') == std::string::npos && names != "none" && !in_place) continue;
+      text = wrong_in_plan(random, graph, {.in_place = in_place, .poison = true}, expected);
+      if (!text.empty()) return where + ", a wrong plan: " + text;
     } catch (const std::exception& error) {
       return where + ": " + error.what();
     }
