@@ -248,10 +248,7 @@ TEST_F(ResumeTest, ASignalDoesNotWaitForAnEvaluation) {
     run_.start(command);
     const std::string log = "long/metrics.jsonl", checkpoint = "long/checkpoints/step-" + std::to_string(step);
     ASSERT_TRUE(run_.wait_until(
-        [&] {
-          const bool stepped = exists(run_.folder() / log) && loss_bits(run_, "long").size() == std::size_t(step);
-          return stepped && run_.errors().find("step " + std::to_string(step) + "/") != std::string::npos;
-        },
+        [&] { return exists(run_.folder() / log) && loss_bits(run_, "long").size() == std::size_t(step); },
         std::chrono::seconds(30)))
         << run_.errors();
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
@@ -269,7 +266,7 @@ TEST_F(ResumeTest, ASignalDoesNotWaitForAnEvaluation) {
   std::filesystem::remove_all(run_.folder() / "long");
   train.back() = "data.eval_fraction=0.9";
   train[4] = "train.steps=1";
-  const std::string over = "after step 1, before its evaluation was through; run `convoy resume long` to go on";
+  const std::string over = "after step 1, of which there is a checkpoint; run `convoy resume long` to go on";
   stop_in_evaluation(train, 1, over);
   train.insert(train.begin(), {"launch", "-n", "2", "--"});
   std::filesystem::remove_all(run_.folder() / "long");
