@@ -54,6 +54,7 @@ std::optional<launcher::SchedulerLine> prepare_run(const launcher::TrainLine& li
   const RunPlan plan = plan_run(run_directory_of(line), line.resume, recipe, name_of(line, workload), workload.program);
   for (const std::string& note : plan.notes) output.line(launcher::Stream::kOutput, "convoy: " + note);
   if (plan.finished) return std::nullopt;
+  worker::check_profiled_steps(line.inspection, plan.resume_step);
   return scheduler_line(plan, workload.program, workers);
 }
 

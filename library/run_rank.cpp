@@ -107,6 +107,7 @@ class RankZero {
     const RunPlan plan = plan_run(run_directory_, run_.line.resume, recipe_, name, run_.workload.program);
     for (const std::string& note : plan.notes) run_.output.line(Stream::kOutput, "convoy: " + note);
     if (plan.finished) return false;
+    worker::check_profiled_steps(run_.line.inspection, plan.resume_step);
     run_.output.line(Stream::kOutput, fmt::format("convoy: {} with {} workers ({}); records in {}", name,
                                                   run_.place.world, run_.place.detected_by, run_directory_));
     launcher::SchedulerLine line = scheduler_line(plan, run_.workload.program, run_.place.world);

@@ -51,6 +51,8 @@ struct InspectCommand {
 
 // Throws Error(kUsage) for passes that there are not, steps that the run does not have, and graphs of a dynamic step.
 void check_inspection(const Recipe& recipe, const Inspection& inspection);
+// Throws Error(kUsage) where all steps to profile are among those that the run has done already.
+void check_profiled_steps(const Inspection& inspection, std::int64_t resume_step);
 
 // Prints what the inspection asks for of a step of rank 0, without training: --dry-run, --print-graph.
 void inspect(const InspectCommand& command, const std::function<void(const std::string&)>& print);

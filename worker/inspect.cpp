@@ -37,6 +37,13 @@ void check_inspection(const Recipe& recipe, const Inspection& inspection) {
          profile->last, recipe.train.steps, recipe.where("train.steps"));
 }
 
+void check_profiled_steps(const Inspection& inspection, std::int64_t resume_step) {
+  const auto& profile = inspection.profile;
+  if (profile && profile->last <= resume_step)
+    fail(ErrorCode::kUsage, "--profile {}:{}: expected steps that are still to come: the run goes on after step {}",
+         profile->first, profile->last, resume_step);
+}
+
 void inspect(const InspectCommand& command, const Print& print) {
   const Recipe& recipe = command.recipe;
   const auto shards = static_cast<std::int32_t>(recipe.train.logical_shards);
@@ -65,7 +72,11 @@ void inspect(const InspectCommand& command, const Print& print) {
     for (const PlannedFunction& planned : replica.plans())
       print_graph(print, planned.name + ", captured", planned.captured.graph);
   }
-  if (command.inspection.dry_run) print(dry_run(recipe, replica, reducer, command.workers));
+  if (command.inspection.dry_run) {
+    std::string text = dry_run(recipe, replica, reducer, command.workers);
+    text.pop_back();  // print() ends the line
+    print(text);
+  }
 }
 
 }  // namespace convoy::worker

@@ -19,43 +19,45 @@ StepProfile::StepProfile(const StepRange& steps, std::int64_t run_steps, Replica
     : steps_{.first = steps.first, .last = std::min(steps.last, run_steps)},
       replica_(replica),
       folder_(std::move(folder)),
+      path_(fmt::format("{}/worker-{}.json", folder_, rank)),
       rank_(rank),
-      print_(std::move(print)) {}
+      print_(std::move(print)),
+      roofline_(measure_roofline(replica.device())) {}
 
 void StepProfile::begin_step(std::int64_t step) {
   if (step < steps_.first || step > steps_.last) return;
   if (!profile_) {
-    profile_.emplace(measure_roofline(replica_.device()));
-    replica_.set_timers([this](const PlannedFunction& planned) {
-      CallTimer*& timer = timers_[&planned];
-      if (timer == nullptr)
-        timer = &profile_->add_plan(planned.name, call_infos(planned.captured.graph, planned.plan.calls()));
-      return timer;
-    });
+    std::error_code error;
+    std::filesystem::create_directories(folder_, error);
+    if (error) fail(ErrorCode::kUnavailable, "{}: cannot make the folder: {}", folder_, error.message());
+    profile_.emplace(roofline_, path_, rank_);
   }
+  replica_.set_timers([this](const PlannedFunction& planned) {
+    CallTimer*& timer = timers_[planned.number];
+    if (timer == nullptr)
+      timer = &profile_->add_plan(planned.name, call_infos(planned.captured.graph, planned.plan.calls()));
+    return timer;
+  });
   profile_->begin_step(step);
 }
 
 void StepProfile::end_step(std::int64_t step, CallTimer::Clock::time_point computed,
                            CallTimer::Clock::time_point reduced) {
   if (!profile_) return;
-  profile_->add_span("all-reduce", computed, reduced);
-  if (step < steps_.last) return;
   replica_.set_timers({});
-  const std::string path = fmt::format("{}/worker-{}.json", folder_, rank_);
-  std::error_code error;
-  std::filesystem::create_directories(folder_, error);
-  if (error) fail(ErrorCode::kUnavailable, "{}: cannot make the folder: {}", folder_, error.message());
-  profile_->write_trace(path, rank_);
-  if (print_) print_(fmt::format("profile of {}{}", path + ", ", profile_->worst_calls(kWorst)));
-  stop();
+  profile_->add_span("all-reduce", computed, reduced);
+  profile_->end_step();
+  if (step >= steps_.last) finish();
 }
 
-void StepProfile::stop() {
+void StepProfile::finish() {
   if (!profile_) return;
-  replica_.set_timers({});
-  timers_.clear();
+  profile_->finish();
+  std::string table = profile_->worst_calls(kWorst);
+  table.pop_back();  // print_() ends the line
+  if (print_) print_(fmt::format("profile of {}, {}", path_, table));
   profile_.reset();
+  timers_.clear();
 }
 
 }  // namespace convoy::worker

@@ -15,28 +15,32 @@ namespace convoy::worker {
 
 class StepProfile {
  public:
-  // Writes `folder`/worker-RANK.json after the last of `steps`, or of the `run_steps` if that comes first; `print` gets
-  // the table of the worst calls. Keeps a reference to `replica`.
+  // Writes `folder`/worker-RANK.json up to the last of `steps`, or of the `run_steps` if that comes first; `print` gets
+  // the table of the worst calls. Keeps a reference to `replica`. Measures the device's roofline now, so that no step
+  // waits for a worker that does.
   StepProfile(const StepRange& steps, std::int64_t run_steps, Replica& replica, std::string folder, std::int32_t rank,
               std::function<void(const std::string&)> print);
-  ~StepProfile() { stop(); }
+  ~StepProfile() { replica_.set_timers({}); }
   StepProfile(const StepProfile&) = delete;
   StepProfile& operator=(const StepProfile&) = delete;
 
+  // Between the two the plans' calls are timed.
   void begin_step(std::int64_t step);
   // [computed, reduced]: the time of the all-reduce.
   void end_step(std::int64_t step, CallTimer::Clock::time_point computed, CallTimer::Clock::time_point reduced);
+  // The run ends here: what was timed so far is all there is.
+  void finish();
 
  private:
-  void stop();
-
   StepRange steps_;
   Replica& replica_;
   const std::string folder_;
+  const std::string path_;
   const std::int32_t rank_;
   const std::function<void(const std::string&)> print_;
-  std::optional<Profile> profile_;                       // while it is under way
-  std::map<const PlannedFunction*, CallTimer*> timers_;  // of profile_
+  const Roofline roofline_;
+  std::optional<Profile> profile_;               // while it is under way
+  std::map<std::int64_t, CallTimer*> timers_{};  // of profile_, by the plan's number
 };
 
 }  // namespace convoy::worker

@@ -299,6 +299,7 @@ Trainer::End Trainer::stop_after(std::int64_t step, const StepResult& result) {
     // The others hear from the scheduler why.
     fail(leads() ? ErrorCode::kUnavailable : ErrorCode::kPeerLost, "{}", what);
   }
+  if (profile_) profile_->finish();
   if (!leads()) return {.exit_code = kExitStopped};
   return {.exit_code = kExitStopped,
           .reason = fmt::format("after step {}; checkpoint {}; run `{} resume {}` to go on", step, checkpoint,

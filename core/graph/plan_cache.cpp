@@ -60,6 +60,7 @@ PlannedFunction& PlanCache::plan(const StepFunction& function, std::span<const S
   if (const auto available = available_memory())
     options.most_bytes = std::min(options.most_bytes, std::max(*available, options.arena ? options.arena->bytes() : 0));
   plans_.emplace_front(function, inputs, std::move(captured), options);
+  plans_.front().number = ++planned_;
   const std::shared_ptr<Storage>& arena = plans_.front().plan.arena();
   if (options_.plan.arena == nullptr || arena->bytes() > options_.plan.arena->bytes()) options_.plan.arena = arena;
   if (plans_.size() > options_.capacity) plans_.pop_back();

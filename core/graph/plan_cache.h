@@ -27,6 +27,7 @@ struct PlannedFunction {
         captured(std::move(what)),
         plan(captured.graph, captured.states, options) {}
 
+  std::int64_t number = 0;  // that no other has in its cache's life, whereas memory is used again
   std::string name;
   std::string attributes;
   Specs inputs;
@@ -77,6 +78,7 @@ class PlanCache {
   Options options_;  // with the largest arena so far
   std::list<PlannedFunction> plans_;
   std::map<std::string, History> history_;  // by function
+  std::int64_t planned_ = 0;                // so far
   TimerOf timer_of_;
 };
 

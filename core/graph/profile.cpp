@@ -6,11 +6,12 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "core/base/durable_file.h"
 #include "core/base/quantity.h"
 
 namespace convoy {
 namespace {
+
+constexpr std::size_t kWrittenAtOnce = 64 << 10;  // bytes
 
 double seconds_between(CallTimer::Clock::time_point begin, CallTimer::Clock::time_point end) {
   return std::chrono::duration<double>(end - begin).count();
@@ -38,20 +39,24 @@ std::vector<CallInfo> call_infos(const Graph& graph, std::span<const NodeId> cal
   return infos;
 }
 
+Profile::Profile(const Roofline& roofline, const std::string& path, std::int32_t process)
+    : roofline_(roofline), file_(path, 0644), process_(process) {
+  const nlohmann::json title{
+      {"ph", "M"}, {"name", "process_name"}, {"pid", process}, {"args", {{"name", fmt::format("worker {}", process)}}}};
+  file_.write(fmt::format("{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n{}", title.dump()));
+}
+
 void Profile::Plan::ran(std::size_t call, Clock::time_point begin, Clock::time_point end) {
   seconds[call] += seconds_between(begin, end);
-  profile->spans_.push_back({.plan = static_cast<std::int32_t>(number),
-                             .call = static_cast<std::int32_t>(call),
-                             .step = profile->step_,
-                             .begin = begin,
-                             .end = end});
+  ++replays[call];
+  profile->spans_.push_back(
+      {.plan = static_cast<std::int32_t>(number), .call = static_cast<std::int32_t>(call), .begin = begin, .end = end});
 }
 
 void Profile::Plan::gave(std::size_t call, Clock::time_point begin, Clock::time_point end) {
   given_seconds += seconds_between(begin, end);
   profile->spans_.push_back({.plan = static_cast<std::int32_t>(number),
                              .call = static_cast<std::int32_t>(call),
-                             .step = profile->step_,
                              .begin = begin,
                              .end = end,
                              .gives = true});
@@ -61,6 +66,7 @@ CallTimer& Profile::add_plan(std::string name, std::vector<CallInfo> calls) {
   auto plan = std::make_unique<Plan>();
   plan->name = std::move(name);
   plan->seconds.resize(calls.size());
+  plan->replays.resize(calls.size());
   plan->calls = std::move(calls);
   plan->number = plans_.size();
   plan->profile = this;
@@ -70,11 +76,7 @@ CallTimer& Profile::add_plan(std::string name, std::vector<CallInfo> calls) {
 void Profile::add_span(std::string name, Clock::time_point begin, Clock::time_point end) {
   auto found = std::find(names_.begin(), names_.end(), name);
   if (found == names_.end()) found = names_.insert(names_.end(), std::move(name));
-  spans_.push_back({.plan = -1,
-                    .call = static_cast<std::int32_t>(found - names_.begin()),
-                    .step = step_,
-                    .begin = begin,
-                    .end = end});
+  spans_.push_back({.plan = -1, .call = static_cast<std::int32_t>(found - names_.begin()), .begin = begin, .end = end});
 }
 
 void Profile::begin_step(std::int64_t step) {
@@ -82,48 +84,57 @@ void Profile::begin_step(std::int64_t step) {
   ++steps_;
 }
 
-void Profile::write_trace(const std::string& path, std::int32_t process) const {
-  const auto microseconds = [&](Clock::time_point time) { return 1e6 * seconds_between(spans_.front().begin, time); };
-  nlohmann::json events = nlohmann::json::array();
-  events.push_back({{"ph", "M"},
-                    {"name", "process_name"},
-                    {"pid", process},
-                    {"args", {{"name", fmt::format("worker {}", process)}}}});
-  for (const Span& span : spans_) {
-    const double seconds = seconds_between(span.begin, span.end);
-    nlohmann::json event{{"ph", "X"},
-                         {"pid", process},
-                         {"tid", 0},
-                         {"ts", microseconds(span.begin)},
-                         {"dur", 1e6 * seconds},
-                         {"args", {{"step", span.step}}}};
-    if (span.plan < 0) {
-      event["name"] = names_[static_cast<std::size_t>(span.call)];
-      event["cat"] = "worker";
-    } else if (span.gives) {
-      const Plan& plan = *plans_[static_cast<std::size_t>(span.plan)];
-      event["name"] = "hand over";
-      event["cat"] = plan.name + ",communication";
-      event["args"]["of"] = plan.calls[static_cast<std::size_t>(span.call)].name;
-    } else {
-      const Plan& plan = *plans_[static_cast<std::size_t>(span.plan)];
-      const CallInfo& call = plan.calls[static_cast<std::size_t>(span.call)];
-      event["name"] = call.name.substr(0, call.name.find('('));
-      event["cat"] = plan.name + "," + call.phase;
-      nlohmann::json& args = event["args"];
-      args["call"] = call.name;
-      args["flops"] = call.cost.flops;
-      args["bytes"] = call.cost.bytes;
-      if (seconds > 0.0) {
-        args["flop/s"] = call.cost.flops / seconds;
-        args["byte/s"] = call.cost.bytes / seconds;
-        args["of roofline"] = least_seconds(roofline_, call.cost, call.dtype) / seconds;
-      }
-    }
-    events.push_back(std::move(event));
+std::string Profile::event_of(const Span& span) const {
+  const double seconds = seconds_between(span.begin, span.end);
+  nlohmann::json event{{"ph", "X"},
+                       {"pid", process_},
+                       {"tid", 0},
+                       {"ts", 1e6 * seconds_between(*start_, span.begin)},
+                       {"dur", 1e6 * seconds},
+                       {"args", {{"step", step_}}}};
+  if (span.plan < 0) {
+    event["name"] = names_[static_cast<std::size_t>(span.call)];
+    event["cat"] = "worker";
+    return event.dump();
   }
-  write_durably(path, nlohmann::json{{"traceEvents", std::move(events)}, {"displayTimeUnit", "ms"}}.dump() + '\n',
-                0644);
+  const Plan& plan = *plans_[static_cast<std::size_t>(span.plan)];
+  const CallInfo& call = plan.calls[static_cast<std::size_t>(span.call)];
+  nlohmann::json& args = event["args"];
+  if (span.gives) {
+    event["name"] = "hand over";
+    event["cat"] = plan.name + ",communication";
+    args["of"] = call.name;
+    return event.dump();
+  }
+  event["name"] = call.name.substr(0, call.name.find('('));
+  event["cat"] = plan.name + "," + call.phase;
+  args["call"] = call.name;
+  args["flops"] = call.cost.flops;
+  args["bytes"] = call.cost.bytes;
+  if (seconds > 0.0) {
+    args["flop/s"] = call.cost.flops / seconds;
+    args["byte/s"] = call.cost.bytes / seconds;
+    args["of roofline"] = least_seconds(roofline_, call.cost, call.dtype) / seconds;
+  }
+  return event.dump();
+}
+
+void Profile::end_step() {
+  if (!start_ && !spans_.empty()) start_ = spans_.front().begin;
+  std::string text;
+  for (const Span& span : spans_) {
+    text += ",\n" + event_of(span);
+    if (text.size() < kWrittenAtOnce) continue;
+    file_.write(text);
+    text.clear();
+  }
+  file_.write(text);
+  spans_.clear();
+}
+
+void Profile::finish() {
+  file_.write("\n]}\n");
+  file_.commit();
 }
 
 std::string Profile::worst_calls(std::size_t count) const {
@@ -134,18 +145,12 @@ std::string Profile::worst_calls(std::size_t count) const {
     double least;  // seconds of all replays
     double loss() const { return plan->seconds[call] - least; }
   };
-  std::vector<std::vector<std::int64_t>> replays;
-  for (const auto& plan : plans_) replays.emplace_back(plan->calls.size());
-  for (const Span& span : spans_) {
-    if (span.plan >= 0 && !span.gives)
-      ++replays[static_cast<std::size_t>(span.plan)][static_cast<std::size_t>(span.call)];
-  }
   std::vector<Row> rows;
   double total = 0.0, given = 0.0;
   for (const auto& plan : plans_) {
     given += plan->given_seconds;
     for (std::size_t i = 0; i < plan->calls.size(); ++i) {
-      const auto times = static_cast<double>(replays[plan->number][i]);
+      const auto times = static_cast<double>(plan->replays[i]);
       const CallInfo& call = plan->calls[i];
       rows.push_back({plan.get(), i, times, times * least_seconds(roofline_, call.cost, call.dtype)});
       total += plan->seconds[i];

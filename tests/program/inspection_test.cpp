@@ -1,6 +1,7 @@
 // What a user sees of a run's work: --dry-run, --print-graph, --passes, --profile.
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -66,6 +67,7 @@ TEST(ProfileTest, TimesEveryCallOfSomeSteps) {
   EXPECT_EQ(run.errors(), "");
   EXPECT_TRUE(has(run.output(), "2 steps, ")) << run.output();
   EXPECT_TRUE(has(run.output(), "by the roofline")) << run.output();
+  EXPECT_FALSE(has(run.output(), "[0] \n")) << run.output();
   for (int rank = 0; rank < 2; ++rank) {
     const auto trace = nlohmann::json::parse(run.read("out/profile/worker-" + std::to_string(rank) + ".json"));
     std::set<int> steps;
@@ -81,6 +83,44 @@ TEST(ProfileTest, TimesEveryCallOfSomeSteps) {
     EXPECT_TRUE(names.contains("all-reduce"));
     EXPECT_TRUE(names.contains("adamw"));
   }
+}
+
+// Names and steps of a trace's calls.
+struct Traced {
+  explicit Traced(const nlohmann::json& trace) {
+    for (const auto& event : trace.at("traceEvents")) {
+      if (event.at("ph") != "X") continue;
+      steps.insert(event.at("args").at("step").get<int>());
+      categories.insert(event.at("cat").get<std::string>().substr(0, event.at("cat").get<std::string>().find(',')));
+    }
+  }
+  std::set<int> steps;
+  std::set<std::string> categories;
+};
+
+TEST(ProfileTest, LeavesEvaluationsBetweenTheStepsOut) {
+  ProgramRun run;
+  ASSERT_EQ(run.run({"train", "mlp.toml", "--run", "out", "--profile=1:4", "train.eval_every=1"}), 0) << run.errors();
+  EXPECT_TRUE(has(run.output(), "4 steps, ")) << run.output();
+  EXPECT_FALSE(has(run.output(), "evaluation forward")) << run.output();
+  const Traced traced(nlohmann::json::parse(run.read("out/profile/worker-0.json")));
+  EXPECT_EQ(traced.steps, (std::set<int>{1, 2, 3, 4}));
+  EXPECT_EQ(traced.categories, (std::set<std::string>{"gradient", "chunk_squares", "update", "worker"}));
+}
+
+TEST(ProfileTest, IsThereWhereASignalStopsTheRunInTheMiddleOfIt) {
+  ProgramRun run;
+  run.start({CONVOY_PROGRAM, "train", "mlp.toml", "--run", "out", "--profile=2:1000000", "train.steps=1000000"});
+  ASSERT_TRUE(run.wait_until([&] { return run.read("out/metrics.jsonl").size() > 1000; }, std::chrono::seconds(30)));
+  kill(run.pid(), SIGTERM);
+  const auto exit = run.wait_exit(std::chrono::seconds(30));
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->exit_code, 75) << run.errors();
+  EXPECT_TRUE(has(run.output(), "profile of out/profile/worker-0.json, ")) << run.output();
+  const Traced traced(nlohmann::json::parse(run.read("out/profile/worker-0.json")));
+  EXPECT_EQ(*traced.steps.begin(), 2);
+  EXPECT_EQ(run.run({"resume", "out", "--profile=1:2"}), 2);
+  EXPECT_TRUE(has(run.errors(), "convoy: --profile 1:2: expected steps that are still to come: ")) << run.errors();
 }
 
 TEST(InspectionTest, WhatCannotBeSeenIsRefusedBeforeAnythingStarts) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -117,6 +118,17 @@ TEST_F(PlanCacheTest, TheFifthRecaptureWarnsOnceWithWhatChanged) {
   }
   ASSERT_EQ(warnings.size(), 2U);
   EXPECT_TRUE(warnings[1].ends_with(": attributes mode 5 → mode 6")) << warnings[1];
+}
+
+// Whereas memory, in which another one lay, is used again.
+TEST_F(PlanCacheTest, PlansHaveNumbersOfTheirOwn) {
+  PlanCache cache(device_, {.capacity = 1});
+  std::set<std::int64_t> numbers;
+  for (const std::int64_t n : {4, 5, 4, 5}) {
+    run(cache, {n});
+    numbers.insert(cache.plans().front().number);
+  }
+  EXPECT_EQ(numbers.size(), 4U);
 }
 
 // A training step's memory is an evaluation's too.

@@ -36,9 +36,12 @@ class ProfileTest : public testing::Test {
       timer.ran(1, start + milliseconds(5), start + milliseconds(10));  // at least 1 ms
       timer.gave(1, start + milliseconds(10), start + milliseconds(13));
       profile.add_span("all-reduce", start + milliseconds(13), start + milliseconds(15));
+      profile.end_step();
     }
   }
-  Profile profile{kRoofline};
+  ~ProfileTest() override { std::filesystem::remove(path); }
+  const std::string path = testing::TempDir() + "profile_test_trace.json";
+  Profile profile{kRoofline, path, 3};
 };
 
 TEST_F(ProfileTest, RanksCallsByWhatTheyLose) {
@@ -57,10 +60,9 @@ TEST_F(ProfileTest, RanksCallsByWhatTheyLose) {
 }
 
 TEST_F(ProfileTest, TraceHasEveryCallOfEveryStep) {
-  const std::string path = testing::TempDir() + "profile_test_trace.json";
-  profile.write_trace(path, 3);
+  EXPECT_FALSE(std::filesystem::exists(path)) << "it is there whole or not at all";
+  profile.finish();
   const auto trace = nlohmann::json::parse(std::ifstream(path));
-  std::filesystem::remove(path);
   const auto& events = trace.at("traceEvents");
   ASSERT_EQ(events.size(), 1U + 8U);
   const auto& matmul = events.at(1);
@@ -76,13 +78,22 @@ TEST_F(ProfileTest, TraceHasEveryCallOfEveryStep) {
   EXPECT_DOUBLE_EQ(events.at(3).at("dur"), 3000.0);
   EXPECT_EQ(events.at(4).at("name"), "all-reduce");
   EXPECT_DOUBLE_EQ(events.at(2).at("ts"), 5000.0);
+  EXPECT_EQ(events.at(5).at("args").at("step"), 6);
+}
+
+TEST_F(ProfileTest, KeepsNoFileOfATraceThatDidNotEnd) {
+  const std::string unfinished = testing::TempDir() + "unfinished_profile/trace.json";
+  std::filesystem::create_directories(testing::TempDir() + "unfinished_profile");
+  { const Profile other(kRoofline, unfinished, 0); }
+  EXPECT_TRUE(std::filesystem::is_empty(testing::TempDir() + "unfinished_profile"));
+  std::filesystem::remove(testing::TempDir() + "unfinished_profile");
 }
 
 TEST(EmptyProfileTest, HasNothingToShow) {
-  const Profile profile(kRoofline);
-  EXPECT_NE(profile.worst_calls(10).find("0 steps"), std::string::npos);
   const std::string path = testing::TempDir() + "empty_profile_test_trace.json";
-  profile.write_trace(path, 0);
+  Profile profile(kRoofline, path, 0);
+  EXPECT_NE(profile.worst_calls(10).find("0 steps"), std::string::npos);
+  profile.finish();
   EXPECT_EQ(nlohmann::json::parse(std::ifstream(path)).at("traceEvents").size(), 1U);
   std::filesystem::remove(path);
 }
