@@ -33,12 +33,20 @@ cluster::Place launched_place() {
 }
 
 bool shown_instead_of_trained(const launcher::TrainLine& line, const Recipe& recipe, const worker::Workload& workload,
-                              int workers, launcher::Output& output) {
+                              int workers, int local_workers, launcher::Output& output) {
   worker::check_inspection(recipe, line.inspection);
-  worker::preflight(recipe, workload);
-  if (!line.inspection.instead_of_training()) return false;
-  worker::inspect({.recipe = recipe, .workload = workload, .inspection = line.inspection, .workers = workers},
-                  [&](const std::string& text) { output.line(launcher::Stream::kOutput, text); });
+  worker::preflight(recipe, workload, workers, local_workers);
+  const worker::InspectCommand command{.recipe = recipe,
+                                       .workload = workload,
+                                       .inspection = line.inspection,
+                                       .workers = workers,
+                                       .local_workers = local_workers};
+  if (!line.inspection.instead_of_training()) {
+    // One worker will say so itself; of several each would, after all that a launch takes.
+    if (workers > 1 && recipe.train.graph == "static") worker::check_step_fits(command);
+    return false;
+  }
+  worker::inspect(command, [&](const std::string& text) { output.line(launcher::Stream::kOutput, text); });
   return true;
 }
 
@@ -50,7 +58,7 @@ std::optional<launcher::SchedulerLine> prepare_run(const launcher::TrainLine& li
          recipe.train.logical_shards, recipe.where("train.logical_shards"));
   }
   uses_mpi(recipe, place);  // refuses what cannot be
-  if (shown_instead_of_trained(line, recipe, workload, workers, output)) return std::nullopt;
+  if (shown_instead_of_trained(line, recipe, workload, workers, workers, output)) return std::nullopt;
   const RunPlan plan = plan_run(run_directory_of(line), line.resume, recipe, name_of(line, workload), workload.program);
   for (const std::string& note : plan.notes) output.line(launcher::Stream::kOutput, "convoy: " + note);
   if (plan.finished) return std::nullopt;

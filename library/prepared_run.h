@@ -21,9 +21,10 @@ std::string name_of(const launcher::TrainLine& line, const worker::Workload& wor
 std::optional<std::string> run_directory_of(const launcher::TrainLine& line);
 
 // Says what is wrong with what the line asks to see and with the data and the model, and shows what --dry-run and
-// --print-graph ask for. True: that was all, nothing is to be trained. Throws Error(kUsage).
+// --print-graph ask for. True: that was all, nothing is to be trained. Throws Error(kUsage), and Error(kUnavailable)
+// where a worker's memory, with so many of them on this machine, does not suffice.
 bool shown_instead_of_trained(const launcher::TrainLine& line, const Recipe& recipe, const worker::Workload& workload,
-                              int workers, launcher::Output& output);
+                              int workers, int local_workers, launcher::Output& output);
 
 // Reads the recipe, opens the data, builds the model and makes or takes up the run's directory (library/run_plan.h);
 // `place` as a worker will find it. Nothing: the run in the directory is done, as `output` has been told. Throws

@@ -101,7 +101,7 @@ class RankZero {
     run_directory_ = common_run_directory(run_.line.run, name_of(run_.line, run_.workload), run_.place);
     recipe_ = checked_recipe(run_);
     const bool mpi = uses_mpi(recipe_, run_.place);
-    shown_instead_of_trained(run_.line, recipe_, run_.workload, run_.place.world, run_.output);
+    shown_instead_of_trained(run_.line, recipe_, run_.workload, run_.place.world, run_.place.local_world, run_.output);
     if (mpi) mpi_ = start_mpi(run_.place, run_.environment);
     const std::string name = name_of(run_.line, run_.workload);
     const RunPlan plan = plan_run(run_directory_, run_.line.resume, recipe_, name, run_.workload.program);
@@ -192,7 +192,7 @@ int show(const RankRun& run) {
   if (run.place.rank != 0) return 0;
   const Recipe recipe = checked_recipe(run);
   uses_mpi(recipe, run.place);  // refuses what cannot be
-  shown_instead_of_trained(run.line, recipe, run.workload, run.place.world, run.output);
+  shown_instead_of_trained(run.line, recipe, run.workload, run.place.world, run.place.local_world, run.output);
   return 0;
 }
 

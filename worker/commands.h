@@ -39,20 +39,26 @@ struct TrainCommand {
 int train(const TrainCommand& command, Logger& logger);
 
 // Opens the data and builds the model as a worker would, so that what is wrong is said once, before any process is
-// started. Throws Error(kUsage).
-void preflight(const Recipe& recipe, const Workload& workload);
+// started. Throws Error(kUsage), and Error(kUnavailable) where the state of one of `workers`, so many of which are on
+// this machine, is more than it can have of the memory.
+void preflight(const Recipe& recipe, const Workload& workload, std::int32_t workers, std::int32_t local_workers);
 
 struct InspectCommand {
   Recipe recipe;
   Workload workload;
   Inspection inspection;
   std::int32_t workers = 1;
+  std::int32_t local_workers = 1;  // of them, on this machine
 };
 
 // Throws Error(kUsage) for passes that there are not, steps that the run does not have, and graphs of a dynamic step.
 void check_inspection(const Recipe& recipe, const Inspection& inspection);
 // Throws Error(kUsage) where all steps to profile are among those that the run has done already.
 void check_profiled_steps(const Inspection& inspection, std::int64_t resume_step);
+
+// Captures rank 0's step, without training. Throws Error(kUnavailable) with a table of its largest values where they
+// are more than a worker can have of the memory.
+void check_step_fits(const InspectCommand& command);
 
 // Prints what the inspection asks for of a step of rank 0, without training: --dry-run, --print-graph.
 void inspect(const InspectCommand& command, const std::function<void(const std::string&)>& print);

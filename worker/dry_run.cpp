@@ -2,25 +2,36 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <iterator>
+#include <map>
 #include <optional>
-#include <vector>
+#include <set>
 
-#include "core/base/available_memory.h"
 #include "core/base/quantity.h"
+#include "core/graph/schedule.h"
+#include "core/tensor/derived_forms.h"
 #include "distributed/worker_block.h"
 #include "worker/evaluation.h"
+#include "worker/memory_share.h"
 
 namespace convoy::worker {
 namespace {
 
-constexpr std::size_t kLargest = 10;
-
 std::string bytes(double count) { return with_prefix(count, "B"); }
 
+double bytes_of_forms(const Replica& replica) {
+  std::set<const DerivedForms*> counted;
+  double size = 0.0;
+  for (const StateTensor& part : replica.state()) {
+    const DerivedForms* const forms = part.tensor.derived_forms();
+    if (forms != nullptr && counted.insert(forms).second) size += static_cast<double>(forms->unmade_bytes());
+  }
+  return size;
+}
+
 template <typename Out>
-void write_memory(const Replica& replica, const distributed::GradientReducer& reducer, Out out) {
+void write_memory(const Replica& replica, const distributed::GradientReducer& reducer, std::int32_t local_world,
+                  Out out) {
   double together = 0.0;
   const auto line = [&](std::string_view what, double size, std::string_view remark) {
     together += size;
@@ -34,38 +45,28 @@ void write_memory(const Replica& replica, const distributed::GradientReducer& re
   line("optimizer state", moments, "f32");
   line("gradients", static_cast<double>(reducer.arena_bytes()),
        fmt::format("partial sums and the reduced gradient, f32, in {} buckets", replica.layout().buckets().size()));
-  // Plans run one at a time and share their memory.
+  if (const double forms = bytes_of_forms(replica); forms > 0.0)
+    line("forms of weights", forms, "in the order that products read, cast: made once a step");
+  // Plans run one at a time and share their memory, unless a later one needed more.
   const PlannedFunction* largest = nullptr;
+  std::map<const Storage*, std::size_t> arenas;
   for (const PlannedFunction& planned : replica.plans()) {
     if (largest == nullptr || planned.plan.memory().bytes > largest->plan.memory().bytes) largest = &planned;
+    arenas.emplace(planned.plan.arena().get(), planned.plan.arena()->bytes());
   }
+  double values = 0.0;
+  for (const auto& [arena, size] : arenas) values += static_cast<double>(size);
   if (largest != nullptr) {
     const MemoryPlan& memory = largest->plan.memory();
-    line("values of plans", static_cast<double>(memory.bytes),
+    line("values of plans", values,
          fmt::format("most in {}, of which {} are alive at once ({})", largest->name,
                      bytes(static_cast<double>(memory.lower_bound)), memory.heuristic));
   }
-  const std::optional<std::size_t> available = available_memory();
-  fmt::format_to(out, "  {:<26} {:>10}{}\n", "together", bytes(together),
-                 available ? fmt::format("  of {} available", bytes(static_cast<double>(*available))) : "");
-}
-
-template <typename Out>
-void write_largest_values(const Graph& graph, std::string_view name, Out out) {
-  std::vector<ValueId> ids;
-  for (const Node& node : graph.nodes()) {
-    if (!node.op->traits().view) ids.insert(ids.end(), node.outputs.begin(), node.outputs.end());
-  }
-  const auto size = [&](ValueId id) { return graph.value(id).spec.bytes(); };
-  std::stable_sort(ids.begin(), ids.end(), [&](ValueId a, ValueId b) { return size(a) > size(b); });
-  ids.resize(std::min(ids.size(), kLargest));
-  fmt::format_to(out, "\nlargest values of {}\n", name);
-  for (const ValueId id : ids) {
-    const Value& value = graph.value(id);
-    const Node& node = graph.node(value.node);
-    fmt::format_to(out, "  {:>10}  {:<24} %{} of {} {}\n", bytes(static_cast<double>(size(id))), value.spec.to_string(),
-                   id, name_of(node.phase), describe(*node.op));
-  }
+  const std::optional<std::size_t> share = memory_share(local_world);
+  std::string remark;
+  if (share) remark = fmt::format("  of {} available", bytes(static_cast<double>(*share)));
+  if (share && local_world > 1) remark += fmt::format(" to each of {} workers on this machine", local_world);
+  fmt::format_to(out, "  {:<26} {:>10}{}\n", "together", bytes(together), remark);
 }
 
 template <typename Out>
@@ -111,7 +112,7 @@ void write_traffic(const Replica& replica, std::int32_t shards, std::int32_t wor
 }  // namespace
 
 std::string dry_run(const Recipe& recipe, const Replica& replica, const distributed::GradientReducer& reducer,
-                    std::int32_t world) {
+                    std::int32_t world, std::int32_t local_world) {
   std::string text;
   const auto out = std::back_inserter(text);
   std::int64_t parameters = 0;
@@ -120,9 +121,11 @@ std::string dry_run(const Recipe& recipe, const Replica& replica, const distribu
   fmt::format_to(out, "{}, {} parameters, {}; a step is {} logical shards of {} samples, over {} worker{}\n\n",
                  recipe.model.kind, parameters, recipe.train.precision, shards, recipe.train.global_batch / shards,
                  world, world == 1 ? "" : "s");
-  write_memory(replica, reducer, out);
+  write_memory(replica, reducer, local_world, out);
   for (const PlannedFunction& planned : replica.plans()) {
-    if (planned.name == Replica::kGradient) write_largest_values(planned.captured.graph, planned.name, out);
+    if (planned.name != Replica::kGradient) continue;
+    fmt::format_to(out, "\nlargest values of {}, when most bytes are alive{}\n", planned.name,
+                   largest_values(planned.plan.buffers(), planned.plan.labels()));
   }
   const Subtree block = reducer.block();
   write_work(replica, block.end - block.begin, out);

@@ -2,6 +2,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/graph/passes/pass.h"
@@ -11,6 +12,7 @@
 #include "worker/commands.h"
 #include "worker/dry_run.h"
 #include "worker/evaluation.h"
+#include "worker/memory_share.h"
 #include "worker/replica.h"
 
 namespace convoy::worker {
@@ -23,6 +25,46 @@ void print_graph(const Print& print, const std::string& title, const Graph& grap
   text.pop_back();  // print() ends the line
   print("# " + title + "\n" + text + "\n");
 }
+
+// Rank 0's step, captured. Its state and gradients are never touched, so that they take no memory.
+class CapturedStep {
+ public:
+  CapturedStep(const InspectCommand& command, ReplicaOptions options)
+      : recipe_(command.recipe),
+        dataset_(command.workload.open_dataset(recipe_)),
+        device_(static_cast<int>(recipe_.train.threads)),
+        replica_(recipe_, command.workload.make_model(recipe_, task_of(*dataset_, recipe_)), device_,
+                 completed(std::move(options), command)),
+        reducer_(replica_.layout(), shards(), 0, command.workers),
+        arena_(std::make_unique_for_overwrite<std::byte[]>(reducer_.arena_bytes())) {
+    reducer_.use_arena({arena_.get(), reducer_.arena_bytes()});
+    const Batches batches(*dataset_, recipe_.train, device_);
+    replica_.capture_step(batches.specs(), reducer_.reduced_data());
+    if (batches.evaluation_batches() > 0) replica_.capture(evaluation_of(replica_), batches.specs());
+  }
+
+  const Replica& replica() const { return replica_; }
+  const distributed::GradientReducer& reducer() const { return reducer_; }
+
+ private:
+  std::int32_t shards() const { return static_cast<std::int32_t>(recipe_.train.logical_shards); }
+  ReplicaOptions completed(ReplicaOptions options, const InspectCommand& command) const {
+    const Subtree block = distributed::worker_block(shards(), 0, command.workers).leaves;
+    options.shards = block.end - block.begin;
+    options.gradient_arenas = gradient_arenas(shards(), 0, command.workers);
+    options.most_bytes = memory_share(command.local_workers).value_or(options.most_bytes);
+    options.passes = parse_passes(command.inspection.passes);
+    options.initialize = false;
+    return options;
+  }
+
+  const Recipe& recipe_;
+  const std::unique_ptr<Dataset> dataset_;
+  CpuDevice device_;
+  Replica replica_;
+  distributed::GradientReducer reducer_;
+  const std::unique_ptr<std::byte[]> arena_;
+};
 
 }  // namespace
 
@@ -44,11 +86,10 @@ void check_profiled_steps(const Inspection& inspection, std::int64_t resume_step
          profile->first, profile->last, resume_step);
 }
 
+void check_step_fits(const InspectCommand& command) { const CapturedStep step(command, {}); }
+
 void inspect(const InspectCommand& command, const Print& print) {
-  const Recipe& recipe = command.recipe;
-  const auto shards = static_cast<std::int32_t>(recipe.train.logical_shards);
-  const Subtree block = distributed::worker_block(shards, 0, command.workers).leaves;
-  ReplicaOptions options{.shards = block.end - block.begin, .passes = parse_passes(command.inspection.passes)};
+  ReplicaOptions options;
   std::string function_shown;
   if (command.inspection.print_graph) {
     options.observe = [&](const std::string& function, const Pass& pass, const Graph& before, const Graph& after) {
@@ -57,23 +98,13 @@ void inspect(const InspectCommand& command, const Print& print) {
       print_graph(print, fmt::format("{}, after {}", function, pass.name), after);
     };
   }
-  const std::unique_ptr<Dataset> dataset = command.workload.open_dataset(recipe);
-  CpuDevice device(static_cast<int>(recipe.train.threads));
-  Replica replica(recipe, command.workload.make_model(recipe, task_of(*dataset, recipe)), device, options);
-  const Batches batches(*dataset, recipe.train, device);
-  distributed::GradientReducer reducer(replica.layout(), static_cast<std::int32_t>(recipe.train.logical_shards), 0,
-                                       command.workers);
-  // Never touched, so that it takes no memory.
-  const auto arena = std::make_unique_for_overwrite<std::byte[]>(reducer.arena_bytes());
-  reducer.use_arena({arena.get(), reducer.arena_bytes()});
-  replica.capture_step(batches.specs(), reducer.reduced_data());
-  if (batches.evaluation_batches() > 0) replica.capture(evaluation_of(replica), batches.specs());
+  const CapturedStep step(command, std::move(options));
   if (command.inspection.print_graph && function_shown.empty()) {  // no pass is on
-    for (const PlannedFunction& planned : replica.plans())
+    for (const PlannedFunction& planned : step.replica().plans())
       print_graph(print, planned.name + ", captured", planned.captured.graph);
   }
   if (command.inspection.dry_run) {
-    std::string text = dry_run(recipe, replica, reducer, command.workers);
+    std::string text = dry_run(command.recipe, step.replica(), step.reducer(), command.workers, command.local_workers);
     text.pop_back();  // print() ends the line
     print(text);
   }

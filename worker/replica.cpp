@@ -7,6 +7,7 @@
 #include "core/graph/recorder.h"
 #include "core/ops/update.h"
 #include "core/tensor/derived_forms.h"
+#include "worker/memory_share.h"
 
 namespace convoy::worker {
 namespace {
@@ -37,7 +38,7 @@ void hash_tensor(Xxh3Hasher128& hasher, const Tensor& tensor) {
   hasher.update(std::as_bytes(std::span(tensor.data<float>(), static_cast<std::size_t>(tensor.elements()))));
 }
 
-PlanCache::Options plan_options(const Recipe& recipe, const ReplicaOptions& options) {
+PlanCache::Options plan_options(const Recipe& recipe, const ReplicaOptions& options, std::size_t most_bytes) {
   PassList passes = options.passes;
   if (recipe.train.recompute == "blocks") passes.add(kRecompute);
   const auto optimise_function = [passes, observe = options.observe](const StepFunction& function, Graph graph) {
@@ -49,7 +50,9 @@ PlanCache::Options plan_options(const Recipe& recipe, const ReplicaOptions& opti
     }
     return optimise(std::move(graph), passes, observer);
   };
-  return {.plan = {.in_place = passes.contains(kInPlace)}, .optimise = optimise_function, .warn = options.warn};
+  return {.plan = {.in_place = passes.contains(kInPlace), .most_bytes = most_bytes},
+          .optimise = optimise_function,
+          .warn = options.warn};
 }
 
 }  // namespace
@@ -77,15 +80,18 @@ Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& 
                              const StepFunction::Give&) { apply_update(inputs[0], inputs[1]); },
               .updates = true},
       is_static_(recipe.train.graph == "static"),
-      plans_(device, plan_options(recipe, options)) {
+      plans_(device, plan_options(recipe, options,
+                                  room_beside_state(layout_.elements(), optimizer_->moments().size(),
+                                                    options.gradient_arenas, options.most_bytes))) {
   gradient_.reduction = [this](std::size_t result) { return reduction_of(result); };
   const Spec arena{DType::kF32, {layout_.elements()}, &device_};
-  parameters_ = Tensor::zeros(arena);
-  for (std::size_t k = 0; k < optimizer_->moments().size(); ++k) moments_.push_back(Tensor::zeros(arena));
+  const auto make = [&] { return options.initialize ? Tensor::zeros(arena) : Tensor::empty(arena); };
+  parameters_ = make();
+  for (std::size_t k = 0; k < optimizer_->moments().size(); ++k) moments_.push_back(make());
   for (std::size_t i = 0; i < model_->parameters().size(); ++i) {
     const Parameter& parameter = model_->parameters()[i];
     parameter.bind(arena_view(parameters_, i));
-    parameter.initialize(seed_);
+    if (options.initialize) parameter.initialize(seed_);
     if (is_statistic(i)) continue;
     leaves_.push_back(parameter.value());
     leaf_indices_.push_back(i);

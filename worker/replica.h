@@ -38,7 +38,12 @@ inline constexpr char kParametersFile[] = "parameters.safetensors";  // paramete
 inline constexpr char kOptimizerFile[] = "optimizer.safetensors";    // moments
 
 struct ReplicaOptions {
-  std::int32_t shards = 2;                      // that it computes in a step: with one, no weight is read twice
+  // That its state, so many arrays of gradients and the values of a step may take: what needs more is refused before
+  // any is taken, with Error(kUnavailable).
+  std::size_t most_bytes = ~std::size_t{0};
+  std::int64_t gradient_arenas = 1;
+  bool initialize = true;   // otherwise the state is never touched and takes no memory: for replicas that never run
+  std::int32_t shards = 2;  // that it computes in a step: with one, no weight is read twice
   PassList passes = PassList::defaults();  // of captured functions, besides what the recipe asks for
   // Hears of functions that are captured again and again.
   std::function<void(const std::string&)> warn{};

@@ -2,7 +2,10 @@
 
 #include "cluster/address.h"
 #include "core/base/error.h"
+#include "core/nn/model.h"
+#include "core/nn/optimizer.h"
 #include "worker/commands.h"
+#include "worker/memory_share.h"
 #include "worker/placement.h"
 #include "worker/trainer.h"
 
@@ -27,14 +30,19 @@ void make_folder(const std::string& path) {
 
 }  // namespace
 
-void preflight(const Recipe& recipe, const Workload& workload) {
+void preflight(const Recipe& recipe, const Workload& workload, std::int32_t workers, std::int32_t local_workers) {
+  std::int64_t elements = 0;
   try {
     const std::unique_ptr<Dataset> dataset = workload.open_dataset(recipe);
-    workload.make_model(recipe, task_of(*dataset, recipe));
+    const std::unique_ptr<Model> model = workload.make_model(recipe, task_of(*dataset, recipe));
+    for (const Parameter& parameter : model->parameters()) elements += parameter.elements();
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kUsage) throw;
     fail(ErrorCode::kUsage, "{}", located(recipe, error.what()));
   }
+  if (const auto share = memory_share(local_workers))
+    room_beside_state(elements, make_optimizer(recipe.optimizer)->moments().size(),
+                      gradient_arenas(recipe.train.logical_shards, 0, workers), *share);
 }
 
 int train(const TrainCommand& command, Logger& logger) {

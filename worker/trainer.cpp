@@ -12,6 +12,7 @@
 #include "core/nn/schedule.h"
 #include "worker/checkpoint.h"
 #include "worker/fingerprint.h"
+#include "worker/memory_share.h"
 #include "worker/resume.h"
 
 namespace convoy::worker {
@@ -49,10 +50,13 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
       uuid_(uuid),
       dataset_(command.workload.open_dataset(recipe_)),
       device_(static_cast<int>(recipe_.train.threads)),
-      replica_(recipe_, command.workload.make_model(recipe_, task_of(*dataset_, recipe_)), device_,
-               {.shards = shards_of(command),
-                .passes = parse_passes(command.inspection.passes),
-                .warn = [this](const std::string& warning) { logger_.warning("{}", warning); }}),
+      replica_(
+          recipe_, command.workload.make_model(recipe_, task_of(*dataset_, recipe_)), device_,
+          {.most_bytes = memory_share(command.place.local_world).value_or(~std::size_t{0}),
+           .gradient_arenas = gradient_arenas(recipe_.train.logical_shards, command.place.rank, command.place.world),
+           .shards = shards_of(command),
+           .passes = parse_passes(command.inspection.passes),
+           .warn = [this](const std::string& warning) { logger_.warning("{}", warning); }}),
       batches_(*dataset_, recipe_.train, device_),
       reducer_(replica_.layout(), static_cast<std::int32_t>(recipe_.train.logical_shards), command.place.rank,
                command.place.world),

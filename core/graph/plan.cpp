@@ -2,21 +2,36 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "core/base/error.h"
+#include "core/base/quantity.h"
 #include "core/graph/device_kernels.h"
 #include "core/graph/plan_launches.h"
+#include "core/tensor/derived_forms.h"
 #include "core/tensor/element_copy.h"
 
 namespace convoy {
 namespace {
 
-void check_size(const Schedule& schedule, const MemoryPlan& memory, std::size_t most_bytes) {
-  if (memory.bytes <= most_bytes) return;
-  constexpr double kMiB = 0x1p20;
+// Of weights, that the kernels of the plan will make.
+std::size_t bytes_of_forms(std::span<const Tensor> states) {
+  std::set<const DerivedForms*> counted;
+  std::size_t bytes = 0;
+  for (const Tensor& state : states) {
+    const DerivedForms* const forms = state.derived_forms();
+    if (forms != nullptr && counted.insert(forms).second) bytes += forms->unmade_bytes();
+  }
+  return bytes;
+}
+
+void check_size(const Schedule& schedule, const MemoryPlan& memory, std::size_t forms, std::size_t most_bytes) {
+  if (memory.bytes <= most_bytes && forms <= most_bytes - memory.bytes) return;
+  const auto text = [](std::size_t bytes) { return with_prefix(static_cast<double>(bytes), "B"); };
   fail(ErrorCode::kUnavailable,
-       "a step's values need {:.1f} MiB, expected at most {:.1f} MiB. When most of them are alive the largest are:{}",
-       static_cast<double>(memory.bytes) / kMiB, static_cast<double>(most_bytes) / kMiB, largest_values(schedule));
+       "a step's values need {}{}, expected at most {}. When most of them are alive the largest are:{}",
+       text(memory.bytes), forms == 0 ? "" : " and forms of weights " + text(forms), text(most_bytes),
+       largest_values(schedule.buffers, schedule.labels));
 }
 
 }  // namespace
@@ -24,8 +39,9 @@ void check_size(const Schedule& schedule, const MemoryPlan& memory, std::size_t 
 Plan::Plan(const Graph& graph, std::span<const Tensor> states, const PlanOptions& options) : device_(graph.device()) {
   const Schedule schedule = make_schedule(graph, states, options);
   buffers_ = schedule.buffers;
+  labels_ = schedule.labels;
   memory_ = plan_memory(buffers_);
-  check_size(schedule, memory_, options.most_bytes);
+  check_size(schedule, memory_, bytes_of_forms(states), options.most_bytes);
   const std::size_t needed = std::max<std::size_t>(memory_.bytes, 1);
   const bool shared = options.arena != nullptr && options.arena->bytes() >= needed;
   arena_ = shared ? options.arena : std::make_shared<Storage>(device_, needed);

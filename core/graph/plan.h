@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -23,7 +24,8 @@ namespace convoy {
 class Plan {
  public:
   // states: the tensors that graph.states() stand for, for good. Throws Error(kUnavailable) for a plan that needs more
-  // memory than the options allow, before any is taken: the message shows its largest values.
+  // memory than the options allow, with the forms of weights that kernels will make (core/tensor/derived_forms.h),
+  // before any is touched: the message shows its largest values.
   Plan(const Graph& graph, std::span<const Tensor> states, const PlanOptions& options = {});
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
@@ -43,6 +45,8 @@ class Plan {
 
   const MemoryPlan& memory() const { return memory_; }
   std::span<const Buffer> buffers() const { return buffers_; }
+  // What lies in them: "linear: f32[8, 2]".
+  std::span<const std::string> labels() const { return labels_; }
   const std::shared_ptr<Storage>& arena() const { return arena_; }
   // By call: the graph's node that it runs, or -1 for a copy.
   std::span<const NodeId> calls() const { return nodes_; }
@@ -67,6 +71,7 @@ class Plan {
 
   Device& device_;
   std::vector<Buffer> buffers_;
+  std::vector<std::string> labels_;
   MemoryPlan memory_;
   std::shared_ptr<Storage> arena_;
   Tensors inputs_;

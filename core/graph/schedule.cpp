@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/base/quantity.h"
 
 namespace convoy {
 namespace {
@@ -256,12 +257,12 @@ Tensor tensor_at(const Operand& operand, std::byte* memory) {
   return Tensor::borrow(operand.spec, memory, nullptr).view(place.layout);
 }
 
-std::string largest_values(const Schedule& schedule, std::size_t lines) {
-  const std::vector<Buffer>& buffers = schedule.buffers;
+std::string largest_values(std::span<const Buffer> buffers, std::span<const std::string> labels, std::size_t lines) {
+  std::int32_t steps = 1;
+  for (const Buffer& buffer : buffers) steps = std::max(steps, buffer.last + 1);
   std::vector<std::size_t> best;
   std::size_t most = 0;
-  for (std::int32_t step = 0; step < static_cast<std::int32_t>(std::max<std::size_t>(1, schedule.steps.size()));
-       ++step) {
+  for (std::int32_t step = 0; step < steps; ++step) {
     std::vector<std::size_t> alive;
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < buffers.size(); ++i) {
@@ -277,8 +278,8 @@ std::string largest_values(const Schedule& schedule, std::size_t lines) {
                    [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; });
   std::string text;
   for (std::size_t i = 0; i < std::min(lines, best.size()); ++i)
-    text += fmt::format("\n{:>10.1f} MiB  {}", static_cast<double>(buffers[best[i]].bytes) / 0x1p20,
-                        schedule.labels[best[i]]);
+    text +=
+        fmt::format("\n  {:>10}  {}", with_prefix(static_cast<double>(buffers[best[i]].bytes), "B"), labels[best[i]]);
   return text;
 }
 

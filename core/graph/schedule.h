@@ -59,7 +59,8 @@ Schedule make_schedule(const Graph& graph, std::span<const Tensor> states, const
 // The operand's tensor if its buffer begins at `memory`.
 Tensor tensor_at(const Operand& operand, std::byte* memory);
 
-// Lines with label and size of the largest buffers that are alive when most bytes are, largest first.
-std::string largest_values(const Schedule& schedule, std::size_t lines = 10);
+// Lines with size and label of the largest buffers that are alive when most bytes are, largest first.
+std::string largest_values(std::span<const Buffer> buffers, std::span<const std::string> labels,
+                           std::size_t lines = 10);
 
 }  // namespace convoy

@@ -56,6 +56,12 @@ class DerivedForms {
   bool keeps() const { return keeps_; }
 
   void written() { ++version_; }
+  // Of the forms whose memory nobody has touched yet: that they will take.
+  std::size_t unmade_bytes() const {
+    std::size_t bytes = 0;
+    for (const Form& form : forms_) bytes += form.version_ == 0 ? form.memory_.bytes() : 0;
+    return bytes;
+  }
   // How often a form was made.
   std::uint64_t made() const { return made_; }
 

@@ -112,13 +112,35 @@ TEST(PlanTest, IsRefusedWithItsLargestValuesBeforeItTakesMemory) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
     const std::string message = error.what();
-    EXPECT_NE(message.find("expected at most 0.0 MiB"), std::string::npos) << message;
+    EXPECT_NE(message.find("expected at most 600 B"), std::string::npos) << message;
     // Largest first.
     const std::size_t input = message.find("input x: f32[8, 16]"), output = message.find("matmul: f32[8, 4]");
     EXPECT_NE(input, std::string::npos) << message;
     EXPECT_TRUE(output == std::string::npos || input < output) << message;
   }
   EXPECT_EQ(device.pool_statistics().bytes_in_use, in_use);
+}
+
+// Which lie with the weights, outside the plan's memory.
+TEST(PlanTest, FormsOfWeightsCountUntilTheyAreMade) {
+  CpuDevice device;
+  const Tensor weight = Tensor::zeros({DType::kF32, {64, 32}, &device});
+  weight.make_state();
+  Capture capture(device);
+  capture.state("weight", weight);
+  const Tensor x = capture.input("x", {DType::kBF16, {8, 64}, &device});
+  capture.result("y", matmul(x, weight));
+  const Graph graph = capture.finish();
+  Plan plan(graph, std::vector{weight});
+  const PlanOptions values_alone{.most_bytes = plan.memory().bytes};
+  try {
+    Plan(graph, std::vector{weight}, values_alone);
+    FAIL() << "was not refused";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find(" and forms of weights "), std::string::npos) << error.what();
+  }
+  plan.run({}, std::vector{Tensor::zeros(x.spec())}, [](std::size_t, const Tensor&) {});
+  EXPECT_NO_THROW(Plan(graph, std::vector{weight}, values_alone));
 }
 
 }  // namespace
