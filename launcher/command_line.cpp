@@ -260,6 +260,8 @@ CommandLine parse_export(const std::string& who, const std::vector<std::string>&
   app.add_option("--onnx", line.onnx, "the file to write")->required();
   app.add_option("key=value", line.overrides, "data.path, train.threads or train.device");
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  if (line.onnx.empty())
+    fail(ErrorCode::kUsage, "{}: --onnx '': expected the name of the file to write", app.get_name());
   check_overrides(app.get_name(), line.overrides);
   return line;
 }

@@ -10,6 +10,13 @@
 //   mpirun -np 4 ./program [RECIPE] [key=value …]             four under MPI's launcher, or srun's: on several hosts
 //   ./program resume DIR [key=value …]                        goes on with a stopped run; so do several, as above
 //   ./program eval DIR|CHECKPOINT [key=value …] [--json]      held-out loss and accuracy of what was trained
+//   ./program export DIR|CHECKPOINT --onnx FILE               writes what was trained as an ONNX model
+//   ./program … --dry-run                                     memory, flops and traffic of a step; trains nothing
+//   ./program … --print-graph [--passes NAMES]                the captured step before and after each pass
+//   ./program … --profile A:B                                 trains, and says where the time of steps A to B goes
+//
+// A model whose forward pass stands in blocks says so with a BlockScope (core/graph/recorder.h) in each: then
+// train.recompute = "blocks" saves memory.
 //
 // What to read next: core/nn/model.h (a model), core/nn/layers.h (what models are made of), core/data/dataset.h (a data
 // set), core/ops/ (the operators). Everything throws convoy::Error, whose message is one line for the user.
@@ -23,6 +30,7 @@
 #include "core/base/philox.h"
 #include "core/base/recipe.h"
 #include "core/data/dataset.h"
+#include "core/graph/recorder.h"
 #include "core/nn/layers.h"
 #include "core/nn/model.h"
 #include "core/ops/attention.h"

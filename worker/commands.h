@@ -51,7 +51,8 @@ struct InspectCommand {
   std::int32_t local_workers = 1;  // of them, on this machine
 };
 
-// Throws Error(kUsage) for passes that there are not, steps that the run does not have, and graphs of a dynamic step.
+// Throws Error(kUsage) for passes that there are not, steps that the run does not have, and graphs and
+// passes of a dynamic step.
 void check_inspection(const Recipe& recipe, const Inspection& inspection);
 // Throws Error(kUsage) where all steps to profile are among those that the run has done already.
 void check_profiled_steps(const Inspection& inspection, std::int64_t resume_step);

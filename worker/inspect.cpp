@@ -74,6 +74,9 @@ void check_inspection(const Recipe& recipe, const Inspection& inspection) {
   if ((inspection.instead_of_training() || profile) && recipe.train.graph != "static")
     fail(ErrorCode::kUsage, "{}: only a captured step can be shown or profiled; expected \"static\", found \"{}\"",
          recipe.where("train.graph"), recipe.train.graph);
+  if (inspection.passes != Inspection().passes && recipe.train.graph != "static")
+    fail(ErrorCode::kUsage, "{}: --passes are of captured steps; expected \"static\", found \"{}\"",
+         recipe.where("train.graph"), recipe.train.graph);
   if (profile && profile->first > recipe.train.steps)
     fail(ErrorCode::kUsage, "--profile {}:{}: expected steps of the run, which has {} ({})", profile->first,
          profile->last, recipe.train.steps, recipe.where("train.steps"));
@@ -90,6 +93,7 @@ void check_step_fits(const InspectCommand& command) { const CapturedStep step(co
 
 void inspect(const InspectCommand& command, const Print& print) {
   ReplicaOptions options;
+  options.warn = [&](const std::string& warning) { print("warning: " + warning + "\n"); };
   std::string function_shown;
   if (command.inspection.print_graph) {
     options.observe = [&](const std::string& function, const Pass& pass, const Graph& before, const Graph& after) {

@@ -1,5 +1,6 @@
 #include "worker/replica.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/error.h"
@@ -38,10 +39,19 @@ void hash_tensor(Xxh3Hasher128& hasher, const Tensor& tensor) {
   hasher.update(std::as_bytes(std::span(tensor.data<float>(), static_cast<std::size_t>(tensor.elements()))));
 }
 
+bool names_blocks(const Graph& graph) {
+  return std::any_of(graph.nodes().begin(), graph.nodes().end(),
+                     [](const Node& node) { return node.block != kNoBlock; });
+}
+
 PlanCache::Options plan_options(const Recipe& recipe, const ReplicaOptions& options, std::size_t most_bytes) {
   PassList passes = options.passes;
-  if (recipe.train.recompute == "blocks") passes.add(kRecompute);
-  const auto optimise_function = [passes, observe = options.observe](const StepFunction& function, Graph graph) {
+  const bool recomputes = recipe.train.recompute == "blocks";
+  if (recomputes) passes.add(kRecompute);
+  const auto optimise_function = [passes, recomputes, warn = options.warn, observe = options.observe](
+                                     const StepFunction& function, Graph graph) {
+    if (recomputes && warn && function.name == Replica::kGradient && !names_blocks(graph))
+      warn("train.recompute = \"blocks\": the model names no blocks (BlockScope), so nothing is recomputed");
     PassObserver observer;
     if (observe) {
       observer = [&](const Pass& pass, const Graph& before, const Graph& after) {

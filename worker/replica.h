@@ -45,7 +45,7 @@ struct ReplicaOptions {
   bool initialize = true;   // otherwise the state is never touched and takes no memory: for replicas that never run
   std::int32_t shards = 2;  // that it computes in a step: with one, no weight is read twice
   PassList passes = PassList::defaults();  // of captured functions, besides what the recipe asks for
-  // Hears of functions that are captured again and again.
+  // Hears of functions that are captured again and again, and of a recipe whose wishes come to nothing.
   std::function<void(const std::string&)> warn{};
   // Sees every function's graph before and after each pass.
   std::function<void(const std::string& function, const Pass& pass, const Graph& before, const Graph& after)> observe{};

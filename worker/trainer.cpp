@@ -56,7 +56,7 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
            .gradient_arenas = gradient_arenas(recipe_.train.logical_shards, command.place.rank, command.place.world),
            .shards = shards_of(command),
            .passes = parse_passes(command.inspection.passes),
-           .warn = [this](const std::string& warning) { logger_.warning("{}", warning); }}),
+           .warn = [this](const std::string& warning) { warn(warning); }}),
       batches_(*dataset_, recipe_.train, device_),
       reducer_(replica_.layout(), static_cast<std::int32_t>(recipe_.train.logical_shards), command.place.rank,
                command.place.world),
@@ -69,6 +69,12 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
   if (const auto& steps = command.inspection.profile)
     profile_.emplace(*steps, recipe_.train.steps, replica_, command.run_directory + "/profile", command.place.rank,
                      leads() ? command.print : nullptr);
+}
+
+// The terminal is muted for workers' logs: rank 0 speaks for all.
+void Trainer::warn(const std::string& warning) {
+  logger_.warning("{}", warning);
+  if (leads() && command_.print) command_.print("convoy: warning: " + warning);
 }
 
 void Trainer::join() {

@@ -57,6 +57,7 @@ class Trainer {
     bool stop = false;   // a worker was asked to stop: the same on all
   };
 
+  void warn(const std::string& warning);
   void join();
   void resume();
   void announce();

@@ -53,6 +53,8 @@ TEST_F(ExportTest, DataMayHaveMoved) {
 
 TEST_F(ExportTest, WhatCannotBeExportedLeavesNothing) {
   expect_refused({"export", "out"}, 2, "convoy export: --onnx is required (see convoy export --help)");
+  expect_refused({"export", "out", "--onnx", ""}, 2,
+                 "convoy export: --onnx '': expected the name of the file to write");
   expect_refused({"export", "nowhere", "--onnx", "gpt.onnx"}, 2,
                  "nowhere: expected a checkpoint, or a run directory with one in checkpoints/");
   train("gpt.toml");

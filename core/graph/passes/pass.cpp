@@ -23,12 +23,12 @@ constexpr std::array kPasses = {
     Pass{kInPlace, "elementwise operators write over operands that nobody needs any more", nullptr, true},
 };
 
-std::size_t index_of(std::string_view name) {
+// `words`: what else could have been meant.
+std::size_t index_of(std::string_view name, std::vector<std::string_view> words = {}) {
   std::vector<std::string_view> names;
   for (const Pass& pass : kPasses) names.push_back(pass.name);
   const auto found = std::find(names.begin(), names.end(), name);
   if (found != names.end()) return static_cast<std::size_t>(found - names.begin());
-  std::vector<std::string_view> words = {"all", "none"};
   words.insert(words.end(), names.begin(), names.end());
   const std::string nearest = nearest_word(name, words);
   if (!nearest.empty()) fail(ErrorCode::kUsage, "there is no pass '{}'; did you mean '{}'?", name, nearest);
@@ -61,7 +61,7 @@ bool PassList::contains(std::string_view name) const {
 }
 
 void PassList::add(std::string_view name) {
-  const std::size_t index = index_of(name);
+  const std::size_t index = index_of(name, {"all", "none"});
   on_.resize(kPasses.size());
   on_[index] = true;
 }

@@ -36,6 +36,8 @@ TEST(PassListTest, ReadsWhatTheCommandLineSays) {
 TEST(PassListTest, NamesTheNearestRightPass) {
   EXPECT_EQ(message("all,-fussion"), "there is no pass 'fussion'; did you mean 'fusion'?");
   EXPECT_EQ(message("deadcode"), "there is no pass 'deadcode'; did you mean 'dead-code'?");
+  EXPECT_EQ(message("al"), "there is no pass 'al'; did you mean 'all'?");
+  EXPECT_EQ(message("all,-all").rfind("there is no pass 'all'; expected one of constants, ", 0), 0U) << message("-all");
   EXPECT_EQ(message("everything").rfind("there is no pass 'everything'; expected one of all, none, constants", 0), 0U);
 }
 
