@@ -1,6 +1,7 @@
 // What a user sees of a run's work: --dry-run, --print-graph, --passes, --profile.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -123,6 +124,35 @@ TEST(ProfileTest, IsThereWhereASignalStopsTheRunInTheMiddleOfIt) {
   EXPECT_TRUE(has(run.errors(), "convoy: --profile 1:2: expected steps that are still to come: ")) << run.errors();
 }
 
+// What no machine has the memory for: nothing is started, and no run directory is left.
+TEST(InspectionTest, WhatDoesNotFitIsRefusedBeforeAnythingStarts) {
+  ProgramRun run;
+  const auto refused = [&](Words words, const Words& more) {
+    words.insert(words.end(), {"train", "mlp.toml"});
+    words.insert(words.end(), more.begin(), more.end());
+    EXPECT_EQ(run.run(words), 1);
+    EXPECT_FALSE(exists(run.folder() / "runs"));
+    return run.message();
+  };
+  for (const Words& before : {Words{}, Words{"launch", "-n", "2", "--"}}) {
+    for (const Words& more : {Words{}, Words{"--dry-run"}}) {
+      Words words = {"model.hidden=[1000000,1000000]"};
+      words.insert(words.end(), more.begin(), more.end());
+      const std::string message = refused(before, words);
+      EXPECT_TRUE(has(message, "convoy: parameters (")) << message;
+      EXPECT_TRUE(has(message, "which a worker can have of this machine's memory\n")) << message;
+      EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 1) << message;
+    }
+  }
+  std::string hidden = "model.hidden=[10";
+  for (int i = 0; i < 10; ++i) hidden += ",100000,10";  // 200 GB each, of hardly any parameters
+  const Words values = {"train.global_batch=1000000", "train.logical_shards=2", hidden + "]"};
+  EXPECT_TRUE(has(refused({"launch", "-n", "2", "--"}, values), "convoy: a step's values need ")) << run.errors();
+  EXPECT_FALSE(has(run.errors(), "exited")) << run.errors();
+  ASSERT_EQ(run.run({"launch", "-n", "2", "--", "train", "mlp.toml", "--dry-run"}), 0) << run.errors();
+  EXPECT_TRUE(has(run.output(), "available to each of 2 workers on this machine")) << run.output();
+}
+
 TEST(InspectionTest, WhatCannotBeSeenIsRefusedBeforeAnythingStarts) {
   ProgramRun run;
   const auto refused = [&](const Words& more) {
@@ -136,6 +166,7 @@ TEST(InspectionTest, WhatCannotBeSeenIsRefusedBeforeAnythingStarts) {
             "convoy: --profile 6:7: expected steps of the run, which has 5 (mlp.toml:11: train.steps)\n");
   EXPECT_TRUE(has(refused({"--dry-run", "train.graph=dynamic"}), "only a captured step can be shown or profiled"));
   EXPECT_TRUE(has(refused({"--profile=1:2", "train.graph=dynamic"}), "only a captured step can be shown or profiled"));
+  EXPECT_TRUE(has(refused({"--passes=none", "train.graph=dynamic"}), "--passes are of captured steps"));
   EXPECT_TRUE(has(refused({"train.graph=dynamic", "train.recompute=blocks"}),
                   "expected \"none\" with train.graph = \"dynamic\""));
 }
