@@ -24,6 +24,7 @@ if(CONVOY_WERROR)
 endif()
 
 if(CONVOY_SANITIZE)
-  add_compile_options(-fsanitize=${CONVOY_SANITIZE} -fno-omit-frame-pointer -O1)
+  # -g1: the lines that reports name, and no more.
+  add_compile_options(-fsanitize=${CONVOY_SANITIZE} -fno-omit-frame-pointer -O1 -g1)
   add_link_options(-fsanitize=${CONVOY_SANITIZE})
 endif()
