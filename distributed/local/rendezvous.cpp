@@ -44,9 +44,10 @@ UniqueFd new_socket() {
 // One worker's side of one meeting: it connects to lower ranks and is found by higher ones.
 class Encounter {
  public:
-  Encounter(const Meeting& meeting, int listener)
+  Encounter(const Meeting& meeting, int listener, std::vector<UniqueFd>& guests)
       : meeting_(meeting),
         listener_(listener),
+        guests_(guests),
         deadline_(Clock::now() + meeting.timeout),
         peers_(meeting.members.size()),
         not_before_(meeting.members.size()) {
@@ -179,10 +180,10 @@ class Encounter {
 
   const Meeting& meeting_;
   const int listener_;
+  std::vector<UniqueFd>& guests_;
   const Clock::time_point deadline_;
   std::vector<LocalPeer> peers_;               // by rank; one that has a segment has been met
   std::vector<Clock::time_point> not_before_;  // by rank: when to connect again
-  std::vector<UniqueFd> guests_;               // accepted, nothing heard yet
   std::string last_refused_;
 };
 
@@ -194,6 +195,8 @@ Rendezvous::Rendezvous(const Uuid& uuid) : name_("convoy-" + uuid.to_string()), 
     fail(ErrorCode::kUnavailable, "local socket @{}: {}", name_, errno_text(errno));
 }
 
-std::vector<LocalPeer> Rendezvous::meet(const Meeting& meeting) { return Encounter(meeting, listener_.get()).run(); }
+std::vector<LocalPeer> Rendezvous::meet(const Meeting& meeting) {
+  return Encounter(meeting, listener_.get(), guests_).run();
+}
 
 }  // namespace convoy::distributed

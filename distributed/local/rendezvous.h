@@ -63,6 +63,8 @@ class Rendezvous {
  private:
   std::string name_;
   UniqueFd listener_;
+  // Accepted, nothing heard yet. Who is too late for one meeting may be early for the next, so they outlive a meeting.
+  std::vector<UniqueFd> guests_;
 };
 
 }  // namespace convoy::distributed

@@ -1,10 +1,14 @@
 #include "distributed/local/rendezvous.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
+#include <cstring>
 #include <thread>
 
 #include "core/base/error.h"
+#include "distributed/local/hello.h"
 #include "distributed/local/local_communicator.h"
 #include "tests/distributed/process_ranks.h"
 
@@ -78,6 +82,44 @@ TEST(RendezvousTest, ALatecomerToAnEpochIsAwaited) {
     communicator->all_reduce(ReduceType::kF64, &value, 1);
     EXPECT_EQ(value, 2.0);
   });
+}
+
+// Connects to a rendezvous and says nothing yet.
+UniqueFd connected_to(const std::string& name) {
+  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path + 1, name.data(), name.size());
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  EXPECT_EQ(connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), length), 0);
+  return socket;
+}
+
+TEST(RendezvousTest, WhoConnectsAsAMeetingEndsIsHeardInTheNext) {
+  const Uuid own = Uuid::random();
+  const Uuid other = Uuid::random();
+  Rendezvous rendezvous(own);
+  Segment segment({});
+  Meeting meeting{.ballot = {1, 1},
+                  .token = "t",
+                  .rank = 0,
+                  .members = {{rendezvous.name(), own}, {"nobody listens", other}},
+                  .greetings = std::vector<Greeting>(2),
+                  .segment = segment.fd(),
+                  .timeout = std::chrono::milliseconds(30),
+                  .stop = {}};
+  const UniqueFd guest = connected_to(rendezvous.name());
+  EXPECT_THROW(rendezvous.meet(meeting), Error);  // it was accepted, and had said nothing
+
+  meeting.ballot = {1, 2};
+  meeting.timeout = std::chrono::seconds(20);
+  Meeting of_guest = meeting;
+  of_guest.rank = 1;
+  ASSERT_TRUE(send_hello(guest.get(), make_hello(of_guest, 0), segment.fd()));
+  const std::vector<LocalPeer> met = rendezvous.meet(meeting);
+  ASSERT_EQ(met.size(), 1U);
+  EXPECT_EQ(met[0].rank, 1);
+  EXPECT_TRUE(receive_hello(guest.get()));
 }
 
 TEST(RendezvousTest, WaitingStopsOnRequest) {
