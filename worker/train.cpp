@@ -12,14 +12,22 @@
 namespace convoy::worker {
 namespace {
 
-// The data room knows keys and files, but not the recipe they come from: says where there the key stands. What names
-// no key is about the files under data.path.
-std::string located(const Recipe& recipe, const std::string& message) {
-  const std::size_t colon = message.find(": ");
-  const std::string key = message.substr(0, colon);
-  if (colon != std::string::npos && recipe.origin.places.contains(key))
-    return recipe.where(key) + message.substr(colon);
-  return recipe.where("data.path") + ": " + message;
+// Data and models know keys, but not the recipe they come from: does `make` and, if that refuses a key's value, says
+// where in the recipe the key stands. What names no key is about `subject`, a key too, if there is one.
+template <typename Make>
+auto located(const Recipe& recipe, const std::string& subject, Make make) {
+  try {
+    return make();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kUsage) throw;
+    const std::string message = error.what();
+    const std::size_t colon = message.find(": ");
+    const std::string key = message.substr(0, colon);
+    if (colon != std::string::npos && recipe.origin.places.contains(key))
+      fail(ErrorCode::kUsage, "{}{}", recipe.where(key), message.substr(colon));
+    if (subject.empty()) throw;
+    fail(ErrorCode::kUsage, "{}: {}", recipe.where(subject), message);
+  }
 }
 
 void make_folder(const std::string& path) {
@@ -31,15 +39,11 @@ void make_folder(const std::string& path) {
 }  // namespace
 
 void preflight(const Recipe& recipe, const Workload& workload, std::int32_t workers, std::int32_t local_workers) {
+  const std::unique_ptr<Dataset> dataset = located(recipe, "data.path", [&] { return workload.open_dataset(recipe); });
+  const std::unique_ptr<Model> model =
+      located(recipe, "", [&] { return workload.make_model(recipe, task_of(*dataset, recipe)); });
   std::int64_t elements = 0;
-  try {
-    const std::unique_ptr<Dataset> dataset = workload.open_dataset(recipe);
-    const std::unique_ptr<Model> model = workload.make_model(recipe, task_of(*dataset, recipe));
-    for (const Parameter& parameter : model->parameters()) elements += parameter.elements();
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kUsage) throw;
-    fail(ErrorCode::kUsage, "{}", located(recipe, error.what()));
-  }
+  for (const Parameter& parameter : model->parameters()) elements += parameter.elements();
   if (const auto share = memory_share(local_workers))
     room_beside_state(elements, make_optimizer(recipe.optimizer)->moments().size(),
                       gradient_arenas(recipe.train.logical_shards, 0, workers), *share);

@@ -52,6 +52,26 @@ void Parameter::initialize(std::uint64_t seed, std::source_location where) const
   }
 }
 
+namespace {
+
+// More than any machine holds, and far below where a product of extents overflows.
+constexpr int kMaxElementBits = 44;
+
+// Extents come from recipes, and a program's own keys have no ranges.
+void check_extents(const std::string& name, const Shape& shape) {
+  std::int64_t room = std::int64_t{1} << kMaxElementBits;
+  for (const std::int64_t extent : shape) {
+    if (extent < 1)
+      fail(ErrorCode::kUsage, "parameter {}: expected extents of at least 1, found {}", name, shape.to_string());
+    room /= extent;
+  }
+  if (room == 0)
+    fail(ErrorCode::kUsage, "parameter {}: expected at most 2^{} elements, found {}", name, kMaxElementBits,
+         shape.to_string());
+}
+
+}  // namespace
+
 ParameterScope ParameterScope::operator/(std::string_view child) const {
   return ParameterScope(list_, prefix_.empty() ? std::string(child) : prefix_ + "." + std::string(child));
 }
@@ -59,6 +79,7 @@ ParameterScope ParameterScope::operator/(std::string_view child) const {
 Parameter ParameterScope::add(std::string_view name, const Shape& shape, Initializer initializer,
                               ParameterGroup group) const {
   Parameter parameter((*this / name).prefix_, shape, initializer, group);
+  check_extents(parameter.name(), shape);
   for (const Parameter& other : list_) {
     if (other.name() == parameter.name()) fail(ErrorCode::kInternal, "two parameters are named {}", other.name());
   }

@@ -70,6 +70,7 @@ class ParameterScope {
   explicit ParameterScope(Parameters& list, std::string prefix = "") : list_(list), prefix_(std::move(prefix)) {}
   // The scope of a child module: "h.0" / "attn" is "h.0.attn".
   ParameterScope operator/(std::string_view child) const;
+  // Throws Error(kUsage) for an extent below 1 and for more than 2^44 elements.
   Parameter add(std::string_view name, const Shape& shape, Initializer initializer, ParameterGroup group) const;
 
  private:

@@ -29,6 +29,29 @@ TEST(ParameterTest, ScopesMakeDottedNames) {
   EXPECT_THROW((root / "h.0.attn").add("weight", {2}, Initializer::constant(0), ParameterGroup::kDecay), Error);
 }
 
+TEST(ParameterTest, ShapesThatCannotBeAreRefusedByName) {
+  const auto refusal = [](const Shape& shape) -> std::string {
+    Parameters list;
+    try {
+      (ParameterScope(list) / "lift").add("weight", shape, Initializer::constant(0), ParameterGroup::kDecay);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUsage);
+      EXPECT_TRUE(list.empty());
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal({2, -5}), "parameter lift.weight: expected extents of at least 1, found [2, -5]");
+  EXPECT_EQ(refusal({0}), "parameter lift.weight: expected extents of at least 1, found [0]");
+  constexpr std::int64_t kMany = 1'000'000'000;
+  EXPECT_EQ(refusal({kMany, kMany}),
+            "parameter lift.weight: expected at most 2^44 elements, found [1000000000, 1000000000]");
+  EXPECT_NE(refusal({kMany, kMany, kMany, kMany}), "") << "also where the product overflows";
+  EXPECT_NE(refusal({(std::int64_t{1} << 43) + 1, 2}), "");
+  EXPECT_EQ(refusal({std::int64_t{1} << 43, 2}), "");
+  EXPECT_EQ(refusal({}), "") << "a scalar has one element";
+}
+
 TEST(ParameterTest, ReadingAnUnboundParameterNamesIt) {
   const Parameter parameter("w", {2}, Initializer::constant(0), ParameterGroup::kDecay);
   try {
