@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <tuple>
 
 #include "cluster/address.h"
 #include "core/base/error.h"
@@ -30,6 +31,14 @@ auto located(const Recipe& recipe, const std::string& subject, Make make) {
   }
 }
 
+void check_sizes(const Dataset& dataset) {
+  for (const auto& [name, split, least] : {std::tuple{"kTrain", Split::kTrain, 1}, {"kEval", Split::kEval, 0}}) {
+    const std::int64_t size = dataset.size(split);
+    if (size < least)
+      fail(ErrorCode::kUsage, "the data set's size(Split::{}) is {}: expected at least {}", name, size, least);
+  }
+}
+
 void make_folder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
@@ -40,6 +49,7 @@ void make_folder(const std::string& path) {
 
 void preflight(const Recipe& recipe, const Workload& workload, std::int32_t workers, std::int32_t local_workers) {
   const std::unique_ptr<Dataset> dataset = located(recipe, "data.path", [&] { return workload.open_dataset(recipe); });
+  check_sizes(*dataset);
   const std::unique_ptr<Model> model =
       located(recipe, "", [&] { return workload.make_model(recipe, task_of(*dataset, recipe)); });
   std::int64_t elements = 0;

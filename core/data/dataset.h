@@ -39,7 +39,7 @@ class Dataset {
  public:
   virtual ~Dataset() = default;
 
-  // Samples; at least 1 in either split.
+  // Samples: at least 1 to train on; with 0 held out, runs evaluate nothing.
   virtual std::int64_t size(Split split) const = 0;
   virtual SampleSpec input_spec() const = 0;
   virtual SampleSpec target_spec() const = 0;  // i32: classes in [0, classes()), or -1: not counted in the loss
