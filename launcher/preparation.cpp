@@ -54,12 +54,16 @@ Preparation prepare_program(const PrepareOptions& options, Output& output) {
   set(kPrepareWorkersVariable, std::to_string(options.workers));
   set(cluster::kLifelineVariable, std::to_string(lifeline.inherited()));
   if (options.run_directory) set(cluster::kRunVariable, *options.run_directory);
-  ForwardedProcess child(spawn, [&output](Stream stream, std::string_view line) { output.line(stream, line); });
+  bool refused = false;  // in one line, as every program of the library does
+  ForwardedProcess child(spawn, [&](Stream stream, std::string_view line) {
+    refused = refused || (stream == Stream::kErrors && line.starts_with("convoy: "));
+    output.line(stream, line);
+  });
   answer.write_end.reset();
   set_nonblocking(answer.read_end.get());
 
   const ExitStatus status = wait_for(child, output);
-  if (status.signal != 0)
+  if (status.signal != 0 || (status.exit_code != 0 && !refused))
     fail(ErrorCode::kUnavailable, "{} {} before the run began", options.program, describe_exit(status));
   if (status.exit_code != 0) return {.exit_code = status.exit_code, .scheduler_arguments = {}};
   Preparation result{.exit_code = 0, .scheduler_arguments = decode_words(read_all(answer.read_end.get()))};

@@ -40,7 +40,7 @@ TEST(PreparationTest, TheProgramIsToldWhatToPrepareAndAnswersThroughAPipe) {
 
 TEST(PreparationTest, ARefusalIsPassedOnAsTheExitCode) {
   Output output(1, 2);
-  EXPECT_EQ(prepare("exit 2", output).exit_code, 2);
+  EXPECT_EQ(prepare("echo 'convoy: no such key' >&2; exit 2", output).exit_code, 2);
 }
 
 TEST(PreparationTest, AProgramThatDoesNotAnswerOrIsKilledIsNamed) {
@@ -55,6 +55,8 @@ TEST(PreparationTest, AProgramThatDoesNotAnswerOrIsKilledIsNamed) {
   };
   EXPECT_EQ(message("true"),
             "/bin/sh: ended without having prepared a run: expected a program built on Convoy's library");
+  EXPECT_EQ(message("exit 1"), "/bin/sh exited with code 1 before the run began");
+  EXPECT_EQ(message("echo Traceback >&2; exit 3"), "/bin/sh exited with code 3 before the run began");
   EXPECT_EQ(message("kill -9 $$"), "/bin/sh was killed by signal 9 (SIGKILL) before the run began");
 }
 
