@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <string_view>
 
 #include "cluster/place.h"
 #include "core/base/error.h"
+#include "core/base/recipe_changes.h"
 #include "core/base/recipe_suggest.h"
 
 #ifndef CONVOY_VERSION
@@ -69,6 +71,19 @@ std::optional<std::string> parse(CLI::App& app, std::vector<std::string> words) 
     fail(ErrorCode::kUsage, "{}: {} (see {} --help)", app.get_name(), what, app.get_name());
   }
   return std::nullopt;
+}
+
+// CLI11's own ranges are worded as the limits of their types, and it reads -1 as a large number without a sign.
+CLI::Validator at_least(std::int64_t least) {
+  return {[least](const std::string& text) -> std::string {
+            double number = 0;
+            const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+            const bool sound = error == std::errc() && end == text.data() + text.size() && std::isfinite(number);
+            if (sound && number >= static_cast<double>(least)) return "";
+            return fmt::format("expected {}, found {}", least == 0 ? "0 or more" : fmt::format("at least {}", least),
+                               text);
+          },
+          ""};
 }
 
 // An option that may be repeated as long as it says the same.
@@ -226,10 +241,10 @@ CommandLine parse_scheduler(const std::vector<std::string>& words) {
   CLI::App app("Serves a run's workers and keeps its records.", "convoy scheduler");
   app.add_option("--run", line.run, "where the run leaves its files")->required();
   app.add_option("--listen", line.listen, "address to bind; port 0 takes a free one")->capture_default_str();
-  app.add_option("--workers", line.workers, "how many workers to wait for")->required()->check(CLI::PositiveNumber);
-  app.add_option("--steps", line.steps, "steps of the whole run")->required()->check(CLI::PositiveNumber);
+  app.add_option("--workers", line.workers, "how many workers to wait for")->required()->check(at_least(1));
+  app.add_option("--steps", line.steps, "steps of the whole run")->required()->check(at_least(1));
   app.add_option("--resume-step", line.resume_step, "step of the checkpoint that the run goes on from")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str();
   app.add_option("--program", line.program, "whose `resume` goes on with the run, for messages")->capture_default_str();
   app.add_option("--suspect", line.suspect_s, "seconds of silence after which a worker is lost")
@@ -242,11 +257,13 @@ CommandLine parse_scheduler(const std::vector<std::string>& words) {
   return line;
 }
 
+std::string changeable_keys() { return fmt::format("{}", fmt::join(kChangeableOnceTrained, ", ")); }
+
 CommandLine parse_eval(const std::string& who, const std::vector<std::string>& words) {
   EvalLine line;
   CLI::App app("Held-out loss and accuracy of what was trained.", who + " eval");
   app.add_option("SOURCE", line.source, "a run directory or a checkpoint")->required();
-  app.add_option("key=value", line.overrides, "data.path, train.threads or train.device");
+  app.add_option("key=value", line.overrides, changeable_keys());
   app.add_flag("--json", line.json, "print a JSON object");
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
   check_overrides(app.get_name(), line.overrides);
@@ -258,7 +275,7 @@ CommandLine parse_export(const std::string& who, const std::vector<std::string>&
   CLI::App app("Writes what was trained as an ONNX model.", who + " export");
   app.add_option("SOURCE", line.source, "a run directory or a checkpoint")->required();
   app.add_option("--onnx", line.onnx, "the file to write")->required();
-  app.add_option("key=value", line.overrides, "data.path, train.threads or train.device");
+  app.add_option("key=value", line.overrides, changeable_keys());
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
   if (line.onnx.empty())
     fail(ErrorCode::kUsage, "{}: --onnx '': expected the name of the file to write", app.get_name());
@@ -271,11 +288,11 @@ CommandLine parse_generate(const std::vector<std::string>& words) {
   CLI::App app("Continues a text with what was trained.", "convoy generate");
   app.add_option("SOURCE", line.source, "a run directory or a checkpoint")->required();
   app.add_option("--prompt", line.prompt, "the text to continue")->required();
-  app.add_option("--tokens", line.tokens, "how many tokens to add")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--tokens", line.tokens, "how many tokens to add")->check(at_least(1))->capture_default_str();
   app.add_option("--temperature", line.temperature, "0: always the likeliest token")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str();
-  app.add_option("--seed", line.seed, "of the random choices")->capture_default_str();
+  app.add_option("--seed", line.seed, "of the random choices")->check(at_least(0))->capture_default_str();
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
   return line;
 }

@@ -3,8 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
-#include <string_view>
 
 #include "core/base/error.h"
 #include "core/base/recipe_changes.h"
@@ -14,15 +12,13 @@
 namespace convoy::worker {
 namespace {
 
-// Where the data lie and what computes: everything else decides what was trained.
-constexpr std::array<std::string_view, 7> kChangeable = {
-    "data.path", "data.threads", "data.prefetch", "train.threads", "train.device", "train.graph", "train.recompute"};
-
 void check_overrides(const Recipe& trained, const Recipe& recipe, const std::string& purpose) {
   for (const RecipeChange& change : recipe_changes(trained, recipe)) {
-    if (std::find(kChangeable.begin(), kChangeable.end(), change.key) != kChangeable.end()) continue;
+    if (std::find(kChangeableOnceTrained.begin(), kChangeableOnceTrained.end(), change.key) !=
+        kChangeableOnceTrained.end())
+      continue;
     fail(ErrorCode::kUsage, "{}: expected {}, with which the checkpoint was trained; {} may change {}",
-         recipe.where(change.key), change.before, purpose, fmt::join(kChangeable, ", "));
+         recipe.where(change.key), change.before, purpose, fmt::join(kChangeableOnceTrained, ", "));
   }
 }
 

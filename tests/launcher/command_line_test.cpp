@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "core/base/recipe_changes.h"
 
 namespace convoy::launcher {
 namespace {
@@ -171,8 +172,14 @@ TEST(CommandLineTest, GenerateTakesWhatShapesTheText) {
   EXPECT_EQ(line.temperature, 0.0);
   EXPECT_EQ(line.seed, 7U);
   EXPECT_NE(refusal({"generate", "runs/x"}).find("--prompt"), std::string::npos);
-  EXPECT_NE(refusal({"generate", "runs/x", "--prompt", "a", "--temperature", "-1"}).find("--temperature"),
-            std::string::npos);
+  const auto with = [](const std::string& option, const std::string& value) {
+    return refusal({"generate", "runs/x", "--prompt", "a", option, value});
+  };
+  const std::string help = " (see convoy generate --help)";
+  EXPECT_EQ(with("--tokens", "0"), "convoy generate: --tokens: expected at least 1, found 0" + help);
+  EXPECT_EQ(with("--temperature", "-1"), "convoy generate: --temperature: expected 0 or more, found -1" + help);
+  EXPECT_EQ(with("--temperature", "inf"), "convoy generate: --temperature: expected 0 or more, found inf" + help);
+  EXPECT_EQ(with("--seed", "-1"), "convoy generate: --seed: expected 0 or more, found -1" + help);
 }
 
 TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
@@ -193,6 +200,13 @@ TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
   EXPECT_EQ(back.program, line.program);
   EXPECT_EQ(back.suspect_s, line.suspect_s);
   EXPECT_EQ(back.hang_s, line.hang_s);
+}
+
+TEST(CommandLineTest, HelpNamesTheKeysThatMayChangeOnceTrained) {
+  for (const char* command : {"eval", "export"}) {
+    const std::string text = parsed<PrintLine>({command, "--help"}).text;
+    for (const std::string_view key : kChangeableOnceTrained) EXPECT_NE(text.find(key), std::string::npos) << key;
+  }
 }
 
 TEST(CommandLineTest, HelpAndVersionArePrinted) {
