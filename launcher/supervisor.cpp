@@ -29,6 +29,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// A worker's own line about what the scheduler words as "worker 3: what".
+std::string in_its_own_words(const std::string& reason) {
+  const std::size_t colon = reason.starts_with("worker ") ? reason.find(": ") : std::string::npos;
+  return "convoy: " + (colon == std::string::npos ? reason : reason.substr(colon + 2));
+}
+
 // How the first worker that failed did so.
 enum class Failure { kNone, kExited, kKilled };
 
@@ -357,7 +363,7 @@ class Supervisor {
     ending_ = true;
     verdict_ = code;
     progress_.finish();
-    if (!reason.empty()) {
+    if (!reason.empty() && said_.emplace(in_its_own_words(reason)).second) {
       output_.line(code == 0 ? Stream::kOutput : Stream::kErrors, code == 0 ? reason : "convoy: " + reason);
     }
   }
@@ -394,7 +400,7 @@ class Supervisor {
     return code == 1 && usage_failure_ && !judged_ ? 2 : code;
   }
 
-  // One line of a child. Workers that fail for the same reason say so once.
+  // One line of a child. What several workers, or a worker and the verdict, give as the reason is said once.
   void show_line(const std::string& label, Stream stream, std::string_view line) {
     if (stream == Stream::kErrors && line.starts_with("convoy: ") && !said_.emplace(line).second) return;
     output_.line(stream, fmt::format("[{}] {}", label, line));

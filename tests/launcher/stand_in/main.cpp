@@ -93,7 +93,12 @@ int run_scheduler(const Arguments& arguments, int workers) {
       }
     } else if (const auto* request = std::get_if<cluster::StopRequest>(&message->body)) {
       tell_all({.exit_code = 1, .reason = fmt::format("{} at step {}", request->reason, step)});
-    } else if (std::holds_alternative<cluster::Leave>(message->body)) {
+    } else if (const auto* leave = std::get_if<cluster::Leave>(&message->body)) {
+      if (leave->exit_code != 0 && exit_code == 0) {
+        const auto who = std::find_if(members.begin(), members.end(),
+                                      [&](const auto& member) { return member.second == message->sender; });
+        tell_all({.exit_code = 1, .reason = fmt::format("worker {}: {}", who->first, leave->reason)});
+      }
       if (++left == workers && exit_code == 0) tell_all({.exit_code = 0, .reason = ""});
     } else if (const auto* end = std::get_if<cluster::WorkerEnded>(&message->body)) {
       ++ended;
@@ -138,6 +143,15 @@ int run_worker(const Arguments& arguments) {
     if (message && !stubborn && std::holds_alternative<cluster::Stop>(message->body)) return 1;
     if (signals.take() && !stubborn) return 1;
     if (started) link.send({}, cluster::Heartbeat{.step = ++step});
+    if (started && arguments.has("--fail") && place.rank == 1) {
+      const std::string reason = "samples.bin: is cut short";
+      link.send({}, cluster::Leave{.exit_code = 1, .reason = reason, .step = step, .peak_rss_bytes = 0});
+      if (arguments.has("--late")) std::this_thread::sleep_for(milliseconds(300));
+      dprintf(STDERR_FILENO, "convoy: %s\n", reason.c_str());
+      if (!arguments.has("--late")) std::this_thread::sleep_for(milliseconds(100));
+      link.close(milliseconds(500));
+      return 1;
+    }
   }
   link.send({}, cluster::Leave{.exit_code = 0, .reason = "", .step = step, .peak_rss_bytes = 0});
   link.close(milliseconds(500));
