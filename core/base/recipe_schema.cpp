@@ -262,6 +262,14 @@ std::optional<BrokenRule> find_broken_schedule(const OptimizerRecipe& optimizer)
     return BrokenRule{"optimizer", "step_every", "expected only with optimizer.schedule = \"step\""};
   if (optimizer.schedule != "step" && !optimizer.milestones.empty())
     return BrokenRule{"optimizer", "milestones", "expected only with optimizer.schedule = \"step\""};
+  // Recipes that runs have written hold the defaults of keys that no schedule uses.
+  const OptimizerRecipe defaults;
+  if (optimizer.schedule != "step" && optimizer.gamma != defaults.gamma)
+    return BrokenRule{"optimizer", "gamma", "expected only with optimizer.schedule = \"step\""};
+  const bool falls = optimizer.schedule == "linear" || optimizer.schedule == "cosine";
+  if (!falls && optimizer.final_lr_fraction != defaults.final_lr_fraction)
+    return BrokenRule{"optimizer", "final_lr_fraction",
+                      "expected only with optimizer.schedule = \"linear\" or \"cosine\""};
   return std::nullopt;
 }
 

@@ -267,6 +267,11 @@ TEST_F(RecipeTest, OptimizerKeysThatDoNotFitTogetherAreRefused) {
             "command line: optimizer.step_every=5: expected only with optimizer.schedule = \"step\", found 5");
   EXPECT_EQ(message(kGpt, {"optimizer.milestones=[5]"}),
             "command line: optimizer.milestones=[5]: expected only with optimizer.schedule = \"step\", found [5]");
+  EXPECT_EQ(message(kGpt, {"optimizer.schedule=cosine", "optimizer.gamma=0.5"}),
+            "command line: optimizer.gamma=0.5: expected only with optimizer.schedule = \"step\", found 0.5");
+  EXPECT_EQ(message(kGpt, {"optimizer.schedule=constant", "optimizer.final_lr_fraction=0"}),
+            "command line: optimizer.final_lr_fraction=0: expected only with optimizer.schedule = \"linear\" or "
+            "\"cosine\", found 0.0");
 }
 
 TEST_F(RecipeTest, BadSyntaxIsNamedWithLineAndColumn) {
