@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/quantity.h"
+
 namespace convoy::launcher {
 namespace {
 
@@ -34,7 +36,7 @@ std::string time_text(double seconds) {
 std::string progress_text(const cluster::Progress& progress) {
   std::string text = fmt::format("step {}/{}", progress.step, progress.steps);
   if (progress.step > 0) {
-    text += fmt::format("  loss {:.4f}", progress.loss);
+    text += fmt::format("  loss {:.4f}", unsigned_nan(progress.loss));
     if (std::isfinite(progress.rate) && progress.rate > 0.0)
       text += "  " + rate_text(progress.rate, progress.rate_unit);
   }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/quantity.h"
 #include "scheduler/board.h"
 #include "scheduler/journal.h"
 #include "scheduler/records.h"
@@ -97,6 +98,11 @@ struct Scheduler::Impl {
           if constexpr (std::is_same_v<Kind, EventReport>) {
             record_event(message, body.kind, body.step, body.detail);
             if (worth_a_line(body.kind)) notify(fmt::format("step {}: warning: {}", body.step, body.detail));
+            if (body.kind == "step_skipped" && !std::exchange(told_of_skips, true))
+              notify(
+                  fmt::format("step {}: warning: the loss or its gradient is not finite: the step is skipped, as "
+                              "train.on_nonfinite says; events.jsonl lists every such step",
+                              body.step));
           } else if constexpr (std::is_same_v<Kind, Leave>) {
             peak_rss_bytes = std::max(peak_rss_bytes.value_or(0), body.peak_rss_bytes);
           } else if constexpr (std::is_same_v<Kind, StepReport> || std::is_same_v<Kind, EvalReport> ||
@@ -120,7 +126,7 @@ struct Scheduler::Impl {
 
   void take_report(const Message& message, const EvalReport& report) {
     const std::string result =
-        fmt::format("held-out loss {:.4f}{}", report.loss,
+        fmt::format("held-out loss {:.4f}{}", unsigned_nan(report.loss),
                     report.accuracy ? fmt::format(", accuracy {:.2f} %", 100 * *report.accuracy) : "");
     record_event(message, "eval", report.step, result);
     record([&] { board.add(report, wall_clock_s()); });
@@ -262,6 +268,7 @@ struct Scheduler::Impl {
   std::optional<std::int64_t> peak_rss_bytes;
   std::optional<std::string> record_failure;  // why nothing is recorded any more
   bool progress_is_new = false;
+  bool told_of_skips = false;
   Time next_progress;
   Time next_probe;
   Outcome outcome;  // once run() has returned

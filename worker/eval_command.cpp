@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/quantity.h"
 #include "distributed/solo.h"
 #include "worker/batches.h"
 #include "worker/commands.h"
@@ -31,7 +32,7 @@ CheckpointEvaluation evaluate_checkpoint(const EvalCommand& command) {
 
 std::string to_text(const CheckpointEvaluation& evaluation) {
   return fmt::format("{}: held-out loss {:.4f}, accuracy {:.2f} % of {} samples", evaluation.checkpoint,
-                     evaluation.loss, 100 * evaluation.accuracy, evaluation.samples);
+                     unsigned_nan(evaluation.loss), 100 * evaluation.accuracy, evaluation.samples);
 }
 
 std::string to_json(const CheckpointEvaluation& evaluation) {

@@ -8,6 +8,8 @@
 
 namespace convoy {
 
+double unsigned_nan(double value) { return std::isnan(value) ? std::abs(value) : value; }
+
 std::string with_prefix(double value, std::string_view unit) {
   constexpr std::array<std::string_view, 6> kPrefixes = {"", "k", "M", "G", "T", "P"};
   std::size_t prefix = 0;

@@ -8,4 +8,7 @@ namespace convoy {
 
 std::string with_prefix(double value, std::string_view unit);
 
+// NaN without the sign that it may carry, which means nothing to people; other values as they are.
+double unsigned_nan(double value);
+
 }  // namespace convoy

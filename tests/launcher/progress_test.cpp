@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
+#include <limits>
 #include <string>
 
 #include "launcher/pipe.h"
@@ -36,6 +38,14 @@ TEST(ProgressTest, WhatIsNotKnownIsLeftOut) {
   progress.seconds_left = 0.0;
   EXPECT_EQ(progress_text(progress), "step 1/600  loss 2.3127  2 workers");
   EXPECT_EQ(progress_text(at(600)), "step 600/600  loss 2.3127  41,203 tokens/s  2 workers");
+}
+
+TEST(ProgressTest, ALossThatIsNoNumberHasNoSign) {
+  cluster::Progress progress = at(600);
+  progress.loss = -std::nan("");
+  EXPECT_TRUE(progress_text(progress).starts_with("step 600/600  loss nan  ")) << progress_text(progress);
+  progress.loss = -std::numeric_limits<double>::infinity();
+  EXPECT_TRUE(progress_text(progress).starts_with("step 600/600  loss -inf  ")) << progress_text(progress);
 }
 
 TEST(ProgressTest, NumbersReadWell) {

@@ -147,6 +147,7 @@ TEST(SchedulerTest, SeesARunFromRegistrationToItsFiles) {
     while (first.next<Recorded>().step < step) {
     }
   }
+  for (int step = 2; step <= 3; ++step) first.send(EventReport{.kind = "step_skipped", .step = step, .detail = ""});
   first.send(EvalReport{.step = 3, .loss = 2.125, .accuracy = 0.5});
   FinalReport final;
   final.steps = 3;
@@ -154,6 +155,7 @@ TEST(SchedulerTest, SeesARunFromRegistrationToItsFiles) {
   first.send(final);
   first.await_final();
   EXPECT_TRUE(std::filesystem::exists(scratch.file("final.json"))) << "the worker was told that it is there";
+  EXPECT_EQ(agent.next<Notice>().text.substr(0, 38), "step 2: warning: the loss or its gradi") << "and once only:";
   EXPECT_EQ(agent.next<Notice>().text, "step 3: held-out loss 2.1250, accuracy 50.00 %");
   other.join();
   first.leave(0, 1'000'000);

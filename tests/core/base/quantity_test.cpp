@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace convoy {
 namespace {
 
@@ -21,6 +23,12 @@ TEST(QuantityTest, RoundingNeverGivesFourDigits) {
   EXPECT_EQ(with_prefix(9.996e3, "B"), "10.0 kB");
   EXPECT_EQ(with_prefix(99.97e3, "B"), "100 kB");
   EXPECT_EQ(with_prefix(999.7e6, "B"), "1.00 GB");
+}
+
+TEST(QuantityTest, NanLosesItsSignAndNothingElseDoes) {
+  EXPECT_FALSE(std::signbit(unsigned_nan(-std::nan(""))));
+  EXPECT_TRUE(std::isnan(unsigned_nan(-std::nan(""))));
+  EXPECT_EQ(unsigned_nan(-1.5), -1.5);
 }
 
 }  // namespace
