@@ -65,6 +65,16 @@ void take_up(RunPlan& plan, bool resume, const ProgramRecipe& program) {
                                    : fmt::format("{} begins again: it has no checkpoint yet", run));
 }
 
+// Sound, but hardly meant.
+void note_oddities(RunPlan& plan) {
+  const std::int64_t warmup = plan.recipe.optimizer.warmup_steps;
+  const std::int64_t steps = plan.recipe.train.steps;
+  if (warmup > steps)
+    plan.notes.push_back(
+        fmt::format("warning: {}: {} steps of warm-up in a run of {}: the learning rate never reaches optimizer.lr",
+                    plan.recipe.where("optimizer.warmup_steps"), warmup, steps));
+}
+
 }  // namespace
 
 Recipe recipe_of(const launcher::TrainLine& line, const ProgramRecipe& program) {
@@ -81,6 +91,7 @@ RunPlan plan_run(const std::optional<std::string>& told, bool resume, Recipe rec
                  const ProgramRecipe& program) {
   RunPlan plan;
   plan.recipe = std::move(recipe);
+  note_oddities(plan);
   if (resume) {
     plan.run_directory = *told;
     const launcher::RunLock lock(plan.run_directory);

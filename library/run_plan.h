@@ -17,7 +17,7 @@ struct RunPlan {
   std::string run_directory;
   std::int64_t resume_step = 0;    // of the newest whole checkpoint; 0: from the beginning
   bool finished = false;           // there is nothing left to do
-  std::vector<std::string> notes;  // for the terminal: what is gone on with, what was damaged
+  std::vector<std::string> notes;  // for the terminal: what is gone on with, what was damaged, what is odd
 };
 
 // The recipe that the line asks for; `program` as for load_recipe(). Throws Error(kUsage).

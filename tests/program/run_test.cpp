@@ -129,6 +129,17 @@ TEST(RunTest, TakesAFolderOfItsOwnUnlessToldWhere) {
   EXPECT_TRUE(exists(folder / "final.json"));
 }
 
+TEST(RunTest, AWarmUpLongerThanTheRunIsPointedOut) {
+  const std::string warning =
+      "convoy: warning: command line: optimizer.warmup_steps=6: 6 steps of warm-up in a run of ";
+  ProgramRun run;
+  ASSERT_EQ(run.run({"train", "gpt.toml", "optimizer.warmup_steps=6"}), 0) << run.errors();
+  EXPECT_NE(run.output().find(warning + "5: the learning rate never reaches optimizer.lr\n"), std::string::npos)
+      << run.output();
+  ASSERT_EQ(run.run({"train", "gpt.toml", "optimizer.warmup_steps=5"}), 0) << run.errors();
+  EXPECT_EQ(run.output().find("warning"), std::string::npos) << run.output();
+}
+
 TEST(RunTest, ADirectoryThatHoldsSomethingIsRefused) {
   ProgramRun run;
   run.write("out/notes.txt", "mine");
