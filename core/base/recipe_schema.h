@@ -1,5 +1,6 @@
 // The table of recipe keys. Reading, range checks, the expectations in messages and to_toml all walk it, so a new
-// key is one row here and one field in recipe.h. For core/base/recipe*.cpp only; everybody else uses recipe.h.
+// key is one row here, one field in recipe.h, and one row in docs/recipe.md, which is for users. For
+// core/base/recipe*.cpp only; everybody else uses recipe.h.
 #pragma once
 
 #include <cstdint>
