@@ -184,7 +184,7 @@ TEST(SchedulerTest, SeesARunFromRegistrationToItsFiles) {
   ASSERT_FALSE(scheduler.progress.empty());
   EXPECT_EQ(scheduler.progress.back().step, 3);
   EXPECT_EQ(scheduler.progress.back().steps, 3);
-  EXPECT_EQ(scheduler.notices.size(), 1U);
+  EXPECT_EQ(scheduler.notices.size(), 2U);
 }
 
 TEST(SchedulerTest, ShowsWhatRankZeroReportsWhileTheRunGoesOn) {
