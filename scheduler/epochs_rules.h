@@ -156,8 +156,9 @@ template <class Rules>
 EpochActions BasicEpochs<Rules>::on_peers_lost(const Uuid& uuid, const Ballot& ballot) {
   const Worker* worker = find(uuid);
   const bool current = worker != nullptr && worker->role == Role::kMember && epoch_ && ballot == epoch_->ballot;
-  const bool finishing_steps = state_ == State::kSealing && seal_.at_step >= 0;
-  if (current && (state_ == State::kRunning || finishing_steps)) seal();
+  const bool goes_on =
+      state_ == State::kRunning || (state_ == State::kSealing && (seal_.at_step >= 0 || seal_.keep != Ballot{}));
+  if (current && goes_on) seal();
   return take();
 }
 
@@ -317,7 +318,8 @@ void BasicEpochs<Rules>::decide() {
 template <class Rules>
 void BasicEpochs<Rules>::adopt(const Workers& answered) {
   const bool all = std::all_of(workers_.begin(), workers_.end(), [](const Worker& worker) {
-    return worker.role != Role::kMember || (!worker.ended && worker.invited && worker.answer && worker.answer->kept);
+    return worker.role != Role::kMember || (!worker.ended && worker.invited && worker.answer && worker.answer->kept &&
+                                            worker.answer->unreachable.empty());
   });
   if (!all) return seal();
   state_ = State::kRunning;

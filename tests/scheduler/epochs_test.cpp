@@ -310,6 +310,21 @@ TEST(EpochsTest, ARestartSealsWhereOneDoesNotGoOn) {
   EXPECT_EQ(play.all<SendSeal>().back().seal, cluster::Seal{});
 }
 
+TEST(EpochsTest, ARestartSealsWhereOneIsCutOff) {
+  SealAnswer kept = at_step(5);
+  kept.kept = true;
+  Play early(EpochOptions{.world = 2, .steps = 10}, after_epoch());
+  kept.unreachable = {uuid(1)};
+  early.answer(0, kept);
+  kept.unreachable.clear();
+  early.answer(1, kept);
+  EXPECT_EQ(early.words(), "seal seal timer seal seal timer");
+  Play late(EpochOptions{.world = 2, .steps = 10}, after_epoch());
+  late.answer(0, kept);
+  late.add(late.machine.on_peers_lost(uuid(0), {.term = 1, .attempt = 3}));  // between its answer and the other's
+  EXPECT_EQ(late.words(), "seal seal timer seal seal timer");
+}
+
 TEST(EpochsTest, ARestartWaitsForThoseInQuarantine) {
   EpochPast past = after_epoch();
   past.quarantined = {uuid(1)};
