@@ -317,9 +317,10 @@ void BasicEpochs<Rules>::decide() {
 // nothing to decide. Else those who do are sealed, too.
 template <class Rules>
 void BasicEpochs<Rules>::adopt(const Workers& answered) {
-  const bool all = std::all_of(workers_.begin(), workers_.end(), [](const Worker& worker) {
-    return worker.role != Role::kMember || (!worker.ended && worker.invited && worker.answer && worker.answer->kept &&
-                                            worker.answer->unreachable.empty());
+  const bool all = std::all_of(epoch_->members.begin(), epoch_->members.end(), [&](const Uuid& member) {
+    const Worker* worker = find(member);
+    return worker->role == Role::kMember && !worker->ended && worker->invited && worker->answer &&
+           worker->answer->kept && worker->answer->unreachable.empty();
   });
   if (!all) return seal();
   state_ = State::kRunning;

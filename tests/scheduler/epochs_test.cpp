@@ -330,6 +330,10 @@ TEST(EpochsTest, ARestartWaitsForThoseInQuarantine) {
   past.quarantined = {uuid(1)};
   Play play(EpochOptions{.world = 2, .steps = 10}, past);
   EXPECT_EQ(play.words(), "kill seal timer");
+  SealAnswer kept = at_step(5);
+  kept.kept = true;
+  play.answer(0, kept);  // but not everybody can be
+  EXPECT_EQ(play.words(), "kill seal timer seal timer");
   play.answer(0, at_step(5));
   EXPECT_EQ(play.machine.state(), State::kExcluding);
   play.lose(1, Loss::kEnded);
