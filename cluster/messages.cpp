@@ -63,6 +63,29 @@ Standing read(const wire::Standing& from) {
           .previous_chain = from.previous_chain()};
 }
 
+void write(const Service& from, wire::Service& to) {
+  to.set_address(from.address);
+  to.set_public_key(from.public_key);
+}
+Service read(const wire::Service& from) { return {.address = from.address(), .public_key = from.public_key()}; }
+
+void write(const Member& from, wire::Member& to) {
+  to.set_uuid(uuid_bytes(from.uuid));
+  to.set_rank(from.rank);
+  to.set_host(from.host);
+  to.set_pid(from.pid);
+  to.set_meeting_place(from.meeting_place);
+  write(from.donor, *to.mutable_donor());
+}
+Member read(const wire::Member& from) {
+  return {.uuid = read_uuid(from.uuid()),
+          .rank = from.rank(),
+          .host = from.host(),
+          .pid = from.pid(),
+          .meeting_place = from.meeting_place(),
+          .donor = read(from.donor())};
+}
+
 // A pair of functions for each kind of message: write() puts it into the envelope, read() takes it out.
 
 void write(const Register& from, wire::Envelope& envelope) {
@@ -70,7 +93,8 @@ void write(const Register& from, wire::Envelope& envelope) {
   to.set_rank(from.rank);
   to.set_host(from.host);
   to.set_pid(from.pid);
-  to.set_local_socket(from.local_socket);
+  to.set_meeting_place(from.meeting_place);
+  write(from.donor, *to.mutable_donor());
   for (const auto& [name, value] : from.fingerprint.entries()) {
     wire::FingerprintEntry& entry = *to.add_fingerprint();
     entry.set_name(name);
@@ -82,7 +106,8 @@ Register read(const wire::Register& from) {
   Register to{.rank = from.rank(),
               .host = from.host(),
               .pid = from.pid(),
-              .local_socket = from.local_socket(),
+              .meeting_place = from.meeting_place(),
+              .donor = read(from.donor()),
               .fingerprint = {},
               .standing = read(from.standing())};
   for (const auto& entry : from.fingerprint()) to.fingerprint.add(entry.name(), entry.value());
@@ -102,14 +127,7 @@ Refuse read(const wire::Refuse& from) { return {.reason = from.reason()}; }
 void write(const Epoch& from, wire::Envelope& envelope) {
   wire::Epoch& to = *envelope.mutable_epoch();
   to.set_resume_step(from.resume_step);
-  for (const Member& member : from.members) {
-    wire::Member& out = *to.add_members();
-    out.set_uuid(uuid_bytes(member.uuid));
-    out.set_rank(member.rank);
-    out.set_host(member.host);
-    out.set_pid(member.pid);
-    out.set_local_socket(member.local_socket);
-  }
+  for (const Member& member : from.members) write(member, *to.add_members());
   for (const Uuid& donor : from.donors) to.add_donors(uuid_bytes(donor));
   to.set_chain(from.chain);
   to.set_previous_chain(from.previous_chain);
@@ -120,13 +138,7 @@ Epoch read(const wire::Epoch& from) {
            .donors = read_uuids(from.donors()),
            .chain = from.chain(),
            .previous_chain = from.previous_chain()};
-  for (const auto& member : from.members()) {
-    to.members.push_back({.uuid = read_uuid(member.uuid()),
-                          .rank = member.rank(),
-                          .host = member.host(),
-                          .pid = member.pid(),
-                          .local_socket = member.local_socket()});
-  }
+  for (const auto& member : from.members()) to.members.push_back(read(member));
   return to;
 }
 
@@ -155,6 +167,7 @@ void write(const StepReport& from, wire::Envelope& envelope) {
   to.set_compute_ms(from.compute_ms);
   to.set_comm_ms(from.comm_ms);
   to.set_world(from.world);
+  write(from.ballot, *to.mutable_ballot());
 }
 StepReport read(const wire::StepReport& from) {
   return {.step = from.step(),
@@ -167,7 +180,8 @@ StepReport read(const wire::StepReport& from) {
           .step_ms = from.step_ms(),
           .compute_ms = from.compute_ms(),
           .comm_ms = from.comm_ms(),
-          .world = from.world()};
+          .world = from.world(),
+          .ballot = read(from.ballot())};
 }
 
 void write(const EvalReport& from, wire::Envelope& envelope) {
@@ -228,12 +242,14 @@ void write(const Leave& from, wire::Envelope& envelope) {
   to.set_reason(from.reason);
   to.set_step(from.step);
   to.set_peak_rss_bytes(from.peak_rss_bytes);
+  to.set_ends_run(from.ends_run);
 }
 Leave read(const wire::Leave& from) {
   return {.exit_code = from.exit_code(),
           .reason = from.reason(),
           .step = from.step(),
-          .peak_rss_bytes = from.peak_rss_bytes()};
+          .peak_rss_bytes = from.peak_rss_bytes(),
+          .ends_run = from.ends_run()};
 }
 
 void write(const WorkerEnded& from, wire::Envelope& envelope) {
@@ -242,9 +258,14 @@ void write(const WorkerEnded& from, wire::Envelope& envelope) {
   to.set_pid(from.pid);
   to.set_exit_code(from.exit_code);
   to.set_signal(from.signal);
+  to.set_replaced(from.replaced);
 }
 WorkerEnded read(const wire::WorkerEnded& from) {
-  return {.rank = from.rank(), .pid = from.pid(), .exit_code = from.exit_code(), .signal = from.signal()};
+  return {.rank = from.rank(),
+          .pid = from.pid(),
+          .exit_code = from.exit_code(),
+          .signal = from.signal(),
+          .replaced = from.replaced()};
 }
 
 void write(const StopRequest& from, wire::Envelope& envelope) {
@@ -255,8 +276,11 @@ StopRequest read(const wire::StopRequest& from) { return {.reason = from.reason(
 void write(const Stop& from, wire::Envelope& envelope) {
   envelope.mutable_stop()->set_exit_code(from.exit_code);
   envelope.mutable_stop()->set_reason(from.reason);
+  envelope.mutable_stop()->set_save(from.save);
 }
-Stop read(const wire::Stop& from) { return {.exit_code = from.exit_code(), .reason = from.reason()}; }
+Stop read(const wire::Stop& from) {
+  return {.exit_code = from.exit_code(), .save = from.save(), .reason = from.reason()};
+}
 
 void write(const Progress& from, wire::Envelope& envelope) {
   wire::Progress& to = *envelope.mutable_progress();
@@ -392,6 +416,42 @@ PeersLost read(const wire::PeersLost& from) { return {.peers = read_uuids(from.p
 void write(const Ready& from, wire::Envelope& envelope) { envelope.mutable_ready()->set_step(from.step); }
 Ready read(const wire::Ready& from) { return {.step = from.step()}; }
 
+void write(const Copy& from, wire::Envelope& envelope) {
+  for (const Member& donor : from.donors) write(donor, *envelope.mutable_copy()->add_donors());
+}
+Copy read(const wire::Copy& from) {
+  Copy to;
+  for (const auto& donor : from.donors()) to.donors.push_back(read(donor));
+  return to;
+}
+
+void write(const Pull& from, wire::Envelope& envelope) {
+  wire::Pull& to = *envelope.mutable_pull();
+  to.set_what(static_cast<std::uint32_t>(from.what));
+  to.set_step(from.step);
+  to.set_offset(from.offset);
+  to.set_bytes(from.bytes);
+}
+Pull read(const wire::Pull& from) {
+  if (from.what() > static_cast<std::uint32_t>(Pull::What::kGradient))
+    fail(ErrorCode::kDataLoss, "pull of the unknown kind {}", from.what());
+  return {.what = static_cast<Pull::What>(from.what()),
+          .step = from.step(),
+          .offset = from.offset(),
+          .bytes = from.bytes()};
+}
+
+void write(const Piece& from, wire::Envelope& envelope) {
+  wire::Piece& to = *envelope.mutable_piece();
+  to.set_offset(from.offset);
+  to.set_total(from.total);
+  to.set_bytes(from.bytes);
+  to.set_checksum(from.checksum);
+}
+Piece read(const wire::Piece& from) {
+  return {.offset = from.offset(), .total = from.total(), .bytes = from.bytes(), .checksum = from.checksum()};
+}
+
 Body read_body(const wire::Envelope& envelope) {
   switch (envelope.body_case()) {
     case wire::Envelope::kRegister:
@@ -444,6 +504,12 @@ Body read_body(const wire::Envelope& envelope) {
       return read(envelope.peers_lost());
     case wire::Envelope::kReady:
       return read(envelope.ready());
+    case wire::Envelope::kCopy:
+      return read(envelope.copy());
+    case wire::Envelope::kPull:
+      return read(envelope.pull());
+    case wire::Envelope::kPiece:
+      return read(envelope.piece());
     case wire::Envelope::BODY_NOT_SET:
       break;
   }

@@ -34,12 +34,20 @@ enum class Phase : std::uint8_t {
 };
 std::string_view phase_name(Phase phase);  // "starting", "waiting", "forward_backward", …
 
+// Where a worker serves its state and reduced gradients to others of the run (worker/donor.h).
+struct Service {
+  std::string address;     // "tcp://10.0.0.7:41234"
+  std::string public_key;  // its CURVE key, 40 characters of Z85
+  bool operator==(const Service&) const = default;
+};
+
 struct Member {
   Uuid uuid;
   std::int32_t rank = 0;
   std::string host;
   std::int32_t pid = 0;
-  std::string local_socket;  // abstract Unix socket on which the worker meets peers of its host
+  std::string meeting_place;  // where the worker's engine meets its peers (Engine::meeting_place())
+  Service donor{};
   bool operator==(const Member&) const = default;
 };
 
@@ -60,7 +68,8 @@ struct Register {
   std::int32_t rank = -1;  // as the launcher numbered it
   std::string host;
   std::int32_t pid = 0;
-  std::string local_socket;
+  std::string meeting_place;
+  Service donor{};
   Fingerprint fingerprint;
   Standing standing{};
   bool operator==(const Register&) const = default;
@@ -119,6 +128,12 @@ struct PeersLost {
   std::vector<Uuid> peers;
   bool operator==(const PeersLost&) const = default;
 };
+// Scheduler → worker that registers while the run is under way: it may copy the state from one of these, and says Ready
+// when it has.
+struct Copy {
+  std::vector<Member> donors;
+  bool operator==(const Copy&) const = default;
+};
 // Worker that joins → scheduler: it holds a copy of the state and can be made a member.
 struct Ready {
   std::int64_t step = 0;  // applied in its copy
@@ -132,7 +147,8 @@ struct Heartbeat {
   std::int64_t applied = 0;    // steps
   bool operator==(const Heartbeat&) const = default;
 };
-// Rank 0 → scheduler: one committed step; becomes one line of metrics.jsonl.
+// Rank 0 → scheduler: one committed step; becomes one line of metrics.jsonl. Every worker keeps it until it is
+// Recorded, so that whoever is rank 0 next can send it again.
 struct StepReport {
   std::int64_t step = 0;  // from 1
   double loss = 0.0;
@@ -145,6 +161,7 @@ struct StepReport {
   double compute_ms = 0.0;
   double comm_ms = 0.0;  // exposed
   std::int32_t world = 0;
+  Ballot ballot{};  // under which the step was committed
   bool operator==(const StepReport&) const = default;
 };
 // Rank 0 → scheduler: a held-out evaluation after `step`; becomes an event of kind "eval".
@@ -220,6 +237,7 @@ struct Leave {
   std::string reason;  // one line, empty when all is well
   std::int64_t step = 0;
   std::int64_t peak_rss_bytes = 0;
+  bool ends_run = false;  // what went wrong would befall every worker: a recipe, a loss that is not finite
   bool operator==(const Leave&) const = default;
 };
 // Agent → scheduler: a worker process ended. signal is 0 when it exited by itself.
@@ -228,6 +246,7 @@ struct WorkerEnded {
   std::int32_t pid = 0;
   std::int32_t exit_code = 0;
   std::int32_t signal = 0;
+  bool replaced = false;  // the agent starts another worker in its place
   bool operator==(const WorkerEnded&) const = default;
 };
 // Anyone → scheduler: somebody was asked to stop (SIGINT, SIGTERM).
@@ -244,6 +263,7 @@ struct FinishStep {
 // Scheduler → all: end now. exit_code is what the run as a whole returns.
 struct Stop {
   std::int32_t exit_code = 1;
+  bool save = false;   // first write a checkpoint of the state as it is
   std::string reason;  // "worker 1 (pid 4242) was killed by signal 9 (SIGKILL) at step 17"
   bool operator==(const Stop&) const = default;
 };
@@ -271,10 +291,32 @@ struct Recorded {
   bool operator==(const Recorded&) const = default;
 };
 
+// Worker → worker: part of what the other one serves.
+struct Pull {
+  enum class What : std::uint8_t {
+    kState,    // as it is after `step`, for members of the envelope's epoch
+    kGradient  // the reduced gradient of `step`, for the same
+  };
+  What what{};
+  std::int64_t step = 0;
+  std::int64_t offset = 0;  // bytes
+  std::int64_t bytes = 0;   // at most kMaxPieceBytes
+  bool operator==(const Pull&) const = default;
+};
+inline constexpr std::int64_t kMaxPieceBytes = 4 << 20;
+// The answer to a Pull.
+struct Piece {
+  std::int64_t offset = 0;
+  std::int64_t total = 0;      // bytes that there are altogether; -1: this worker does not have what was asked for
+  std::string bytes;           // none beyond the end
+  std::uint64_t checksum = 0;  // XXH3 of them
+  bool operator==(const Piece&) const = default;
+};
+
 using Body =
     std::variant<Register, RegisterAgent, Refuse, Epoch, Heartbeat, StepReport, EvalReport, EventReport, FinalReport,
                  Leave, WorkerEnded, StopRequest, Stop, Progress, Notice, Recorded, HistogramReport, TextReport,
-                 GraphReport, FinishStep, Seal, SealAnswer, Exclude, PeersLost, Ready>;
+                 GraphReport, FinishStep, Seal, SealAnswer, Exclude, PeersLost, Ready, Copy, Pull, Piece>;
 
 struct Message {
   Ballot ballot;

@@ -15,7 +15,7 @@ class SoloEngine final : public Engine {
 
   std::string name() const override { return "solo"; }
   std::span<std::byte> arena() override { return segment_.arena(); }
-  std::string local_socket() const override { return ""; }
+  std::string meeting_place() const override { return ""; }
   std::unique_ptr<Communicator> connect(const EpochView&) override { return std::make_unique<SoloCommunicator>(); }
 
  private:
@@ -29,7 +29,7 @@ class LocalEngine final : public Engine {
 
   std::string name() const override { return "local"; }
   std::span<std::byte> arena() override { return segment_.arena(); }
-  std::string local_socket() const override { return rendezvous_.name(); }
+  std::string meeting_place() const override { return rendezvous_.name(); }
 
   std::unique_ptr<Communicator> connect(const EpochView& epoch) override {
     std::vector<LocalMember> members;
@@ -39,7 +39,7 @@ class LocalEngine final : public Engine {
         fail(ErrorCode::kUsage,
              "sync.engine = \"local\" joins workers of one host, but rank {} is on {} and rank {} on {}", epoch.rank,
              here, member.rank, member.host);
-      members.push_back({.socket = member.local_socket, .uuid = member.uuid});
+      members.push_back({.socket = member.meeting_place, .uuid = member.uuid});
     }
     return make_local_communicator({.rank = epoch.rank,
                                     .members = std::move(members),

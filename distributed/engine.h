@@ -33,8 +33,9 @@ class Engine {
   virtual std::string name() const = 0;  // "local", "mpi", "solo"
   // Memory peers can read without a copy, zeroed, of the size asked for; lives as long as the engine.
   virtual std::span<std::byte> arena() = 0;
-  // Where peers of the same host meet this worker; empty where nobody does.
-  virtual std::string local_socket() const = 0;
+  // Where peers meet this worker, as the engine understands it: an abstract Unix socket ("local"), host and port
+  // ("gloo"); empty where nobody does.
+  virtual std::string meeting_place() const = 0;
   // Throws Error(kPeerLost) naming the peer that did not come, Error(kInterrupted) when asked to stop.
   virtual std::unique_ptr<Communicator> connect(const EpochView& epoch) = 0;
 };

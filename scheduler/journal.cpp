@@ -53,7 +53,7 @@ Json to_json(const EpochRecord& record) {
                        {"rank", member.rank},
                        {"host", member.host},
                        {"pid", member.pid},
-                       {"local_socket", member.local_socket}});
+                       {"meeting_place", member.meeting_place}});
   }
   Json donors = Json::array();
   for (const Uuid& donor : record.epoch.donors) donors.push_back(donor.to_string());
@@ -94,7 +94,7 @@ JournalRecord from_json(const Json& json) {
                                     .rank = member.at("rank"),
                                     .host = member.at("host"),
                                     .pid = member.at("pid"),
-                                    .local_socket = member.at("local_socket")});
+                                    .meeting_place = member.value("meeting_place", "")});
   }
   return record;
 }

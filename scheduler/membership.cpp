@@ -199,7 +199,7 @@ void Membership::receive(const Uuid& sender, const Register& message, Time now, 
                    .rank = message.rank,
                    .host = message.host,
                    .pid = message.pid,
-                   .local_socket = message.local_socket};
+                   .meeting_place = message.meeting_place};
   worker.fingerprint = message.fingerprint;
   worker.heard = now;
   actions.emplace_back(event("worker_joined", &worker, fmt::format("pid {} on {}", message.pid, message.host)));

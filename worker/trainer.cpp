@@ -92,7 +92,7 @@ void Trainer::join() {
       reporter_->join({.rank = command_.place.rank,
                        .host = cluster::host_name(),
                        .pid = static_cast<std::int32_t>(getpid()),
-                       .local_socket = engine_->local_socket(),
+                       .meeting_place = engine_->meeting_place(),
                        .fingerprint = fingerprint_of(recipe_, *dataset_, replica_, command_.environment)});
   ballot_ = membership.ballot;
   step_ = resume_step_ = membership.epoch.resume_step;

@@ -39,7 +39,7 @@ class MpiEngine final : public Engine {
 
   std::string name() const override { return "mpi"; }
   std::span<std::byte> arena() override { return arena_.span(); }
-  std::string local_socket() const override { return ""; }
+  std::string meeting_place() const override { return ""; }
 
   std::unique_ptr<Communicator> connect(const EpochView& epoch) override {
     const std::stop_callback give_up(epoch.stop, [this] { session_.abort(); });

@@ -211,7 +211,7 @@ class World {
     if (!processes_[index_of(action.to)].connected) return;
     auto epoch = std::make_shared<cluster::Epoch>();
     for (const Uuid& member : action.epoch.members)
-      epoch->members.push_back({.uuid = member, .rank = 0, .host = {}, .pid = 0, .local_socket = {}});
+      epoch->members.push_back({.uuid = member, .rank = 0, .host = {}, .pid = 0, .meeting_place = {}});
     epoch->resume_step = action.epoch.resume_step;
     epoch->donors = action.epoch.donors;
     epoch->chain = action.epoch.chain;

@@ -357,7 +357,7 @@ TEST(EpochsTest, ThePastIsWhatTheJournalHolds) {
     EpochRecord record;
     record.ballot = {.term = term, .attempt = 1};
     record.epoch.members.push_back(
-        {.uuid = uuid(member), .rank = 0, .host = "node", .pid = 1, .local_socket = "socket"});
+        {.uuid = uuid(member), .rank = 0, .host = "node", .pid = 1, .meeting_place = "socket"});
     record.epoch.resume_step = 5;
     record.epoch.donors = {uuid(member)};
     record.epoch.chain = 3;

@@ -12,8 +12,8 @@ namespace {
 
 EpochRecord epoch(std::uint64_t term, std::uint32_t attempt) {
   return {.ballot = {.term = term, .attempt = attempt},
-          .epoch = {.members = {{.uuid = Uuid::random(), .rank = 0, .host = "a", .pid = 11, .local_socket = "s0"},
-                                {.uuid = Uuid::random(), .rank = 1, .host = "b", .pid = 12, .local_socket = "s1"}},
+          .epoch = {.members = {{.uuid = Uuid::random(), .rank = 0, .host = "a", .pid = 11, .meeting_place = "s0"},
+                                {.uuid = Uuid::random(), .rank = 1, .host = "b", .pid = 12, .meeting_place = "s1"}},
                     .resume_step = 42,
                     .donors = {Uuid::random()},
                     .chain = 0xfedcba9876543210,

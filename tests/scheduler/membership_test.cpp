@@ -28,7 +28,7 @@ class Play {
     add(machine.on_message({.ballot = ballot, .sender = sender, .body = std::move(body)}, now));
   }
   void enter(const Uuid& sender, std::int32_t rank, const std::string& build = "same") {
-    Register message{.rank = rank, .host = "node", .pid = pid_of(rank), .local_socket = "socket", .fingerprint = {}};
+    Register message{.rank = rank, .host = "node", .pid = pid_of(rank), .meeting_place = "socket", .fingerprint = {}};
     message.fingerprint.add("build", build);
     from(sender, message, Ballot{});
   }
@@ -123,7 +123,7 @@ TEST(MembershipTest, BeginsOnceEveryWorkerIsThere) {
     for (std::int32_t i = 0; i < 3; ++i) {
       EXPECT_EQ(
           epochs[0].members[i],
-          (Member{.uuid = play.uuids[i], .rank = i, .host = "node", .pid = Play::pid_of(i), .local_socket = "socket"}));
+          (Member{.uuid = play.uuids[i], .rank = i, .host = "node", .pid = Play::pid_of(i), .meeting_place = "socket"}));
     }
   }
 }

@@ -70,7 +70,7 @@ class Player {
   Player(Served& scheduler, std::int32_t rank) : link_(scheduler->credentials(), uuid), rank_(rank) {}
 
   void enter(const std::string& build = "same") {
-    Register message{.rank = rank_, .host = "node", .pid = 4240 + rank_, .local_socket = "socket", .fingerprint = {}};
+    Register message{.rank = rank_, .host = "node", .pid = 4240 + rank_, .meeting_place = "socket", .fingerprint = {}};
     message.fingerprint.add("build", build);
     send(message);
   }

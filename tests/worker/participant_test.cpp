@@ -22,7 +22,7 @@ constexpr Ballot ballot(std::uint32_t attempt) { return {.term = 1, .attempt = a
 Epoch epoch(std::int64_t step, std::vector<Uuid> donors, std::uint64_t chain, std::uint64_t previous_chain) {
   Epoch out;
   for (int i = 0; i < 2; ++i)
-    out.members.push_back({.uuid = uuid(i), .rank = i, .host = {}, .pid = 0, .local_socket = {}});
+    out.members.push_back({.uuid = uuid(i), .rank = i, .host = {}, .pid = 0, .meeting_place = {}});
   out.resume_step = step;
   out.donors = std::move(donors);
   out.chain = chain;

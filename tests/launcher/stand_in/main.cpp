@@ -132,7 +132,7 @@ int run_worker(const Arguments& arguments) {
   fflush(stdout);
   cluster::Link link(*place.scheduler, Uuid::random());
   link.send({}, cluster::Register{
-                    .rank = place.rank, .host = "here", .pid = getpid(), .local_socket = "", .fingerprint = {}});
+                    .rank = place.rank, .host = "here", .pid = getpid(), .meeting_place = "", .fingerprint = {}});
   std::int64_t step = 0;
   bool started = false;
   const std::int64_t steps = arguments.has("--short") ? 5 : 1000;
