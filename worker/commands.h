@@ -32,6 +32,8 @@ struct TrainCommand {
   distributed::MpiSession* mpi = nullptr;           // the engine is "mpi", and this is what it needs
   Inspection inspection{};                          // what is to be shown of the run
   std::function<void(const std::string&)> print{};  // on the terminal, a line
+  // Tests end or stop this process at named instants (docs/testing.md); may be empty. `step`: applied.
+  std::function<void(std::string_view instant, std::int64_t step)> at_instant{};
 };
 
 // Trains as one worker of the run. Returns the process's exit code; throws Error when this worker itself failed (the

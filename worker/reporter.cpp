@@ -14,15 +14,16 @@ namespace {
 
 // A worker that did not run for this long cannot blame the scheduler for its silence.
 constexpr std::chrono::seconds kOwnSilence{2};
+constexpr milliseconds kReconnect{50};
 
 }  // namespace
 
 Reporter::Reporter(ReporterOptions options, SignalReceiver& signals, Logger& logger)
     : options_(std::move(options)),
       signals_(signals),
-      link_(options_.scheduler, options_.self),
       logger_(logger),
       last_watch_(Clock::now()),
+      link_(std::make_unique<cluster::Link>(options_.scheduler, options_.self)),
       heard_(last_watch_),
       thread_([this] { run(); }) {}
 
@@ -34,44 +35,100 @@ Reporter::~Reporter() {
 void Reporter::run() {
   auto next_heartbeat = Clock::now() + options_.heartbeat;
   while (!closing_) {
-    pollfd descriptors[] = {{link_.poll_descriptor(), POLLIN, 0}, {signals_.descriptor(), POLLIN, 0}};
-    poll(descriptors, 2, 50);
+    pollfd descriptors[] = {{signals_.descriptor(), POLLIN, 0}, {link_->poll_descriptor(), POLLIN, 0}};
+    poll(descriptors, lost_since_ ? 1 : 2, lost_since_ ? 10 : 50);
     handle_signals();
-    try {
-      while (const std::optional<cluster::Message> message = link_.receive(milliseconds(0))) handle(*message);
-    } catch (const Error& error) {
-      if (closing_) return;
-      const std::string what = std::string("lost the scheduler: ") + error.what();
-      end({.exit_code = 1, .reason = what}, what);
-      return;
-    }
+    const bool connected = !lost_since_ && receive();
     const auto now = Clock::now();
+    if (!connected && !closing_) reconnect(now);
     watch_scheduler(now);
     if (now < next_heartbeat) continue;
     next_heartbeat = now + options_.heartbeat;
-    send(cluster::Heartbeat{.step = step_, .phase = phase_, .activity = options_.activity()});
+    beat();
   }
+}
+
+// False once the line is down.
+bool Reporter::receive() {
+  try {
+    while (const std::optional<cluster::Message> message = link_->receive(milliseconds(0))) handle(*message);
+    return true;
+  } catch (const Error& error) {
+    if (!closing_) logger_.warning("lost the scheduler: {}", error.what());
+    const std::lock_guard lock(mutex_);
+    why_ = error.what();
+    return false;
+  }
+}
+
+// A scheduler that was started anew has the address and key of the one before it.
+void Reporter::reconnect(Clock::time_point now) {
+  if (!lost_since_) lost_since_ = now;
+  if (now - *lost_since_ > options_.scheduler_silence) {
+    std::string why;
+    {
+      const std::lock_guard lock(mutex_);
+      why = "lost the scheduler: " + why_;
+    }
+    return end(End::kLost, why);
+  }
+  if (now < next_attempt_) return;
+  next_attempt_ = now + kReconnect;
+  auto link = std::make_unique<cluster::Link>(options_.scheduler, options_.self);
+  const cluster::Standing standing = options_.standing();
+  {
+    const std::lock_guard lock(mutex_);
+    link_.swap(link);
+    if (registration_) {
+      cluster::Register again = *registration_;
+      again.standing = standing;
+      link_->send(ballot_, std::move(again));
+    }
+  }
+  // Up again as soon as anything arrives; it owes an answer to who registers.
+  try {
+    if (const auto message = link_->receive(milliseconds(200))) {
+      lost_since_.reset();
+      logger_.info("the scheduler is back");
+      handle(*message);
+      beat();
+    }
+  } catch (const Error& error) {
+    const std::lock_guard lock(mutex_);
+    why_ = error.what();
+  }
+}
+
+// Besides what it says of this worker, it repeats what may not have been heard.
+void Reporter::beat() {
+  const cluster::Standing standing = options_.standing();
+  send(
+      cluster::Heartbeat{.step = step_, .phase = phase_, .activity = options_.activity(), .applied = standing.applied});
+  if (wish_ && !finishes_step_) send(cluster::StopRequest{.reason = *wish_});
+  const std::lock_guard lock(mutex_);
+  const std::int64_t oldest = outbox_.oldest();
+  if (leads_ && oldest != Outbox::kNone && oldest == oldest_report_) send_reports();
+  oldest_report_ = oldest;
+}
+
+// Under the lock.
+void Reporter::send_reports() {
+  outbox_.for_each([this](const cluster::Body& body) { link_->send(ballot_, body); });
 }
 
 // Called once all that arrived is handled, so that a worker that was itself stopped for a while blames nobody.
 void Reporter::watch_scheduler(Clock::time_point now) {
   const bool slept = now - last_watch_ > kOwnSilence;
   last_watch_ = now;
+  std::string why;
   {
     const std::lock_guard lock(mutex_);
     if (slept) heard_ = now;
-    if (!waiting_ || lost_ || now - heard_ <= options_.scheduler_silence) return;
-    lost_ = fmt::format("the scheduler at {} has been silent for {:.0f} s", options_.scheduler.address,
-                        std::chrono::duration<double>(now - heard_).count());
+    if (!waiting_ || ending_ || now - heard_ <= options_.scheduler_silence) return;
+    why = fmt::format("the scheduler at {} has been silent for {:.0f} s", options_.scheduler.address,
+                      std::chrono::duration<double>(now - heard_).count());
   }
-  changed_.notify_all();
-}
-
-template <typename Done>
-void Reporter::wait_for_scheduler(std::unique_lock<std::mutex>& lock, Done done) {
-  waiting_ = true;
-  changed_.wait(lock, [&] { return done() || lost_; });
-  waiting_ = false;
+  end(End::kLost, why);
 }
 
 void Reporter::handle_signals() {
@@ -82,57 +139,93 @@ void Reporter::handle_signals() {
     if (hurries && signalled_ && now - *signalled_ > milliseconds(500) && options_.on_second_signal)
       options_.on_second_signal();
     if (hurries && !signalled_) signalled_ = now;
-    send(cluster::StopRequest{.reason = "stopped by " + signal_name(*signal)});
+    if (!wish_) wish_ = "stopped by " + signal_name(*signal);
+    send(cluster::StopRequest{.reason = *wish_});
   }
 }
 
 void Reporter::handle(const cluster::Message& message) {
-  if (const auto* stop = std::get_if<cluster::Stop>(&message.body)) return end(*stop);
-  if (const auto* finish = std::get_if<cluster::FinishStep>(&message.body)) {
-    logger_.info("{}: the run ends after this step and a checkpoint", finish->reason);
-    finishes_step_ = true;
-  }
+  bool complete = false;
   {
     const std::lock_guard lock(mutex_);
     heard_ = Clock::now();
-    if (const auto* epoch = std::get_if<cluster::Epoch>(&message.body)) {
-      ballot_ = message.ballot;
-      membership_ = Membership{.ballot = message.ballot, .epoch = *epoch};
-    } else if (const auto* refuse = std::get_if<cluster::Refuse>(&message.body)) {
-      refusal_ = refuse->reason;
-    } else if (const auto* recorded = std::get_if<cluster::Recorded>(&message.body)) {
+    if (const auto* recorded = std::get_if<cluster::Recorded>(&message.body)) {
       recorded_step_ = std::max(recorded_step_, recorded->step);
-      final_recorded_ = final_recorded_ || recorded->final;
+      outbox_.recorded(recorded->step);
+      complete = recorded->final;
     }
   }
-  changed_.notify_all();
-}
-
-void Reporter::end(const cluster::Stop& stop, const std::optional<std::string>& lost) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (lost) lost_ = lost;
-    if (stop_) return;
-    stop_ = stop;
+  if (const auto* stop = std::get_if<cluster::Stop>(&message.body)) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!stop_) stop_ = *stop;
+    }
+    return end(End::kStopped, stop->reason);
+  }
+  if (const auto* refuse = std::get_if<cluster::Refuse>(&message.body)) return end(End::kRefused, refuse->reason);
+  if (const auto* exclude = std::get_if<cluster::Exclude>(&message.body))
+    return end(End::kRefused, fmt::format("excluded from the run: {}", exclude->reason));
+  if (complete) return end(End::kComplete, "");
+  if (const auto* finish = std::get_if<cluster::FinishStep>(&message.body)) {
+    if (!finishes_step_) logger_.info("{}: the run ends after this step and a checkpoint", finish->reason);
+    finishes_step_ = true;
+  } else if (const auto* seal = std::get_if<cluster::Seal>(&message.body)) {
+    options_.on_seal(message.ballot, *seal);
+  } else if (const auto* epoch = std::get_if<cluster::Epoch>(&message.body)) {
+    options_.on_epoch(message.ballot, *epoch);
+  } else if (std::holds_alternative<cluster::Copy>(message.body)) {
+    send(cluster::Ready{.step = options_.standing().applied});
   }
   changed_.notify_all();
-  logger_.info("the run ends: {}", stop.reason);
-  options_.on_stop();
 }
 
-void Reporter::check(const std::unique_lock<std::mutex>&) const {
-  if (refusal_) fail(ErrorCode::kInvalidArgument, "{}", *refusal_);
-  if (lost_) fail(ErrorCode::kPeerLost, "{}", *lost_);
-  if (stop_) fail(ErrorCode::kInterrupted, "{}", stop_->reason);
+void Reporter::end(End how, std::string why) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (ending_) return;
+    ending_ = how;
+    why_ = std::move(why);
+    if (how == End::kComplete) outbox_.recorded_all();
+  }
+  changed_.notify_all();
+  if (how != End::kComplete) logger_.info("the run ends: {}", why_);
+  options_.on_end();
 }
 
-Reporter::Membership Reporter::join(cluster::Register registration) {
-  send(std::move(registration));
-  std::unique_lock lock(mutex_);
+std::optional<Reporter::End> Reporter::ending() const {
+  const std::lock_guard lock(mutex_);
+  return ending_;
+}
+
+std::optional<cluster::Stop> Reporter::stop() const {
+  const std::lock_guard lock(mutex_);
+  return stop_;
+}
+
+void Reporter::fail_ended() const {
+  const std::lock_guard lock(mutex_);
+  if (ending_ == End::kRefused) fail(ErrorCode::kInvalidArgument, "{}", why_);
+  if (ending_ == End::kLost) fail(ErrorCode::kPeerLost, "{}", why_);
+  fail(ErrorCode::kInterrupted, "{}", why_);
+}
+
+void Reporter::enroll(cluster::Register registration) {
+  const std::lock_guard lock(mutex_);
   heard_ = Clock::now();  // it owes nothing to whoever has not registered
-  wait_for_scheduler(lock, [&] { return membership_ || refusal_ || stop_; });
-  if (!membership_ || stop_) check(lock);
-  return *membership_;
+  waiting_ = true;
+  registration_ = registration;
+  link_->send(ballot_, std::move(registration));
+}
+
+void Reporter::enter(const Ballot& ballot, bool leads) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_ = false;
+    ballot_ = ballot;
+    leads_ = leads;
+    if (leads_) send_reports();
+  }
+  beat();
 }
 
 void Reporter::set_position(std::int64_t step, cluster::Phase phase) {
@@ -141,42 +234,37 @@ void Reporter::set_position(std::int64_t step, cluster::Phase phase) {
 }
 
 void Reporter::send(cluster::Body body) {
-  Ballot ballot;
-  {
-    const std::lock_guard lock(mutex_);
-    ballot = ballot_;
-  }
-  link_.send(ballot, std::move(body));
+  const std::lock_guard lock(mutex_);
+  link_->send(ballot_, std::move(body));
+}
+
+void Reporter::send(const Ballot& ballot, cluster::Body body) {
+  const std::lock_guard lock(mutex_);
+  link_->send(ballot, std::move(body));
+}
+
+void Reporter::report(std::int64_t step, cluster::Body body) {
+  const std::lock_guard lock(mutex_);
+  if (leads_) link_->send(ballot_, body);
+  outbox_.add(step, std::move(body));
 }
 
 void Reporter::wait_until_recorded(std::int64_t step) {
-  std::unique_lock lock(mutex_);
-  wait_for_scheduler(lock, [&] { return recorded_step_ >= step || stop_; });
-  if (recorded_step_ < step) check(lock);
-}
-
-void Reporter::wait_until_final_recorded() {
-  std::unique_lock lock(mutex_);
-  wait_for_scheduler(lock, [&] { return final_recorded_ || stop_; });
-  if (!final_recorded_) check(lock);
-}
-
-std::optional<cluster::Stop> Reporter::stop() const {
-  const std::lock_guard lock(mutex_);
-  return stop_;
-}
-
-std::optional<cluster::Stop> Reporter::wait_for_stop(milliseconds timeout) const {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, timeout, [&] { return stop_ || lost_; });
-  return stop_;
+  {
+    std::unique_lock lock(mutex_);
+    waiting_ = true;
+    changed_.wait(lock, [&] { return recorded_step_ >= step || ending_; });
+    waiting_ = false;
+    if (recorded_step_ >= step) return;
+  }
+  fail_ended();
 }
 
 void Reporter::leave(const cluster::Leave& leave) {
   send(leave);
   closing_ = true;
   thread_.join();
-  link_.close(milliseconds(2000));
+  link_->close(milliseconds(2000));
 }
 
 }  // namespace convoy::worker

@@ -1,5 +1,6 @@
 // A worker's line to the scheduler: one thread that sends heartbeats, receives, and watches for signals, so that the
-// training thread never waits for the control plane.
+// training thread never waits for the control plane. A scheduler that ends is awaited: one that was started in its
+// place answers at the same address.
 #pragma once
 
 #include <poll.h>
@@ -8,6 +9,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -16,6 +18,7 @@
 #include "cluster/link.h"
 #include "core/base/log.h"
 #include "core/base/signals.h"
+#include "worker/outbox.h"
 
 namespace convoy::worker {
 
@@ -23,10 +26,14 @@ struct ReporterOptions {
   cluster::Credentials scheduler;
   Uuid self;
   std::chrono::milliseconds heartbeat{1000};
-  std::chrono::milliseconds scheduler_silence{30'000};  // after which nothing is expected of the scheduler any more
-  std::function<std::uint64_t()> activity;              // grows while the training thread computes
-  // All three are called from the reporter's thread.
-  std::function<void()> on_stop;           // once, when the run is to end: by then stop() tells why
+  // After which nothing is expected any more of a scheduler that is silent, or gone.
+  std::chrono::milliseconds scheduler_silence{30'000};
+  std::function<std::uint64_t()> activity;      // grows while the training thread computes
+  std::function<cluster::Standing()> standing;  // any thread
+  // All of these are called from the reporter's thread.
+  std::function<void(const Ballot&, const cluster::Seal&)> on_seal;
+  std::function<void(const Ballot&, const cluster::Epoch&)> on_epoch;
+  std::function<void()> on_end;            // once: the run is over, for this worker at least; ending() tells how
   std::function<void()> on_second_signal;  // the user asked again; may be empty
 };
 
@@ -38,28 +45,36 @@ class Reporter {
   Reporter(const Reporter&) = delete;
   Reporter& operator=(const Reporter&) = delete;
 
-  // Registers and waits for the membership. Throws Error(kInvalidArgument) when the scheduler refuses this
-  // worker, Error(kInterrupted) when the run stops first, Error(kPeerLost) when the scheduler is gone or silent.
-  struct Membership {
-    Ballot ballot;
-    cluster::Epoch epoch;
-  };
-  Membership join(cluster::Register registration);
-
+  // The first message, and the first to any scheduler that follows.
+  void enroll(cluster::Register registration);
+  // What follows is said under this ballot; `leads`: as the rank that reports for all.
+  void enter(const Ballot& ballot, bool leads);
   // What heartbeats say from now on.
   void set_position(std::int64_t step, cluster::Phase phase);
+  // Sent once.
   void send(cluster::Body body);
-  // These wait until the scheduler has written every step up to `step`, or the final report and all before it. Throw
-  // like join().
+  void send(const Ballot& ballot, cluster::Body body);
+  // Of a step: sent by whoever leads, and kept until the scheduler has it on record.
+  void report(std::int64_t step, cluster::Body body);
+
+  // Waits until the scheduler has written every step up to `step`. Throws Error(kPeerLost) when the scheduler is gone
+  // or silent, Error(kInterrupted) when the run ends first.
   void wait_until_recorded(std::int64_t step);
-  void wait_until_final_recorded();
 
   // Whether the run is to stop after the step under way and a checkpoint.
   bool finishes_step() const { return finishes_step_; }
+
+  // How the run ended, if it did.
+  enum class End : std::uint8_t {
+    kComplete,  // the final report stands on record
+    kStopped,   // stop() says how
+    kRefused,   // this worker may not take part
+    kLost       // the scheduler
+  };
+  std::optional<End> ending() const;
   std::optional<cluster::Stop> stop() const;
-  // The same, but waits for it: a lost peer is noticed before the scheduler has said what became of it. Not for a
-  // scheduler that is known to be lost itself.
-  std::optional<cluster::Stop> wait_for_stop(std::chrono::milliseconds timeout) const;
+  // Throws what the ending comes to: Error(kInvalidArgument) for a refusal, Error(kPeerLost), Error(kInterrupted).
+  [[noreturn]] void fail_ended() const;
 
   // The last message, sent before the process exits.
   void leave(const cluster::Leave& leave);
@@ -68,20 +83,24 @@ class Reporter {
   using Clock = std::chrono::steady_clock;
 
   void run();
+  bool receive();
+  void reconnect(Clock::time_point now);
+  void beat();
   void watch_scheduler(Clock::time_point now);
-  template <typename Done>
-  void wait_for_scheduler(std::unique_lock<std::mutex>& lock, Done done);
   void handle(const cluster::Message& message);
   void handle_signals();
-  void end(const cluster::Stop& stop, const std::optional<std::string>& lost = std::nullopt);
-  void check(const std::unique_lock<std::mutex>& lock) const;
+  void end(End how, std::string why);
+  void queue(const Ballot& ballot, cluster::Body body);
+  void send_reports();
 
   const ReporterOptions options_;
   SignalReceiver& signals_;
-  cluster::Link link_;
   Logger& logger_;
-  std::optional<Clock::time_point> signalled_;  // first that was no announcement
-  Clock::time_point last_watch_;                // of the scheduler, by this thread
+  std::optional<Clock::time_point> signalled_;   // first that was no announcement
+  std::optional<std::string> wish_;              // of a signal, repeated until somebody heeds it
+  Clock::time_point last_watch_;                 // of the scheduler, by this thread
+  std::optional<Clock::time_point> lost_since_;  // the line is down
+  Clock::time_point next_attempt_;
   std::atomic<std::int64_t> step_{0};
   std::atomic<cluster::Phase> phase_{cluster::Phase::kStarting};
   std::atomic<bool> finishes_step_{false};
@@ -89,15 +108,18 @@ class Reporter {
 
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
+  std::unique_ptr<cluster::Link> link_;  // replaced by this object's thread only
+  std::optional<cluster::Register> registration_;
   Ballot ballot_;
-  std::optional<Membership> membership_;
-  std::optional<std::string> refusal_;
+  bool leads_ = false;
+  Outbox outbox_;
+  std::int64_t oldest_report_ = Outbox::kNone;  // in it, a heartbeat ago
+  std::optional<End> ending_;
+  std::string why_;  // it ended
   std::optional<cluster::Stop> stop_;
-  std::optional<std::string> lost_;  // what became of the scheduler
-  Clock::time_point heard_;          // of the scheduler; it writes several times a second to whoever has registered
-  bool waiting_ = false;             // for the scheduler
+  Clock::time_point heard_;  // of the scheduler; it writes several times a second to whoever has registered
+  bool waiting_ = false;     // for the scheduler
   std::int64_t recorded_step_ = 0;
-  bool final_recorded_ = false;
   std::thread thread_;
 };
 

@@ -75,12 +75,14 @@ int train(const TrainCommand& command, Logger& logger) {
   try {
     end = trainer.run();
   } catch (const Error& error) {
-    if (const std::optional<cluster::Stop> stop = trainer.ended_by_scheduler(error)) {
+    if (const std::optional<cluster::Stop> stop = trainer.ended_by_scheduler()) {
       trainer.leave(stop->exit_code, "");
       return stop->exit_code;
     }
     logger.write(LogLevel::kError, error.what());
-    trainer.leave(error.code() == ErrorCode::kUsage ? 2 : 1, error.what());
+    // What a worker computes or is told, every worker does or is; its disk, memory and peers are its own.
+    const bool ends_run = error.code() == ErrorCode::kUsage || error.code() == ErrorCode::kInvalidArgument;
+    trainer.leave(error.code() == ErrorCode::kUsage ? 2 : 1, error.what(), ends_run);
     throw;
   } catch (const std::exception& error) {
     trainer.leave(1, error.what());

@@ -3,26 +3,24 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
 #include "cluster/address.h"
 #include "core/base/durable_file.h"
 #include "core/base/exit_code.h"
-#include "core/nn/schedule.h"
 #include "worker/checkpoint.h"
 #include "worker/fingerprint.h"
 #include "worker/memory_share.h"
 #include "worker/resume.h"
+#include "worker/state_parts.h"
+#include "worker/transfer.h"
 
 namespace convoy::worker {
 namespace {
 
 using std::chrono::duration;
-
-double milliseconds_between(std::chrono::steady_clock::time_point from, std::chrono::steady_clock::time_point to) {
-  return duration<double, std::milli>(to - from).count();
-}
 
 std::int64_t peak_rss_bytes() {
   rusage usage{};
@@ -30,7 +28,7 @@ std::int64_t peak_rss_bytes() {
   return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
 }
 
-// Of a step, that this worker computes.
+// Of a step, that this worker computes to begin with.
 std::int32_t shards_of(const TrainCommand& command) {
   const auto shards = static_cast<std::int32_t>(command.recipe.train.logical_shards);
   const Subtree block = distributed::worker_block(shards, command.place.rank, command.place.world).leaves;
@@ -39,6 +37,11 @@ std::int32_t shards_of(const TrainCommand& command) {
 
 std::chrono::milliseconds from_seconds(double seconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000.0));
+}
+
+template <typename Value>
+std::span<std::byte> bytes_of(Value& value) {
+  return std::as_writable_bytes(std::span(&value, 1));
 }
 
 }  // namespace
@@ -58,148 +61,452 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
            .passes = parse_passes(command.inspection.passes),
            .warn = [this](const std::string& warning) { warn(warning); }}),
       batches_(*dataset_, recipe_.train, device_),
-      reducer_(replica_.layout(), static_cast<std::int32_t>(recipe_.train.logical_shards), command.place.rank,
-               command.place.world),
+      reducer_(replica_.layout(), static_cast<std::int32_t>(recipe_.train.logical_shards)),
       engine_(distributed::make_engine({.kind = command.mpi != nullptr ? "mpi" : recipe_.sync.engine,
                                         .world = command.place.world,
                                         .self = uuid_,
                                         .arena_bytes = reducer_.arena_bytes(),
-                                        .mpi = command.mpi})) {
-  reducer_.use_arena(engine_->arena());
-  if (const auto& steps = command.inspection.profile)
-    profile_.emplace(*steps, recipe_.train.steps, replica_, command.run_directory + "/profile", command.place.rank,
-                     leads() ? command.print : nullptr);
+                                        .mpi = command.mpi})),
+      profile_(command.inspection.profile
+                   ? std::make_optional<StepProfile>(*command.inspection.profile, recipe_.train.steps, replica_,
+                                                     command.run_directory + "/profile", command.place.rank,
+                                                     command.place.rank == 0 ? command.print : nullptr)
+                   : std::nullopt),
+      step_(recipe_, replica_, batches_, reducer_, profile_ ? &*profile_ : nullptr),
+      session_(
+          uuid_,
+          [this](const Ballot& ballot, cluster::SealAnswer answer) { reporter_->send(ballot, std::move(answer)); },
+          [this] { abort_communication(); }) {
+  reducer_.use_arena(engine_->arena(),
+                     [this](std::size_t offset, std::size_t bytes) { engine_->commit(offset, bytes); });
+}
+
+// Peers and the reporter's thread use what stands above them.
+Trainer::~Trainer() {
+  donor_.reset();
+  reporter_.reset();
 }
 
 // The terminal is muted for workers' logs: rank 0 speaks for all.
 void Trainer::warn(const std::string& warning) {
   logger_.warning("{}", warning);
-  if (leads() && command_.print) command_.print("convoy: warning: " + warning);
+  if (command_.place.rank == 0 && command_.print) command_.print("convoy: warning: " + warning);
+}
+
+void Trainer::at(std::string_view instant) const {
+  if (command_.at_instant) command_.at_instant(instant, applied());
 }
 
 void Trainer::join() {
   replica_.capture_step(batches_.specs(), reducer_.reduced_data());
   if (batches_.evaluation_batches() > 0) replica_.capture(evaluation_of(replica_), batches_.specs());
-  reporter_ = std::make_unique<Reporter>(ReporterOptions{.scheduler = *command_.place.scheduler,
-                                                         .self = uuid_,
-                                                         .heartbeat = from_seconds(recipe_.fault.heartbeat_s),
-                                                         .scheduler_silence = from_seconds(recipe_.fault.hang_s),
-                                                         .activity = [this] { return device_.kernels_run(); },
-                                                         .on_stop = [this] { abort_communication(); },
-                                                         .on_second_signal = command_.on_second_signal},
-                                         command_.take_signals(), logger_);
-  const Reporter::Membership membership =
-      reporter_->join({.rank = command_.place.rank,
-                       .host = cluster::host_name(),
-                       .pid = static_cast<std::int32_t>(getpid()),
-                       .meeting_place = engine_->meeting_place(),
-                       .fingerprint = fingerprint_of(recipe_, *dataset_, replica_, command_.environment)});
-  ballot_ = membership.ballot;
-  step_ = resume_step_ = membership.epoch.resume_step;
   data_digest_ = dataset_->digest();
-  if (leads()) checkpointer_ = std::make_unique<Checkpointer>(command_.run_directory, recipe_, replica_, *reporter_);
-  logger_.set_ballot(ballot_.to_string());
-  auto communicator = engine_->connect({.ballot = ballot_,
-                                        .rank = command_.place.rank,
-                                        .members = membership.epoch.members,
-                                        .token = command_.place.scheduler->token,
-                                        .timeout = from_seconds(recipe_.fault.hang_s),
-                                        .stop = stop_meeting_.get_token()});
-  batches_.read_ahead(recipe_.data, command_.place.rank, command_.place.world);
-  const std::lock_guard lock(communicator_mutex_);
-  communicator_ = std::move(communicator);
-  if (stop_meeting_.stop_requested()) communicator_->abort();
+  const auto find = [this](const Ballot& ballot, const cluster::Pull& pull) {
+    Offer offer{.kind = session_.offers(ballot, pull.what, pull.step)};
+    if (offer.kind != Offer::Kind::kHere) return offer;
+    if (pull.what == cluster::Pull::What::kState) {
+      offer.parts = parts_of(replica_);
+      offer.parts.push_back(bytes_of(last_));
+    } else {
+      offer.parts = {std::as_bytes(reduced()), std::as_bytes(std::span(&step_.sums(), 1))};
+    }
+    return offer;
+  };
+  donor_ = std::make_unique<Donor>(
+      DonorOptions{.listen = command_.place.spans_hosts() ? "tcp://0.0.0.0:0" : "tcp://127.0.0.1:0",
+                   .token = command_.place.scheduler->token,
+                   .self = uuid_,
+                   .find = find});
+  reporter_ = std::make_unique<Reporter>(
+      ReporterOptions{
+          .scheduler = *command_.place.scheduler,
+          .self = uuid_,
+          .heartbeat = from_seconds(recipe_.fault.heartbeat_s),
+          .scheduler_silence = from_seconds(recipe_.fault.hang_s),
+          .activity = [this] { return device_.kernels_run(); },
+          .standing = [this] { return session_.standing(); },
+          .on_seal = [this](const Ballot& ballot, const cluster::Seal& seal) { session_.on_seal(ballot, seal); },
+          .on_epoch = [this](const Ballot& ballot, const cluster::Epoch& epoch) { session_.on_epoch(ballot, epoch); },
+          .on_end =
+              [this] {
+                abort_communication();
+                session_.end();
+              },
+          .on_second_signal = command_.on_second_signal},
+      command_.take_signals(), logger_);
+  reporter_->enroll({.rank = command_.place.rank,
+                     .host = cluster::host_name(),
+                     .pid = static_cast<std::int32_t>(getpid()),
+                     .meeting_place = engine_->meeting_place(),
+                     .donor = donor_->service(),
+                     .fingerprint = fingerprint_of(recipe_, *dataset_, replica_, command_.environment)});
+}
+
+std::span<float> Trainer::reduced() const {
+  return {reducer_.reduced_data(), static_cast<std::size_t>(replica_.layout().elements())};
 }
 
 void Trainer::abort_communication() noexcept {
-  stop_meeting_.request_stop();
   const std::lock_guard lock(communicator_mutex_);
   if (communicator_) communicator_->abort();
 }
 
-void Trainer::resume() {
-  if (resume_step_ == 0) return;
-  resumed_ = resume_from(command_.run_directory, resume_step_, recipe_, command_.workload.program, *dataset_, replica_);
-  if (!leads()) return;
-  for (const std::string& damage : set_aside_later(command_.run_directory, resume_step_))
-    reporter_->send(cluster::EventReport{.kind = "checkpoint_corrupt", .step = resume_step_, .detail = damage});
-  if (resumed_->build != program_build())
-    reporter_->send(
-        cluster::EventReport{.kind = "build_changed",
-                             .step = resume_step_,
-                             .detail = fmt::format("the checkpoint was written by another build ({}, this is {}): from "
-                                                   "here on the bits may be others",
-                                                   resumed_->build, program_build())});
-  reporter_->send(cluster::EventReport{.kind = "resumed",
-                                       .step = resume_step_,
-                                       .detail = describe_resume(command_.run_directory, *resumed_, recipe_,
-                                                                 command_.workload.program, command_.place.world)});
+Trainer::End Trainer::run() {
+  join();
+  for (;;) {
+    compute_ahead();
+    const Task task = session_.next_task();
+    if (std::holds_alternative<RunIsOver>(task)) return over();
+    const auto* fetch = std::get_if<FetchState>(&task);
+    const auto* enter = std::get_if<EnterEpoch>(&task);
+    try {
+      if (fetch != nullptr) get_state(*fetch);
+      if (enter != nullptr) {
+        if (std::optional<End> end = train(*enter)) return *end;
+      }
+    } catch (const Error& error) {
+      // Whatever goes wrong among peers once an epoch is sealed is because it is.
+      const bool sealed = (fetch != nullptr ? fetch->sealed : enter->sealed).stop_requested();
+      const bool lost = error.code() == ErrorCode::kPeerLost || error.code() == ErrorCode::kInterrupted;
+      if (!sealed && !lost && !reporter_->ending()) throw;
+      if (!sealed) tell_lost(error, fetch != nullptr ? fetch->fetch.ballot : enter->ballot);
+    }
+  }
+}
+
+// The step that was broken off is gone on with in the next epoch, whoever is in it.
+void Trainer::compute_ahead() {
+  const bool under_way = step_.step() == applied() + 1 && session_.standing().has_state;
+  if (!under_way) return;
+  reporter_->set_position(step_.step(), cluster::Phase::kForwardBackward);
+  while (!session_.has_task() && step_.compute_one(reporter_->finishes_step())) {
+  }
+  reporter_->set_position(step_.step(), cluster::Phase::kWaiting);
+}
+
+void Trainer::tell_lost(const Error& error, const Ballot& ballot) {
+  logger_.warning("{}", error.what());
+  reporter_->send(ballot, cluster::PeersLost{});
+}
+
+Trainer::End Trainer::over() {
+  const std::optional<cluster::Stop> stop = reporter_->stop();
+  if (stop && stop->save && session_.standing().has_state) return save_and_leave(*stop);
+  if (reporter_->ending() != Reporter::End::kComplete) reporter_->fail_ended();
+  return {};
+}
+
+std::optional<cluster::Stop> Trainer::ended_by_scheduler() const {
+  return reporter_ == nullptr ? std::nullopt : reporter_->stop();
+}
+
+void Trainer::leave(int exit_code, const std::string& reason, bool ends_run) {
+  donor_.reset();
+  if (reporter_ == nullptr) return;
+  reporter_->set_position(applied(), cluster::Phase::kLeaving);
+  reporter_->leave({.exit_code = exit_code,
+                    .reason = reason,
+                    .step = applied(),
+                    .peak_rss_bytes = peak_rss_bytes(),
+                    .ends_run = ends_run});
+}
+
+// --- getting to where an epoch goes on
+
+void Trainer::get_state(const FetchState& task) {
+  reporter_->set_position(task.fetch.step, cluster::Phase::kStarting);
+  switch (task.fetch.what) {
+    case Fetch::What::kCheckpoint:
+      return read_checkpoint(task);
+    case Fetch::What::kState:
+      return copy_state(task);
+    case Fetch::What::kGradient:
+      return catch_up(task);
+  }
+}
+
+void Trainer::read_checkpoint(const FetchState& task) {
+  const std::int64_t step = task.fetch.step;
+  if (step == 0 && !state_is_whole_)
+    fail(ErrorCode::kUnavailable, "the state that a donor began to send is gone with it, and there is no checkpoint");
+  if (step > 0) {
+    resumed_ = resume_from(command_.run_directory, step, recipe_, command_.workload.program, *dataset_, replica_);
+    last_ = {.loss = resumed_->loss, .count = 0.0};
+    evaluated_after_ = resumed_->evaluated ? step : 0;
+  }
+  state_is_whole_ = true;
+  began_run_ = true;
+  begin_step_ = saved_after_ = step;
+  session_.restored(task.fetch.ballot);
+}
+
+std::vector<Source> Trainer::sources(const FetchState& task) const {
+  std::vector<Source> sources;
+  for (const Uuid& donor : task.fetch.donors) {
+    const auto member = std::ranges::find(task.epoch.members, donor, &cluster::Member::uuid);
+    if (member != task.epoch.members.end()) sources.push_back({.uuid = donor, .service = member->donor});
+  }
+  // Not everybody at the first of them.
+  if (!sources.empty()) std::ranges::rotate(sources, sources.begin() + uuid_.bytes[0] % std::ssize(sources));
+  return sources;
+}
+
+void Trainer::copy_state(const FetchState& task) {
+  state_is_whole_ = false;
+  Destination destination = destinations_of(replica_);
+  destination.push_back(bytes_of(last_));
+  const Transferred transferred =
+      worker::fetch({.donors = sources(task),
+                     .asker = {.self = uuid_, .token = command_.place.scheduler->token, .ballot = task.fetch.ballot},
+                     .what = cluster::Pull::What::kState,
+                     .step = task.fetch.step},
+                    destination, task.sealed);
+  if (!transferred.done) fail(ErrorCode::kPeerLost, "no donor has the state after step {} any more", task.fetch.step);
+  state_written(replica_);
+  state_is_whole_ = true;
+  begin_step_ = task.fetch.step;
+  logger_.info("copied the state after step {}", task.fetch.step);
+  session_.restored(task.fetch.ballot);
+}
+
+// The others have applied one step more: their reduced gradient does here what it did there.
+void Trainer::catch_up(const FetchState& task) {
+  distributed::LossSums sums;
+  const Destination destination{std::as_writable_bytes(reduced()), bytes_of(sums)};
+  const Transferred transferred =
+      worker::fetch({.donors = sources(task),
+                     .asker = {.self = uuid_, .token = command_.place.scheduler->token, .ballot = task.fetch.ballot},
+                     .what = cluster::Pull::What::kGradient,
+                     .step = task.fetch.step},
+                    destination, task.sealed);
+  if (!transferred.done) return session_.no_gradient(task.fetch.ballot);
+  if (!session_.begin()) return;
+  step_.take_over(task.fetch.step, sums);
+  StepResult result = step_.result();
+  if (session_.reduced()) commit(result);
+}
+
+// --- within an epoch
+
+void Trainer::meet(const EnterEpoch& task) {
+  const auto& members = task.epoch.members;
+  const auto self = std::ranges::find(members, uuid_, &cluster::Member::uuid);
+  const auto rank = static_cast<std::int32_t>(self - members.begin());
+  const auto world = static_cast<std::int32_t>(members.size());
+  const std::int64_t step = applied() + 1;
+  ballot_ = task.ballot;
+  logger_.set_ballot(ballot_.to_string());
+  logger_.set_rank(rank);
+  logger_.info("epoch {}: rank {} of {}, from step {}", ballot_.to_string(), rank, world, applied());
+  reporter_->set_position(step, cluster::Phase::kWaiting);
+  {
+    const std::lock_guard lock(communicator_mutex_);
+    communicator_.reset();
+  }
+  at("connect");
+  auto communicator = engine_->connect({.ballot = ballot_,
+                                        .rank = rank,
+                                        .members = members,
+                                        .token = command_.place.scheduler->token,
+                                        .timeout = from_seconds(recipe_.fault.hang_s),
+                                        .stop = task.sealed});
+  {
+    const std::lock_guard lock(communicator_mutex_);
+    communicator_ = std::move(communicator);
+    if (task.sealed.stop_requested() || reporter_->ending()) communicator_->abort();
+  }
+  if (rank != rank_ || world != world_) batches_.read_ahead(recipe_.data, rank, world);
+  rank_ = rank;
+  world_ = world;
+  reporter_->enter(ballot_, leads());
+  if (leads()) lead();
+}
+
+// What rank 0 does for all.
+void Trainer::lead() {
+  if (!checkpointer_)
+    checkpointer_ = std::make_unique<Checkpointer>(command_.run_directory, recipe_, replica_, *reporter_);
+  if (board_) return;
+  board_.emplace(recipe_, *dataset_, replica_, batches_,
+                 [this](cluster::Body body) { reporter_->send(std::move(body)); });
+  if (began_run_ && applied() == begin_step_) announce();
 }
 
 // What is about to be trained, on record before the first step.
 void Trainer::announce() {
+  if (resumed_) {
+    for (const std::string& damage : set_aside_later(command_.run_directory, begin_step_))
+      reporter_->send(cluster::EventReport{.kind = "checkpoint_corrupt", .step = begin_step_, .detail = damage});
+    if (resumed_->build != program_build())
+      reporter_->send(cluster::EventReport{
+          .kind = "build_changed",
+          .step = begin_step_,
+          .detail = fmt::format("the checkpoint was written by another build ({}, this is {}): from here on the bits "
+                                "may be others",
+                                resumed_->build, program_build())});
+    reporter_->send(cluster::EventReport{
+        .kind = "resumed",
+        .step = begin_step_,
+        .detail = describe_resume(command_.run_directory, *resumed_, recipe_, command_.workload.program, world_)});
+  }
   write_durably(command_.run_directory + "/recipe.toml", to_toml(recipe_));
   std::int64_t parameters = 0;
   for (const distributed::ParameterExtent& extent : replica_.layout().parameters()) parameters += extent.elements;
-  const std::string detail =
-      fmt::format("{} with {} parameters in {} buckets; {} logical shards over {} workers, engine {}",
-                  recipe_.model.kind, parameters, replica_.layout().buckets().size(), recipe_.train.logical_shards,
-                  command_.place.world, engine_->name());
+  const std::string detail = fmt::format(
+      "{} with {} parameters in {} buckets; {} logical shards over {} workers, engine {}", recipe_.model.kind,
+      parameters, replica_.layout().buckets().size(), recipe_.train.logical_shards, world_, engine_->name());
   logger_.info("{}", detail);
-  reporter_->send(cluster::EventReport{.kind = "training_started", .step = resume_step_, .detail = detail});
-  board_.emplace(recipe_, *dataset_, replica_, batches_,
-                 [this](cluster::Body body) { reporter_->send(std::move(body)); });
-  board_->recipe(resume_step_);
+  reporter_->send(cluster::EventReport{.kind = "training_started", .step = begin_step_, .detail = detail});
+  board_->recipe(begin_step_);
   board_->graphs();
 }
 
-Trainer::End Trainer::run() {
-  join();
-  resume();
-  if (leads()) announce();
-  if (resumed_ && !resumed_->evaluated && evaluation_due(resume_step_)) {
-    const std::optional<Evaluation> evaluation = run_evaluation(resume_step_);
-    if (evaluation && evaluation->abandoned) return stopped_at_checkpoint(resume_step_);
+std::optional<Trainer::End> Trainer::train(const EnterEpoch& task) {
+  meet(task);
+  const auto shards = static_cast<std::int32_t>(recipe_.train.logical_shards);
+  // Whoever was interrupted before the evaluation of the last step was through has the others do it again.
+  std::uint8_t evaluated = evaluated_after_ == applied() ? 1 : 0;
+  std::vector<std::uint8_t> all(static_cast<std::size_t>(world_));
+  std::vector<std::span<std::byte>> received;
+  for (std::uint8_t& flag : all) received.push_back(bytes_of(flag));
+  communicator_->all_gather_v(bytes_of(evaluated), received);
+  if (std::ranges::count(all, 0) > 0) evaluated_after_ = 0;
+  distributed::Assignment assignment =
+      distributed::agree_on_assignment(*communicator_, shards, applied() + 1, reducer_.held(applied() + 1));
+
+  if (std::optional<End> end = evaluate_if_due()) return end;
+  if (leads() && Checkpointer::due(recipe_, applied()) && saved_after_ < applied()) save();
+  while (applied() < recipe_.train.steps) {
+    step_.begin(applied() + 1, assignment, rank_);
+    const std::optional<StepResult> result = run_step();
+    if (!result) return std::nullopt;
+    if (std::optional<End> end = after_step(*result)) return end;
+    assignment = distributed::regular_assignment(shards, world_);
   }
-  StepResult result{.loss = resumed_ ? resumed_->loss : 0.0};
-  for (std::int64_t step = resume_step_ + 1; step <= recipe_.train.steps; ++step) {
-    step_ = step;
-    logger_.set_step(step);
-    result = run_step(step);
-    if (training_s_ == 0.0) start_to_first_step_s_ = duration<double>(Clock::now() - command_.started).count();
-    training_s_ += result.step_ms / 1e3;
-    report_step(step, result);
-    if (board_) board_->after_step(step, reducer_.reduced_data(), result.count);
-    if (result.stop) return stop_after(step, result);
-    const bool evaluate = evaluation_due(step);
-    const std::optional<Evaluation> evaluation = evaluate ? run_evaluation(step) : std::nullopt;
-    if (evaluation && evaluation->abandoned) return stop_after(step, result);
-    if (Checkpointer::due(recipe_, step)) save(step, result, evaluate);
-  }
-  return finish(result.loss);
+  return finish();
 }
+
+// Nothing once the epoch is sealed.
+std::optional<StepResult> Trainer::run_step() {
+  logger_.set_step(step_.step());
+  reporter_->set_position(step_.step(), cluster::Phase::kForwardBackward);
+  at("compute");
+  while (step_.compute_one(reporter_->finishes_step())) {
+    at("shard");
+    if (session_.has_task()) return std::nullopt;
+  }
+  if (!session_.begin()) return std::nullopt;
+  reporter_->set_position(step_.step(), cluster::Phase::kReducing);
+  at("reduce");
+  step_.reduce(*communicator_);
+  at("reduced");
+  StepResult result = step_.result();
+  if (!session_.reduced()) return std::nullopt;
+  commit(result);
+  return result;
+}
+
+// From here on the step counts, whatever happens to the others.
+void Trainer::commit(StepResult& result) {
+  reporter_->set_position(result.step, cluster::Phase::kUpdating);
+  at("update");
+  if (!result.finite && recipe_.train.on_nonfinite == "stop")
+    fail(ErrorCode::kInvalidArgument,
+         "step {}: the loss is {} and the gradient norm {}; lower optimizer.lr, or set train.on_nonfinite = \"skip\"",
+         result.step, std::abs(result.loss), std::abs(result.grad_norm));  // without the sign that a NaN may carry
+  step_.update(result, result.finite);
+  at("updated");
+  last_ = {.loss = result.loss, .count = result.count};
+  session_.applied(result.checksum);
+  at("applied");
+  if (training_s_ == 0.0) start_to_first_step_s_ = duration<double>(Clock::now() - command_.started).count();
+  training_s_ += result.step_ms / 1e3;
+  if (!result.finite) skip_step(result);
+  report_step(result);
+}
+
+void Trainer::skip_step(const StepResult& result) {
+  if (!leads()) return;
+  reporter_->send(cluster::EventReport{
+      .kind = "step_skipped",
+      .step = result.step,
+      .detail = fmt::format("loss {}, gradient norm {}", std::abs(result.loss), std::abs(result.grad_norm))});
+}
+
+void Trainer::report_step(const StepResult& result) {
+  const std::int64_t tokens = recipe_.train.global_batch * dataset_->tokens_per_sample();
+  reporter_->report(result.step,
+                    cluster::StepReport{.step = result.step,
+                                        .loss = result.loss,
+                                        .loss_bits = std::bit_cast<std::uint32_t>(static_cast<float>(result.loss)),
+                                        .lr = result.lr,
+                                        .grad_norm = result.grad_norm,
+                                        .samples = recipe_.train.global_batch,
+                                        .tokens = tokens > 0 ? tokens : -1,
+                                        .step_ms = result.step_ms,
+                                        .compute_ms = result.compute_ms,
+                                        .comm_ms = result.comm_ms,
+                                        .world = world_,
+                                        .ballot = ballot_});
+}
+
+std::optional<Trainer::End> Trainer::after_step(const StepResult& result) {
+  if (leads() && board_) board_->after_step(result.step, reducer_.reduced_data(), result.count);
+  if (result.stop) return stop_after(result.step);
+  if (std::optional<End> end = evaluate_if_due()) return end;
+  if (leads() && Checkpointer::due(recipe_, result.step)) save();
+  return std::nullopt;
+}
+
+// --- evaluation
 
 // Every train.eval_every steps; what is due after the last one is part of finish().
 bool Trainer::evaluation_due(std::int64_t step) const {
-  return step < recipe_.train.steps && recipe_.train.eval_every > 0 && step % recipe_.train.eval_every == 0;
+  return step > 0 && step < recipe_.train.steps && recipe_.train.eval_every > 0 && step % recipe_.train.eval_every == 0;
 }
 
-CheckpointFacts Trainer::facts(std::int64_t step, const StepResult& result, bool evaluated) const {
-  return {.step = step,
+std::optional<Trainer::End> Trainer::evaluate_if_due() {
+  const std::int64_t step = applied();
+  if (!evaluation_due(step) || evaluated_after_ == step) return std::nullopt;
+  const std::optional<Evaluation> evaluation = run_evaluation(step);
+  if (evaluation && evaluation->abandoned)
+    return saved_after_ == step && step > 0 ? stopped_at_checkpoint(step) : stop_after(step);
+  evaluated_after_ = step;
+  return std::nullopt;
+}
+
+std::optional<Evaluation> Trainer::run_evaluation(std::int64_t step) {
+  reporter_->set_position(step, cluster::Phase::kEvaluating);
+  at("evaluate");
+  const std::optional<Evaluation> evaluation =
+      evaluate(replica_, batches_, *communicator_, [this] { return reporter_->finishes_step(); });
+  if (!evaluation || evaluation->abandoned) return evaluation;
+  reporter_->report(step,
+                    cluster::EvalReport{.step = step, .loss = evaluation->loss, .accuracy = evaluation->accuracy});
+  if (leads() && board_) board_->after_evaluation(step);
+  return evaluation;
+}
+
+// --- checkpoints and the end
+
+CheckpointFacts Trainer::facts() const {
+  return {.step = applied(),
           .ballot = ballot_,
-          .world = command_.place.world,
-          .loss = result.loss,
-          .evaluated = evaluated,
+          .world = world_,
+          .loss = last_.loss,
+          .evaluated = evaluated_after_ == applied(),
           .data_digest = data_digest_};
 }
 
 // Rank 0 writes; the others go on and wait for it in the next step. A run of weeks does not end because its disk is
 // full for a while: what stands is still there, and the next checkpoint may succeed.
-void Trainer::save(std::int64_t step, const StepResult& result, bool evaluated) {
-  if (!leads()) return;
+void Trainer::save() {
+  const std::int64_t step = applied();
   reporter_->set_position(step, cluster::Phase::kCheckpointing);
+  at("checkpoint");
   try {
-    logger_.info("checkpoint {}", checkpointer_->write(facts(step, result, evaluated)));
+    logger_.info("checkpoint {}", checkpointer_->write(facts()));
+    saved_after_ = step;
   } catch (const Error& error) {
     const bool refused = error.code() == ErrorCode::kUnavailable || error.code() == ErrorCode::kDataLoss;
     if (!refused || step == recipe_.train.steps) throw;
@@ -208,93 +515,15 @@ void Trainer::save(std::int64_t step, const StepResult& result, bool evaluated) 
   }
 }
 
-Trainer::StepResult Trainer::run_step(std::int64_t step) {
-  if (profile_) profile_->begin_step(step);
-  const Clock::time_point start = Clock::now();
-  reporter_->set_position(step, cluster::Phase::kForwardBackward);
-  const Subtree block = reducer_.block();
-  for (std::int32_t shard = block.begin; shard < block.end; ++shard) {
-    const std::int32_t leaf = shard - block.begin;
-    distributed::LossSums sums = replica_.gradient(
-        {.seed = recipe_.train.seed, .step = step, .shard = shard}, batches_.training(step, shard),
-        [&](std::size_t parameter, std::span<const float> gradient) { reducer_.add(leaf, parameter, gradient); });
-    sums.stops = reporter_->finishes_step() ? 1.0 : 0.0;
-    reducer_.add_sums(leaf, sums);
-  }
-
-  const Clock::time_point computed = Clock::now();
-  reporter_->set_position(step, cluster::Phase::kReducing);
-  const distributed::LossSums total = reducer_.reduce(*communicator_);
-  const Clock::time_point reduced = Clock::now();
-
-  reporter_->set_position(step, cluster::Phase::kUpdating);
-  StepResult result;
-  result.loss = total.loss / total.count;
-  result.count = total.count;
-  result.stop = total.stops > 0.0;
-  result.lr = learning_rate(recipe_.optimizer, step, recipe_.train.steps);
-  result.grad_norm =
-      std::sqrt(squared_norm(replica_.layout(), replica_.chunk_squares(reducer_.reduced_data()))) / total.count;
-  bool apply = true;
-  check_finite(step, result.loss, result.grad_norm, apply);
-  const double clip = recipe_.optimizer.clip_norm;
-  const double clip_factor = clip > 0.0 && result.grad_norm > clip ? clip / result.grad_norm : 1.0;
-  replica_.update(step, reducer_.reduced_data(),
-                  {.lr = result.lr, .gradient_scale = clip_factor / total.count, .apply = apply});
-  const Clock::time_point end = Clock::now();
-  result.step_ms = milliseconds_between(start, end);
-  result.comm_ms = milliseconds_between(computed, reduced);
-  result.compute_ms = result.step_ms - result.comm_ms;
-  if (profile_) profile_->end_step(step, computed, reduced);
-  return result;
-}
-
-void Trainer::check_finite(std::int64_t step, double loss, double norm, bool& apply) {
-  if (std::isfinite(loss) && std::isfinite(norm)) return;
-  if (recipe_.train.on_nonfinite == "stop")
-    fail(ErrorCode::kInvalidArgument,
-         "step {}: the loss is {} and the gradient norm {}; lower optimizer.lr, or set train.on_nonfinite = \"skip\"",
-         step, std::abs(loss), std::abs(norm));  // without the sign that a NaN may carry
-  apply = false;
-  if (leads())
-    reporter_->send(cluster::EventReport{
-        .kind = "step_skipped", .step = step, .detail = fmt::format("loss {}, gradient norm {}", loss, norm)});
-}
-
-void Trainer::report_step(std::int64_t step, const StepResult& result) {
-  if (!leads()) return;
-  const std::int64_t tokens = recipe_.train.global_batch * dataset_->tokens_per_sample();
-  reporter_->send(cluster::StepReport{.step = step,
-                                      .loss = result.loss,
-                                      .loss_bits = std::bit_cast<std::uint32_t>(static_cast<float>(result.loss)),
-                                      .lr = result.lr,
-                                      .grad_norm = result.grad_norm,
-                                      .samples = recipe_.train.global_batch,
-                                      .tokens = tokens > 0 ? tokens : -1,
-                                      .step_ms = result.step_ms,
-                                      .compute_ms = result.compute_ms,
-                                      .comm_ms = result.comm_ms,
-                                      .world = command_.place.world});
-}
-
-std::optional<Evaluation> Trainer::run_evaluation(std::int64_t step) {
-  reporter_->set_position(step, cluster::Phase::kEvaluating);
-  const std::optional<Evaluation> evaluation =
-      evaluate(replica_, batches_, *communicator_, [this] { return reporter_->finishes_step(); });
-  if (!evaluation || evaluation->abandoned || !leads()) return evaluation;
-  reporter_->send(cluster::EvalReport{.step = step, .loss = evaluation->loss, .accuracy = evaluation->accuracy});
-  if (board_) board_->after_evaluation(step);
-  return evaluation;
-}
-
 // Nobody leaves before the checkpoint stands: a launcher may end the others with the first that does.
-Trainer::End Trainer::stop_after(std::int64_t step, const StepResult& result) {
+Trainer::End Trainer::stop_after(std::int64_t step) {
   std::string checkpoint;
   std::string failure;
   if (leads()) {
     reporter_->set_position(step, cluster::Phase::kCheckpointing);
+    at("checkpoint");
     try {
-      checkpoint = checkpointer_->write(facts(step, result, /*evaluated=*/false));
+      checkpoint = checkpointer_->write(facts());
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kUnavailable && error.code() != ErrorCode::kDataLoss) throw;
       failure = error.what();
@@ -324,42 +553,40 @@ Trainer::End Trainer::stopped_at_checkpoint(std::int64_t step) const {
                                 command_.workload.program.command(), command_.run_directory)};
 }
 
-Trainer::End Trainer::finish(double loss) {
+// The run cannot go on, and this worker has its state: what was done is not lost.
+Trainer::End Trainer::save_and_leave(const cluster::Stop& stop) {
+  if (saved_after_ < applied()) {
+    reporter_->set_position(applied(), cluster::Phase::kCheckpointing);
+    Checkpointer(command_.run_directory, recipe_, replica_, *reporter_).write(facts());
+  }
+  return {.exit_code = stop.exit_code};
+}
+
+// Whoever is asked to leads the run to its end; the others wait until that stands on record, ready to take over.
+std::optional<Trainer::End> Trainer::finish() {
   const std::int64_t steps = recipe_.train.steps;
   const std::optional<Evaluation> evaluation = run_evaluation(steps);
   if (evaluation && evaluation->abandoned) return stopped_at_checkpoint(steps);
-  if (!leads()) return {};
+  reporter_->set_position(steps, cluster::Phase::kWaiting);
   // Of this process: whoever resumed a run did not see how fast it was before.
-  const double samples = static_cast<double>((steps - resume_step_) * recipe_.train.global_batch);
+  const double samples = static_cast<double>((steps - begin_step_) * recipe_.train.global_batch);
   const double tokens = samples * static_cast<double>(dataset_->tokens_per_sample());
   cluster::FinalReport report{.steps = steps,
-                              .final_loss = loss,
-                              .parameters_hash = replica_.parameters_hash(),
-                              .state_hash = replica_.state_hash(steps),
+                              .final_loss = last_.loss,
+                              .parameters_hash = leads() ? replica_.parameters_hash() : "",
+                              .state_hash = leads() ? replica_.state_hash(steps) : "",
                               .eval_loss = evaluation ? evaluation->loss : std::nan(""),
                               .eval_accuracy = std::nullopt,
                               .samples_per_s = samples > 0 ? samples / training_s_ : 0.0,
                               .tokens_per_s = std::nullopt,
                               .wall_s = duration<double>(Clock::now() - command_.started).count(),
                               .start_to_first_step_s = start_to_first_step_s_,
-                              .world = command_.place.world};
+                              .world = world_};
   if (evaluation) report.eval_accuracy = evaluation->accuracy;
   if (dataset_->tokens_per_sample() > 0) report.tokens_per_s = samples > 0 ? tokens / training_s_ : 0.0;
-  reporter_->send(report);
-  reporter_->wait_until_final_recorded();
-  return {};
-}
-
-std::optional<cluster::Stop> Trainer::ended_by_scheduler(const Error& error) const {
-  if (reporter_ == nullptr) return std::nullopt;
-  if (error.code() != ErrorCode::kPeerLost) return reporter_->stop();
-  return reporter_->wait_for_stop(from_seconds(2.0 * recipe_.fault.suspect_s));
-}
-
-void Trainer::leave(int exit_code, const std::string& reason) {
-  if (reporter_ == nullptr) return;
-  reporter_->set_position(step_, cluster::Phase::kLeaving);
-  reporter_->leave({.exit_code = exit_code, .reason = reason, .step = step_, .peak_rss_bytes = peak_rss_bytes()});
+  at("finish");
+  if (leads()) reporter_->report(steps, report);
+  return std::nullopt;
 }
 
 }  // namespace convoy::worker

@@ -1,5 +1,8 @@
-// One worker's training run: joins the membership, then step after step computes its logical shards, reduces, updates
-// and reports.
+// One worker's training run: epoch after epoch of the membership, in each of them step after step.
+//
+// The training thread does what its EpochSession says: get the state to where an epoch goes on, meet the members, train
+// with them until the epoch is sealed or the run complete. While it waits for what comes after a seal it goes on
+// computing the shards of the step under way that are its own: they will be needed.
 #pragma once
 
 #include <atomic>
@@ -7,7 +10,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <stop_token>
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
@@ -18,10 +20,13 @@
 #include "worker/board_feed.h"
 #include "worker/checkpointer.h"
 #include "worker/commands.h"
+#include "worker/donor.h"
+#include "worker/epoch_session.h"
 #include "worker/evaluation.h"
 #include "worker/replica.h"
 #include "worker/reporter.h"
 #include "worker/step_profile.h"
+#include "worker/training_step.h"
 
 namespace convoy::worker {
 
@@ -29,6 +34,7 @@ class Trainer {
  public:
   // Opens the data and builds the replica; nothing is sent yet.
   Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger);
+  ~Trainer();
 
   // How the run ended for this worker.
   struct End {
@@ -37,42 +43,59 @@ class Trainer {
   };
   // Trains to the end, or until a signal asks the run to stop. Throws what else stopped it.
   End run();
-  // Whether the scheduler ended the run, so that `error` is a consequence and not a cause.
-  std::optional<cluster::Stop> ended_by_scheduler(const Error& error) const;
-  // The last word to the scheduler.
-  void leave(int exit_code, const std::string& reason);
+  // Whether the scheduler ended the run, so that an error is a consequence and not a cause.
+  std::optional<cluster::Stop> ended_by_scheduler() const;
+  // The last word to the scheduler. `ends_run`: what `reason` says would befall every worker.
+  void leave(int exit_code, const std::string& reason, bool ends_run = false);
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  // What a step came to.
-  struct StepResult {
+  // What is handed on with the state besides what a checkpoint holds.
+  struct LastStep {
     double loss = 0.0;
-    double lr = 0.0;
-    double grad_norm = 0.0;
-    double step_ms = 0.0;
-    double compute_ms = 0.0;
-    double comm_ms = 0.0;
-    double count = 0.0;  // targets
-    bool stop = false;   // a worker was asked to stop: the same on all
+    double count = 0.0;
   };
 
   void warn(const std::string& warning);
   void join();
-  void resume();
-  void announce();
-  StepResult run_step(std::int64_t step);
-  void check_finite(std::int64_t step, double loss, double norm, bool& apply);
-  void report_step(std::int64_t step, const StepResult& result);
+  void compute_ahead();
+  void tell_lost(const Error& error, const Ballot& ballot);
+  End over();
+
+  // Getting to where an epoch goes on.
+  void get_state(const FetchState& task);
+  void read_checkpoint(const FetchState& task);
+  void copy_state(const FetchState& task);
+  void catch_up(const FetchState& task);
+  std::vector<Source> sources(const FetchState& task) const;
+
+  // Within an epoch. An end, or nothing once something else is to be done.
+  void meet(const EnterEpoch& task);
+  std::optional<End> train(const EnterEpoch& task);
+  std::optional<StepResult> run_step();
+  void commit(StepResult& result);
+  std::optional<End> after_step(const StepResult& result);
+  std::optional<End> evaluate_if_due();
   std::optional<Evaluation> run_evaluation(std::int64_t step);
   bool evaluation_due(std::int64_t step) const;
-  CheckpointFacts facts(std::int64_t step, const StepResult& result, bool evaluated) const;
-  void save(std::int64_t step, const StepResult& result, bool evaluated);
-  End stop_after(std::int64_t step, const StepResult& result);
+  std::optional<End> finish();
+
+  void lead();
+  void announce();
+  void skip_step(const StepResult& result);
+  void report_step(const StepResult& result);
+  void save();
+  CheckpointFacts facts() const;
+  End stop_after(std::int64_t step);
   End stopped_at_checkpoint(std::int64_t step) const;
-  End finish(double loss);
+  End save_and_leave(const cluster::Stop& stop);
   void abort_communication() noexcept;
-  bool leads() const { return command_.place.rank == 0; }
+
+  std::int64_t applied() const { return session_.steps_applied(); }
+  bool leads() const { return rank_ == 0; }
+  std::span<float> reduced() const;
+  void at(std::string_view instant) const;
 
   const TrainCommand& command_;
   const Recipe& recipe_;
@@ -84,21 +107,30 @@ class Trainer {
   Batches batches_;
   distributed::GradientReducer reducer_;
   std::unique_ptr<distributed::Engine> engine_;
+  std::optional<StepProfile> profile_;  // where steps are to be timed
+  TrainingStep step_;
 
-  std::stop_source stop_meeting_;
   std::mutex communicator_mutex_;  // abort comes from the reporter's thread
   std::unique_ptr<distributed::Communicator> communicator_;
+  EpochSession session_;
+  std::unique_ptr<Reporter> reporter_;
+  std::unique_ptr<Donor> donor_;
+  std::unique_ptr<Checkpointer> checkpointer_;
+  std::optional<BoardFeed> board_;  // of whoever has led
+
+  // Of the epoch.
   Ballot ballot_;
-  std::optional<StepProfile> profile_;  // where steps are to be timed
-  std::optional<BoardFeed> board_;      // of rank 0
-  std::unique_ptr<Reporter> reporter_;  // last: its thread uses what stands above
+  std::int32_t rank_ = -1;
+  std::int32_t world_ = 0;
 
-  std::unique_ptr<Checkpointer> checkpointer_;  // of rank 0
-
-  std::int64_t resume_step_ = 0;     // of the checkpoint that the run goes on from; 0: from the beginning
-  std::optional<Manifest> resumed_;  // its manifest
+  LastStep last_;
+  bool state_is_whole_ = true;        // false: a transfer broke off half-way
+  bool began_run_ = false;            // with the others, from a checkpoint or from the beginning
+  std::int64_t begin_step_ = 0;       // steps that were applied when this process came in
+  std::int64_t evaluated_after_ = 0;  // the step after which it was evaluated last
+  std::int64_t saved_after_ = 0;      // of the checkpoint that stands, as far as this worker knows
+  std::optional<Manifest> resumed_;
   std::string data_digest_;
-  std::int64_t step_ = 0;    // under way
   double training_s_ = 0.0;  // in steps since the start of this process, evaluations left out
   double start_to_first_step_s_ = 0.0;
 };
