@@ -44,8 +44,9 @@ std::string_view meaning(std::uint16_t event) {
 // ZeroMQ sockets belong to one thread: the I/O thread owns them, everybody else puts bytes into `outgoing` and takes
 // bytes from `incoming`.
 struct Link::Impl {
-  Impl(const Credentials& credentials, const Uuid& self_uuid)
+  Impl(const Credentials& credentials, const Uuid& self_uuid, std::string peer_name)
       : self(self_uuid),
+        peer(std::move(peer_name)),
         address(credentials.address),
         dealer(context, zmq::socket_type::dealer),
         monitor(context, zmq::socket_type::pair) {
@@ -63,7 +64,7 @@ struct Link::Impl {
       monitor.connect(kMonitorAddress);
       dealer.connect(address);
     } catch (const zmq::error_t& error) {
-      fail(ErrorCode::kUnavailable, "cannot connect to the scheduler at {}: {}", address, error.what());
+      fail(ErrorCode::kUnavailable, "cannot connect to {} at {}: {}", peer, address, error.what());
     }
     thread = std::thread([this] { run(); });
   }
@@ -140,7 +141,7 @@ struct Link::Impl {
 
   void lose(std::string_view reason) {
     const std::lock_guard lock(mutex);
-    if (!lost) lost = fmt::format("lost the scheduler at {}: {}", address, reason);
+    if (!lost) lost = fmt::format("lost {} at {}: {}", peer, address, reason);
     incoming_wake.signal();
   }
 
@@ -150,6 +151,7 @@ struct Link::Impl {
   }
 
   const Uuid self;
+  const std::string peer;
   const std::string address;
   zmq::context_t context;
   zmq::socket_t dealer;
@@ -168,7 +170,8 @@ struct Link::Impl {
   std::thread thread;
 };
 
-Link::Link(const Credentials& credentials, const Uuid& self) : impl_(std::make_unique<Impl>(credentials, self)) {}
+Link::Link(const Credentials& credentials, const Uuid& self, std::string peer)
+    : impl_(std::make_unique<Impl>(credentials, self, std::move(peer))) {}
 
 Link::~Link() { close(std::chrono::milliseconds(0)); }
 

@@ -26,9 +26,9 @@ std::string make_token();
 // Connects to a hub. send() may be called from any thread; receive() from one thread at a time.
 class Link {
  public:
-  // Returns at once and connects in the background. Throws Error(kInvalidArgument) for a malformed token,
-  // Error(kUnavailable) for an address or key that cannot be used.
-  Link(const Credentials& credentials, const Uuid& self);
+  // Returns at once and connects in the background. Errors call the other end `peer`. Throws Error(kInvalidArgument) for
+  // a malformed token, Error(kUnavailable) for an address or key that cannot be used.
+  Link(const Credentials& credentials, const Uuid& self, std::string peer = "the scheduler");
   ~Link();
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
