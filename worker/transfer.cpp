@@ -1,0 +1,143 @@
+#include "worker/transfer.h"
+
+#include <fmt/ranges.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "cluster/socket.h"
+#include "core/base/error.h"
+
+namespace convoy::worker {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kAskAgain{2};  // a donor that has not entered the epoch yet
+
+class Transfer {
+ public:
+  Transfer(const TransferOptions& options, const Destination& destination, std::stop_token stop)
+      : options_(options),
+        destination_(destination),
+        total_(total_bytes(destination)),
+        stop_(std::move(stop)),
+        wake_on_stop_(stop_, [this] { stopped_.signal(); }) {}
+
+  Transferred run() {
+    Transferred result;
+    std::vector<std::string> reasons;
+    for (const Source& source : options_.donors) {
+      try {
+        if (pull_from(source)) {
+          result.done = true;
+          return result;
+        }
+      } catch (const Error& error) {
+        if (error.code() == ErrorCode::kInterrupted) throw;
+        result.lost.push_back(source.uuid);
+        reasons.push_back(fmt::format("worker {}: {}", source.uuid.to_string(), error.what()));
+      }
+    }
+    if (result.lost.size() == options_.donors.size())
+      fail(ErrorCode::kPeerLost, "no donor of {} is left: {}", wanted(), fmt::join(reasons, "; "));
+    return result;
+  }
+
+ private:
+  // False if it says that it has nothing to give.
+  bool pull_from(const Source& source) {
+    check_stop();
+    channel_ = connect_by_link(source, options_.asker);
+    if (!on_its_way_.empty()) next_ = *std::ranges::min_element(on_its_way_);  // of the donor before this one
+    on_its_way_.clear();
+    asked_again_.clear();
+    heard_ = Clock::now();
+    bool opened = false;  // until then a single question is on its way, which may have to be repeated
+    ask(next_);
+    while (!on_its_way_.empty()) {
+      const auto arrival = wait_for_arrival(pull_at(on_its_way_.front()));
+      if (arrival.total == kNotHereYet && !opened) {
+        std::this_thread::sleep_for(kAskAgain);
+        channel_->ask(pull_at(on_its_way_.front()));
+        continue;
+      }
+      if (arrival.total < 0) return false;
+      opened = true;
+      heard_ = Clock::now();
+      const std::int64_t offset = on_its_way_.front();
+      on_its_way_.pop_front();
+      if (!arrival.sound) ask_again(offset);
+      while (on_its_way_.size() < channel_->window() && next_ < total_) ask(next_);
+    }
+    return true;
+  }
+
+  DonorChannel::Arrival wait_for_arrival(const cluster::Pull& pull) {
+    for (;;) {
+      check_stop();
+      if (const auto arrival = channel_->receive(pull, destination_)) return *arrival;
+      const auto left = std::chrono::ceil<milliseconds>(heard_ + options_.stall - Clock::now());
+      if (left <= milliseconds(0)) fail(ErrorCode::kPeerLost, "it gave nothing for {} ms", options_.stall.count());
+      pollfd news[] = {{channel_->descriptor(), POLLIN, 0}, {stopped_.descriptor(), POLLIN, 0}};
+      poll(news, std::size(news), static_cast<int>(left.count()));
+    }
+  }
+
+  void check_stop() const {
+    if (stop_.stop_requested()) fail(ErrorCode::kInterrupted, "asked to stop while fetching {}", wanted());
+  }
+
+  cluster::Pull pull_at(std::int64_t offset) const {
+    return {.what = options_.what,
+            .step = options_.step,
+            .offset = offset,
+            .bytes = std::min(total_ - offset, channel_->piece_bytes())};
+  }
+
+  void ask(std::int64_t offset) {
+    const cluster::Pull pull = pull_at(offset);
+    channel_->ask(pull);
+    on_its_way_.push_back(offset);
+    next_ = std::max(next_, offset + pull.bytes);
+  }
+
+  void ask_again(std::int64_t offset) {
+    if (std::ranges::find(asked_again_, offset) != asked_again_.end())
+      fail(ErrorCode::kDataLoss, "its bytes from {} on arrived damaged twice", offset);
+    asked_again_.push_back(offset);
+    ask(offset);
+  }
+
+  std::string wanted() const {
+    return fmt::format("the {} step {}",
+                       options_.what == cluster::Pull::What::kState ? "state after" : "reduced gradient of",
+                       options_.step);
+  }
+
+  const TransferOptions& options_;
+  const Destination& destination_;
+  const std::int64_t total_;
+  std::int64_t next_ = 0;                // up to here everything was asked for
+  std::deque<std::int64_t> on_its_way_;  // offsets that were asked for, in that order; all else up to next_ is there
+  std::vector<std::int64_t> asked_again_;
+  Clock::time_point heard_;
+  std::unique_ptr<DonorChannel> channel_;
+  cluster::WakeUp stopped_;
+  std::stop_token stop_;
+  std::stop_callback<std::function<void()>> wake_on_stop_;
+};
+
+}  // namespace
+
+Transferred fetch(const TransferOptions& options, const Destination& destination, std::stop_token stop) {
+  return Transfer(options, destination, std::move(stop)).run();
+}
+
+}  // namespace convoy::worker
