@@ -104,6 +104,11 @@ void add_place_option(CLI::App& app, std::string& place) {
       ->capture_default_str();
 }
 
+void check_min_workers(const std::string& who, int least, const char* workers_option, int workers) {
+  if (least <= workers) return;
+  fail(ErrorCode::kUsage, "{}: --min-workers {} is more than {} {}", who, least, workers_option, workers);
+}
+
 void check_overrides(const std::string& who, const std::vector<std::string>& overrides) {
   for (const std::string& override : overrides) {
     if (override.find('=') == std::string::npos || override.front() == '=')
@@ -208,6 +213,12 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
       "convoy launch");
   app.add_option("-n", line.workers, "how many workers")->required();
   add_run_option(app, runs);
+  app.add_option("--min-workers", line.min_workers, "with fewer the run waits for more")
+      ->check(at_least(1))
+      ->capture_default_str();
+  app.add_option("--max-restarts", line.max_restarts, "how often in an hour a worker that died is replaced")
+      ->check(at_least(0))
+      ->capture_default_str();
   const std::vector<std::string> own(words.begin(), separator);
   for (const char* command : {"train", "resume"}) {
     if (separator == words.end() && std::find(own.begin(), own.end(), command) != own.end())
@@ -216,6 +227,7 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
   }
   if (auto help = parse(app, own)) return PrintLine{*std::move(help)};
   if (line.workers < 1) fail(ErrorCode::kUsage, "convoy launch: -n {} must be at least 1", line.workers);
+  check_min_workers("convoy launch", line.min_workers, "-n", line.workers);
   if (separator == words.end() || separator + 1 == words.end()) {
     fail(ErrorCode::kUsage,
          "convoy launch: expected '-- train RECIPE', '-- resume DIR' or '-- PROGRAM' after the options");
@@ -242,6 +254,7 @@ CommandLine parse_scheduler(const std::vector<std::string>& words) {
   app.add_option("--run", line.run, "where the run leaves its files")->required();
   app.add_option("--listen", line.listen, "address to bind; port 0 takes a free one")->capture_default_str();
   app.add_option("--workers", line.workers, "how many workers to wait for")->required()->check(at_least(1));
+  app.add_option("--min-workers", line.min_workers, "with fewer the run waits")->check(at_least(1));
   app.add_option("--steps", line.steps, "steps of the whole run")->required()->check(at_least(1));
   app.add_option("--resume-step", line.resume_step, "step of the checkpoint that the run goes on from")
       ->check(at_least(0))
@@ -253,7 +266,10 @@ CommandLine parse_scheduler(const std::vector<std::string>& words) {
   app.add_option("--hang", line.hang_s, "longest time without progress, seconds")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  app.add_flag("--rebuilds,!--no-rebuilds", line.rebuilds, "whether the run goes on when a worker dies");
+  app.add_flag("--restarted", line.restarted, "go on with a run whose scheduler died and whose workers live");
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  check_min_workers("convoy scheduler", line.min_workers, "--workers", line.workers);
   return line;
 }
 
@@ -357,15 +373,19 @@ std::vector<std::string> to_arguments(const Inspection& inspection) {
 }
 
 std::vector<std::string> to_arguments(const SchedulerLine& line) {
-  return {"scheduler",
-          "--run=" + line.run,
-          "--listen=" + line.listen,
-          fmt::format("--workers={}", line.workers),
-          fmt::format("--steps={}", line.steps),
-          fmt::format("--resume-step={}", line.resume_step),
-          "--program=" + line.program,
-          fmt::format("--suspect={}", line.suspect_s),
-          fmt::format("--hang={}", line.hang_s)};
+  std::vector<std::string> arguments = {"scheduler",
+                                        "--run=" + line.run,
+                                        "--listen=" + line.listen,
+                                        fmt::format("--workers={}", line.workers),
+                                        fmt::format("--min-workers={}", line.min_workers),
+                                        fmt::format("--steps={}", line.steps),
+                                        fmt::format("--resume-step={}", line.resume_step),
+                                        "--program=" + line.program,
+                                        fmt::format("--suspect={}", line.suspect_s),
+                                        fmt::format("--hang={}", line.hang_s)};
+  if (!line.rebuilds) arguments.emplace_back("--no-rebuilds");
+  if (line.restarted) arguments.emplace_back("--restarted");
+  return arguments;
 }
 
 }  // namespace convoy::launcher

@@ -30,10 +30,12 @@ struct ProgramLine {
   std::vector<std::string> arguments;
 };
 
-// convoy launch -n N [--run DIR] -- train RECIPE [key=value …] | resume DIR [key=value …]
-// convoy launch -n N [--run DIR] -- PROGRAM [ARGUMENT …]
+// convoy launch -n N [--run DIR] [--min-workers K] [--max-restarts R] -- train RECIPE [key=value …]
+//                                                                  | resume DIR [key=value …] | PROGRAM [ARGUMENT …]
 struct LaunchLine {
   int workers = 1;
+  int min_workers = 1;
+  int max_restarts = 10;               // of each worker, in an hour
   std::optional<std::string> run;      // as far as launch itself was told
   std::optional<ProgramLine> program;  // else:
   TrainLine train;                     // with the run directory from either place
@@ -44,11 +46,15 @@ struct SchedulerLine {
   std::string run;
   std::string listen;
   int workers = 1;
+  int min_workers = 1;  // with fewer the run waits
   std::int64_t steps = 0;
   std::int64_t resume_step = 0;
   std::string program = "convoy";  // whose `resume` goes on with the run
   double suspect_s = 5.0;
   double hang_s = 30.0;
+  // Whether the engine can connect those who are left when a worker dies; otherwise that ends the run.
+  bool rebuilds = true;
+  bool restarted = false;  // the one before died; the workers live
 };
 
 // convoy eval DIR|CHECKPOINT [key=value …] [--json], or a program's eval

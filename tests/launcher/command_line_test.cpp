@@ -186,11 +186,14 @@ TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
   const SchedulerLine line{.run = "a dir/with -- odd name",
                            .listen = "tcp://127.0.0.1:0",
                            .workers = 3,
+                           .min_workers = 2,
                            .steps = 600,
                            .resume_step = 40,
                            .program = "my model",
                            .suspect_s = 2.5,
-                           .hang_s = 45};
+                           .hang_s = 45,
+                           .rebuilds = false,
+                           .restarted = true};
   const auto back = parsed<SchedulerLine>(to_arguments(line));
   EXPECT_EQ(back.run, line.run);
   EXPECT_EQ(back.listen, line.listen);
@@ -200,6 +203,12 @@ TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
   EXPECT_EQ(back.program, line.program);
   EXPECT_EQ(back.suspect_s, line.suspect_s);
   EXPECT_EQ(back.hang_s, line.hang_s);
+  EXPECT_EQ(back.min_workers, line.min_workers);
+  EXPECT_FALSE(back.rebuilds);
+  EXPECT_TRUE(back.restarted);
+  const auto plain = parsed<SchedulerLine>(to_arguments(SchedulerLine{.run = "run", .listen = "", .steps = 1}));
+  EXPECT_TRUE(plain.rebuilds);
+  EXPECT_FALSE(plain.restarted);
 }
 
 TEST(CommandLineTest, HelpNamesTheKeysThatMayChangeOnceTrained) {
