@@ -1,5 +1,6 @@
-// The CURVE keys of a run's control plane. The hub has a fresh pair; every link has the pair that follows from the
-// run's token, so the hub recognises who knows the token without the token ever travelling.
+// The CURVE keys of a run's control plane. Both ends' pairs follow from the run's token: the hub recognises who knows
+// the token without the token ever travelling, and a hub that was started anew is recognised by the links of the one
+// before.
 #pragma once
 
 #include <string>
@@ -13,7 +14,8 @@ struct KeyPair {  // 40 characters of Z85 each
 };
 
 KeyPair fresh_key_pair();  // throws Error(kUnavailable)
-// Throws Error(kInvalidArgument) unless `token` is 64 hex digits.
-KeyPair key_pair_of_token(std::string_view token);
+// Both throw Error(kInvalidArgument) unless `token` is 64 hex digits.
+KeyPair key_pair_of_token(std::string_view token);      // of every link
+KeyPair hub_key_pair_of_token(std::string_view token);  // of the hub: its public key tells nothing of the token
 
 }  // namespace convoy::cluster

@@ -45,7 +45,7 @@ struct Hub::Impl {
         authenticator(context, zmq::socket_type::rep),
         router(context, zmq::socket_type::router),
         accepted_key(raw_key(key_pair_of_token(token).public_key)) {
-    const KeyPair keys = fresh_key_pair();
+    const KeyPair keys = hub_key_pair_of_token(token);
     try {
       authenticator.bind(kAuthenticatorAddress);
       set_transport_options(router, listen);

@@ -57,8 +57,8 @@ struct Link::Impl {
       dealer.set(zmq::sockopt::curve_serverkey, credentials.public_key);
       dealer.set(zmq::sockopt::curve_publickey, keys.public_key);
       dealer.set(zmq::sockopt::curve_secretkey, keys.secret_key);
-      // A hub that went away never comes back at the same address with the same key, so a lost connection is final.
-      // (Not -1: that would throw away messages that arrived just before the end.)
+      // A lost connection is final, so that its owner learns of it: what was said to a hub that died must be said
+      // again. (Not -1: that would throw away messages that arrived just before the end.)
       dealer.set(zmq::sockopt::reconnect_ivl, 3'600'000);
       if (zmq_socket_monitor(dealer.handle(), kMonitorAddress, kMonitoredEvents) != 0) throw zmq::error_t();
       monitor.connect(kMonitorAddress);

@@ -1,6 +1,6 @@
 // The control plane's two ends: a Hub that the scheduler binds, and a Link that each worker and agent connects.
-// ZeroMQ with CURVE underneath: a link knows the hub by its public key, the hub knows a link by the key that follows
-// from the run's token. The token never travels, and who does not know it gets no further than the handshake.
+// ZeroMQ with CURVE underneath: a link knows the hub by its public key, the hub knows a link by its own (curve.h); both
+// follow from the run's token. The token never travels, and who does not know it gets no further than the handshake.
 #pragma once
 
 #include <chrono>
@@ -23,7 +23,9 @@ struct Credentials {
 // A token for a new run.
 std::string make_token();
 
-// Connects to a hub. send() may be called from any thread; receive() from one thread at a time.
+// Connects to a hub. send() may be called from any thread; receive() from one thread at a time. A link that is lost
+// stays so; making another one for the same credentials costs about a millisecond, and reaches a hub that was started
+// anew at the same address.
 class Link {
  public:
   // Returns at once and connects in the background. Errors call the other end `peer`. Throws Error(kInvalidArgument) for
@@ -52,7 +54,8 @@ class Link {
 // Accepts links. Single-threaded, but for wake(). Links are let in, or turned away, while receive() is called.
 class Hub {
  public:
-  // Binds `listen` ("tcp://127.0.0.1:0": port 0 picks a free one). Throws Error(kUnavailable) with address and errno.
+  // Binds `listen` ("tcp://127.0.0.1:0": port 0 picks a free one); its key follows from the token. Throws
+  // Error(kUnavailable) with address and errno.
   Hub(const std::string& listen, const std::string& token, const Uuid& self);
   ~Hub();
   Hub(const Hub&) = delete;

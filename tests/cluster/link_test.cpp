@@ -2,13 +2,17 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <map>
 #include <thread>
 #include <zmq.hpp>
 
 #include "cluster/curve.h"
+#include "cluster/reserved_port.h"
 #include "cluster/socket.h"
 #include "core/base/error.h"
 
@@ -161,6 +165,23 @@ TEST(LinkTest, NoticesThatNobodyListens) {
   EXPECT_EQ(loss(other), "lost worker 7 at " + credentials.address + ": nobody listens there");
 }
 
+TEST(LinkTest, MayBeMadeAnewUntilSomebodyListens) {
+  const ReservedPort port(kListen);
+  const std::string token = make_token();
+  const Credentials credentials{
+      .address = port.address(), .public_key = hub_key_pair_of_token(token).public_key, .token = token};
+  const Uuid self = Uuid::random();
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    Link link(credentials, self);
+    link.send(kBallot, Recorded{.step = attempt});
+    EXPECT_EQ(loss(link), "lost the scheduler at " + port.address() + ": nobody listens there");
+  }
+  Hub hub(port.address(), token, Uuid::random());
+  Link link(credentials, self);
+  link.send(kBallot, Recorded{.step = 99});
+  EXPECT_EQ(next(hub).body, Body(Recorded{.step = 99}));
+}
+
 TEST(LinkTest, IsTurnedAwayWithAWrongToken) {
   Hub hub(kListen, make_token(), Uuid::random());
   Credentials credentials = hub.credentials();
@@ -207,6 +228,61 @@ TEST(HubTest, PublishesThePortItWasGiven) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
     EXPECT_NE(std::string(error.what()).find(address), std::string::npos) << error.what();
+  }
+}
+
+TEST(HubTest, HasTheKeyThatFollowsFromTheToken) {
+  const std::string token = make_token();
+  Hub hub(kListen, token, Uuid::random());
+  EXPECT_EQ(hub.credentials().public_key, hub_key_pair_of_token(token).public_key);
+  EXPECT_NE(hub.credentials().public_key, key_pair_of_token(token).public_key);
+  EXPECT_NE(hub.credentials().public_key, hub_key_pair_of_token(make_token()).public_key);
+}
+
+// The process that owned the port, with links connected, is killed; the next hub is there at once.
+TEST(HubTest, TakesTheAddressOfAKilledOneWhoseLinksFindIt) {
+  const ReservedPort port(kListen);
+  const std::string token = make_token();
+  const pid_t owner = fork();
+  if (owner == 0) {
+    Hub hub(port.address(), token, Uuid::random());
+    for (;;) {
+      if (const auto message = hub.receive(1s)) hub.send(message->sender, message->ballot, message->body);
+      if (getppid() == 1) _exit(0);
+    }
+  }
+  const Credentials credentials{
+      .address = port.address(), .public_key = hub_key_pair_of_token(token).public_key, .token = token};
+  std::map<Uuid, std::unique_ptr<Link>> links;
+  const auto connect = [&](const Uuid& self) {
+    links[self] = std::make_unique<Link>(credentials, self);
+    links[self]->send(kBallot, Recorded{.step = 1});
+  };
+  const auto answered = [&](const Uuid& self) {
+    try {
+      const auto answer = links[self]->receive(100ms);
+      return answer && answer->body == Body(Recorded{.step = 1});
+    } catch (const Error&) {  // it does not listen yet
+      connect(self);
+      return false;
+    }
+  };
+  std::vector<Uuid> selves{Uuid::random(), Uuid::random(), Uuid::random()};
+  for (const Uuid& self : selves) connect(self);
+  const auto deadline = Clock::now() + 10s;
+  for (const Uuid& self : selves) {
+    while (!answered(self)) ASSERT_LT(Clock::now(), deadline);
+  }
+
+  kill(owner, SIGKILL);
+  ASSERT_EQ(waitpid(owner, nullptr, 0), owner);
+  Hub hub(port.address(), token, Uuid::random());
+  for (const Uuid& self : selves) {
+    EXPECT_EQ(loss(*links[self]), "lost the scheduler at " + port.address() + ": it closed the connection");
+    connect(self);
+    EXPECT_EQ(next(hub).sender, self);
+    EXPECT_TRUE(hub.send(self, kBallot, Recorded{.step = 2}));
+    EXPECT_EQ(links[self]->receive(5s)->body, Body(Recorded{.step = 2}));
   }
 }
 
