@@ -36,7 +36,7 @@ std::string_view phase_name(Phase phase);  // "starting", "waiting", "forward_ba
 
 // Where a worker serves its state and reduced gradients to others of the run (worker/donor.h).
 struct Service {
-  std::string address;     // "tcp://10.0.0.7:41234"
+  std::string address;     // "tcp://10.0.0.7:41234"; of a host with several all of them, with commas between
   std::string public_key;  // its CURVE key, 40 characters of Z85
   bool operator==(const Service&) const = default;
 };
@@ -307,7 +307,7 @@ inline constexpr std::int64_t kMaxPieceBytes = 4 << 20;
 // The answer to a Pull.
 struct Piece {
   std::int64_t offset = 0;
-  std::int64_t total = 0;      // bytes that there are altogether; -1: this worker does not have what was asked for
+  std::int64_t total = 0;      // bytes that there are altogether; -1: not here, -2: not here yet, ask again
   std::string bytes;           // none beyond the end
   std::uint64_t checksum = 0;  // XXH3 of them
   bool operator==(const Piece&) const = default;

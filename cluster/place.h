@@ -48,6 +48,7 @@ inline constexpr char kSchedulerVariable[] = "CONVOY_SCHEDULER";
 inline constexpr char kSchedulerKeyVariable[] = "CONVOY_SCHEDULER_KEY";
 inline constexpr char kTokenVariable[] = "CONVOY_TOKEN";
 inline constexpr char kRunVariable[] = "CONVOY_RUN";            // the run directory
+inline constexpr char kReplacesVariable[] = "CONVOY_REPLACES";  // this worker takes the place of one that ended
 inline constexpr char kLifelineVariable[] = "CONVOY_LIFELINE";  // descriptor: end of file means the launcher is gone
 inline constexpr char kSchedulerWordsVariable[] = "CONVOY_SCHEDULER_FD";  // where a program reads which scheduler to be
 inline constexpr char kAddressDescriptorVariable[] = "CONVOY_ADDRESS_FD";  // where a scheduler writes its address

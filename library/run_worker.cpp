@@ -12,6 +12,7 @@
 #include "library/engine_choice.h"
 #include "library/environment.h"
 #include "library/inner_scheduler.h"
+#include "library/instants.h"
 #include "library/prepared_run.h"
 #include "library/run_plan.h"
 #include "library/run_rank.h"
@@ -31,6 +32,7 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
   Logger logger;
   logger.redirect_terminal([&output](std::string_view text) { output.line(Stream::kErrors, text); });
   std::function<void()> on_second_signal;
+  const std::string who = fmt::format("{}{}", place.rank, environment(cluster::kReplacesVariable) ? "+" : "");
   const auto train = [&](const Recipe& recipe, const std::string& run_directory, const cluster::Place& known,
                          distributed::MpiSession* mpi) {
     const worker::TrainCommand command{.recipe = recipe,
@@ -43,7 +45,8 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
                                        .on_second_signal = on_second_signal,
                                        .mpi = mpi,
                                        .inspection = line.inspection,
-                                       .print = [&](const std::string& text) { output.line(Stream::kOutput, text); }};
+                                       .print = [&](const std::string& text) { output.line(Stream::kOutput, text); },
+                                       .at_instant = instants_of(who, environment)};
     return worker::train(command, logger);
   };
   if (place.world > 1 && !place.scheduler) {

@@ -20,62 +20,83 @@ class ReporterTest : public testing::Test {
  protected:
   ReporterTest() { logger_.mute_terminal(); }
 
-  // Serves until the worker has registered, and then until `done`.
+  // Serves until `done`.
   template <typename Done>
   void serve_until(Done done) {
     while (!done()) {
-      const auto message = hub_.receive(milliseconds(20));
-      if (message && std::holds_alternative<cluster::Register>(message->body)) worker_ = message->sender;
+      const auto message = hub_->receive(milliseconds(20));
+      if (!message) continue;
+      if (const auto* registration = std::get_if<cluster::Register>(&message->body)) {
+        worker_ = message->sender;
+        registrations_.push_back(*registration);
+      }
+      heard_.push_back(*message);
     }
   }
   void serve_until_registered() {
     serve_until([this] { return worker_.has_value(); });
   }
-  void send(cluster::Body body) { hub_.send(*worker_, {.term = 1, .attempt = 1}, std::move(body)); }
-  // What the worker's thread ran into, "" when nothing.
-  template <typename Work>
-  std::string failure_of(Work work) {
-    try {
-      work();
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kPeerLost);
-      return error.what();
+  void send(cluster::Body body, const Ballot& ballot = {.term = 1, .attempt = 1}) {
+    hub_->send(*worker_, ballot, std::move(body));
+  }
+  template <typename Kind>
+  std::vector<Kind> heard() const {
+    std::vector<Kind> found;
+    for (const cluster::Message& message : heard_) {
+      if (const auto* body = std::get_if<Kind>(&message.body)) found.push_back(*body);
     }
-    return "";
+    return found;
+  }
+  void wait_for_end() {
+    while (!reporter_.ending()) std::this_thread::sleep_for(milliseconds(5));
+  }
+  // What the reporter says became of it.
+  Error failure() {
+    try {
+      reporter_.fail_ended();
+    } catch (const Error& error) {
+      return error;
+    }
   }
   std::string silence(const std::string& time) const {
-    return "the scheduler at " + hub_.credentials().address + " has been silent for " + time;
+    return "the scheduler at " + hub_->credentials().address + " has been silent for " + time;
   }
 
-  cluster::Hub hub_{"tcp://127.0.0.1:0", cluster::make_token(), Uuid::random()};
+  std::optional<cluster::Hub> hub_{std::in_place, "tcp://127.0.0.1:0", cluster::make_token(), Uuid::random()};
   SignalReceiver signals_{SIGUSR1};
   Logger logger_;
   std::optional<Uuid> worker_;
-  Reporter reporter_{{.scheduler = hub_.credentials(),
+  std::vector<cluster::Message> heard_;
+  std::vector<cluster::Register> registrations_;
+  std::atomic<int> ends_ = 0;
+  std::atomic<int> seals_ = 0;
+  std::atomic<std::int64_t> applied_ = 0;
+  Reporter reporter_{{.scheduler = hub_->credentials(),
                       .self = Uuid::random(),
                       .heartbeat = milliseconds(100),
                       .scheduler_silence = milliseconds(1000),
                       .activity = [] { return std::uint64_t{0}; },
-                      .on_stop = [] {},
+                      .standing = [this] { return cluster::Standing{.applied = applied_}; },
+                      .on_seal = [this](const Ballot&, const cluster::Seal&) { ++seals_; },
+                      .on_epoch = [](const Ballot&, const cluster::Epoch&) {},
+                      .on_end = [this] { ++ends_; },
                       .on_second_signal = {}},
                      signals_,
                      logger_};
 };
 
-TEST_F(ReporterTest, ASilentSchedulerIsNotJoinedForEver) {
-  std::string failure;
-  std::thread worker([&] { failure = failure_of([&] { reporter_.join({}); }); });
+TEST_F(ReporterTest, ASilentSchedulerIsNotWaitedForForEver) {
+  reporter_.enroll({});
   serve_until_registered();
-  worker.join();
-  EXPECT_EQ(failure, silence("1 s"));
-  const auto before = Clock::now();
-  EXPECT_FALSE(reporter_.wait_for_stop(seconds(10)).has_value());
-  EXPECT_LT(Clock::now() - before, seconds(2)) << "nothing is to be expected of it";
+  wait_for_end();
+  EXPECT_EQ(reporter_.ending(), Reporter::End::kLost);
+  EXPECT_EQ(failure().code(), ErrorCode::kPeerLost);
+  EXPECT_EQ(failure().what(), silence("1 s"));
+  EXPECT_EQ(ends_, 1);
 }
 
 TEST_F(ReporterTest, ASchedulerThatWaitsForOthersIsWaitedFor) {
-  std::string failure = "none";
-  std::thread worker([&] { failure = failure_of([&] { reporter_.join({}); }); });
+  reporter_.enroll({});
   serve_until_registered();
   const auto late = Clock::now() + milliseconds(2500);
   auto next = Clock::now();
@@ -84,36 +105,73 @@ TEST_F(ReporterTest, ASchedulerThatWaitsForOthersIsWaitedFor) {
     if (Clock::now() >= next) next += milliseconds(250);
     return Clock::now() > late;
   });
-  send(cluster::Epoch{});
-  worker.join();
-  EXPECT_EQ(failure, "");
+  EXPECT_EQ(reporter_.ending(), std::nullopt);
 }
 
 TEST_F(ReporterTest, ARefusalIsNoWrongUsage) {
-  std::optional<ErrorCode> code;
-  std::thread worker([&] {
-    try {
-      reporter_.join({});
-    } catch (const Error& error) {
-      code = error.code();
-    }
-  });
+  reporter_.enroll({});
   serve_until_registered();
   send(cluster::Refuse{.reason = "worker 1 differs from worker 0"});
-  worker.join();
-  EXPECT_EQ(code, ErrorCode::kInvalidArgument);
+  wait_for_end();
+  EXPECT_EQ(failure().code(), ErrorCode::kInvalidArgument);
 }
 
 TEST_F(ReporterTest, ASilentSchedulerIsNotWaitedForToRecord) {
-  std::string failure;
-  std::thread worker([&] {
-    reporter_.join({});
-    failure = failure_of([&] { reporter_.wait_until_final_recorded(); });
-  });
+  reporter_.enroll({});
   serve_until_registered();
-  send(cluster::Epoch{});
-  worker.join();
-  EXPECT_EQ(failure, silence("1 s"));
+  reporter_.enter({.term = 1, .attempt = 1}, true);
+  try {
+    reporter_.wait_until_recorded(3);
+    ADD_FAILURE() << "nothing was recorded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kPeerLost);
+  }
+}
+
+TEST_F(ReporterTest, WhatIsNotOnRecordIsSentAgainByWhoeverLeads) {
+  reporter_.enroll({});
+  serve_until_registered();
+  reporter_.enter({.term = 1, .attempt = 1}, false);
+  for (int step = 1; step <= 3; ++step) reporter_.report(step, cluster::StepReport{.step = step});
+  reporter_.report(3, cluster::EvalReport{.step = 3});
+  send(cluster::Recorded{.step = 1});
+  serve_until([this] { return heard<cluster::Heartbeat>().size() >= 4; });
+  EXPECT_TRUE(heard<cluster::StepReport>().empty()) << "another one leads";
+  reporter_.enter({.term = 1, .attempt = 2}, true);
+  serve_until([this] { return heard<cluster::EvalReport>().size() >= 2; });  // at once, and when that had no effect
+  std::vector<std::int64_t> steps;
+  for (const auto& report : heard<cluster::StepReport>()) steps.push_back(report.step);
+  EXPECT_EQ(std::vector(steps.begin(), steps.begin() + 2), (std::vector<std::int64_t>{2, 3}));
+  send(cluster::Recorded{.step = 3, .final = true});
+  wait_for_end();
+  EXPECT_EQ(reporter_.ending(), Reporter::End::kComplete);
+}
+
+TEST_F(ReporterTest, ASchedulerThatWasStartedAnewIsFound) {
+  reporter_.enroll({.rank = 5});
+  serve_until_registered();
+  reporter_.enter({.term = 1, .attempt = 1}, true);
+  const cluster::Credentials credentials = hub_->credentials();
+  hub_.reset();
+  applied_ = 7;
+  std::this_thread::sleep_for(milliseconds(300));
+  worker_.reset();
+  hub_.emplace(credentials.address, credentials.token, Uuid::random());
+  serve_until_registered();
+  EXPECT_EQ(registrations_.back().rank, 5);
+  EXPECT_EQ(registrations_.back().standing.applied, 7);
+  send(cluster::Seal{}, {.term = 2, .attempt = 1});
+  while (seals_ == 0) std::this_thread::sleep_for(milliseconds(5));
+  EXPECT_EQ(reporter_.ending(), std::nullopt);
+}
+
+TEST_F(ReporterTest, ASchedulerThatDoesNotComeBackIsLost) {
+  reporter_.enroll({});
+  serve_until_registered();
+  reporter_.enter({.term = 1, .attempt = 1}, true);
+  hub_.reset();
+  wait_for_end();
+  EXPECT_EQ(failure().code(), ErrorCode::kPeerLost);
 }
 
 }  // namespace
