@@ -4,13 +4,12 @@
 #include <fmt/ranges.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "core/base/error.h"
+#include "distributed/local/abstract_address.h"
 #include "distributed/local/hello.h"
 
 namespace convoy::distributed {
@@ -18,22 +17,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kLookAgain{10};  // for stop requests, and peers that are not ready
-
-struct Address {
-  sockaddr_un data{};
-  socklen_t length = 0;
-  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&data); }
-};
-
-Address abstract_address(const std::string& name) {
-  Address address;
-  address.data.sun_family = AF_UNIX;
-  if (name.empty() || name.size() + 1 > sizeof(address.data.sun_path))
-    fail(ErrorCode::kInvalidArgument, "'{}' is not a name for a local socket", name);
-  std::memcpy(address.data.sun_path + 1, name.data(), name.size());
-  address.length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  return address;
-}
 
 UniqueFd new_socket() {
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -80,9 +63,9 @@ class Encounter {
 
   // Says hello to a lower rank; tries again later if its queue is full.
   void connect_to(std::int32_t rank) {
-    const Address address = abstract_address(socket_name(rank));
+    const AbstractAddress address(socket_name(rank));
     UniqueFd socket = new_socket();
-    if (::connect(socket.get(), address.get(), address.length) != 0) {
+    if (::connect(socket.get(), address.get(), address.length()) != 0) {
       if (errno == EAGAIN || errno == EINTR) return;
       fail(ErrorCode::kPeerLost, "rank {} cannot be met at local socket @{}: {}", rank, socket_name(rank),
            errno_text(errno));
@@ -190,8 +173,8 @@ class Encounter {
 }  // namespace
 
 Rendezvous::Rendezvous(const Uuid& uuid) : name_("convoy-" + uuid.to_string()), listener_(new_socket()) {
-  const Address address = abstract_address(name_);
-  if (bind(listener_.get(), address.get(), address.length) != 0 || listen(listener_.get(), SOMAXCONN) != 0)
+  const AbstractAddress address(name_);
+  if (bind(listener_.get(), address.get(), address.length()) != 0 || listen(listener_.get(), SOMAXCONN) != 0)
     fail(ErrorCode::kUnavailable, "local socket @{}: {}", name_, errno_text(errno));
 }
 
