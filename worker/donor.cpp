@@ -29,6 +29,7 @@ Donor::Donor(DonorOptions options)
     : shelf_{.find = std::move(options.find), .reading = {}},
       hub_(options.listen, options.token, options.self),
       service_{.address = addresses_of(hub_.credentials().address), .public_key = hub_.credentials().public_key},
+      local_(options.self, options.token, shelf_),
       thread_([this] { serve(); }) {}
 
 Donor::~Donor() {

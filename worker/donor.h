@@ -1,6 +1,7 @@
 // What a worker has for others of its run that are behind: its state, and the reduced gradient that it keeps. They pull
 // it piece by piece (worker/transfer.h) and are answered from threads of the donor's own, so that the training thread
-// never waits for them.
+// never waits for them. Those of the same host come by a way of their own (worker/local_donor.h), the others through
+// the encrypted transport of the control plane.
 #pragma once
 
 #include <atomic>
@@ -10,6 +11,7 @@
 #include "cluster/link.h"
 #include "cluster/messages.h"
 #include "core/base/uuid.h"
+#include "worker/local_donor.h"
 #include "worker/offer.h"
 
 namespace convoy::worker {
@@ -44,6 +46,7 @@ class Donor {
   Shelf shelf_;
   cluster::Hub hub_;
   cluster::Service service_;
+  LocalDonor local_;
   std::atomic<bool> stopping_ = false;
   std::thread thread_;
 };

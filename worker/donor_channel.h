@@ -47,6 +47,9 @@ class DonorChannel {
   virtual int descriptor() const = 0;
 };
 
+// To a donor on this host; null if there is none. Throws Error(kPeerLost).
+std::unique_ptr<DonorChannel> connect_locally(const Source& source, const Asker& asker);
+
 // Through the transport of the control plane, to one of the addresses of `source`. Throws Error(kPeerLost).
 std::unique_ptr<DonorChannel> connect_by_link(const Source& source, const Asker& asker);
 

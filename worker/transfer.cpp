@@ -54,7 +54,9 @@ class Transfer {
   // False if it says that it has nothing to give.
   bool pull_from(const Source& source) {
     check_stop();
-    channel_ = connect_by_link(source, options_.asker);
+    channel_.reset();
+    if (options_.locally) channel_ = connect_locally(source, options_.asker);
+    if (!channel_) channel_ = connect_by_link(source, options_.asker);
     if (!on_its_way_.empty()) next_ = *std::ranges::min_element(on_its_way_);  // of the donor before this one
     on_its_way_.clear();
     asked_again_.clear();

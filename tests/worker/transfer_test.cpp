@@ -58,7 +58,8 @@ Find always(const Memory& memory) {
   };
 }
 
-class TransferTest : public testing::Test {
+// Whether by the way for peers of one host.
+class TransferTest : public testing::TestWithParam<bool> {
  protected:
   Source serve(Find find) {
     const Uuid uuid = Uuid::random();
@@ -69,14 +70,15 @@ class TransferTest : public testing::Test {
     return {.donors = std::move(donors),
             .asker = {.self = Uuid::random(), .token = token_, .ballot = kBallot},
             .what = cluster::Pull::What::kState,
-            .step = kStep};
+            .step = kStep,
+            .locally = GetParam()};
   }
 
   const std::string token_ = cluster::make_token();
   std::vector<std::unique_ptr<Donor>> donors_;
 };
 
-TEST_F(TransferTest, BringsEverything) {
+TEST_P(TransferTest, BringsEverything) {
   const Memory state = Memory::filled(kSizes);
   const auto total = static_cast<std::size_t>(total_bytes(state.parts()));
   Memory copy({30 << 20, 1, total - (30 << 20) - 1, 0});  // cut in other places
@@ -85,6 +87,9 @@ TEST_F(TransferTest, BringsEverything) {
   EXPECT_TRUE(result.lost.empty());
   EXPECT_EQ(copy.joined(), state.joined());
 }
+
+INSTANTIATE_TEST_SUITE_P(Ways, TransferTest, testing::Bool(),
+                         [](const auto& way) { return way.param ? "Locally" : "ByLink"; });
 
 }  // namespace
 }  // namespace convoy::worker
