@@ -104,6 +104,7 @@ void Reporter::beat() {
   const cluster::Standing standing = options_.standing();
   send(
       cluster::Heartbeat{.step = step_, .phase = phase_, .activity = options_.activity(), .applied = standing.applied});
+  if (joins_) send(cluster::Ready{.step = standing.applied});
   if (wish_ && !finishes_step_) send(cluster::StopRequest{.reason = *wish_});
   const std::lock_guard lock(mutex_);
   const std::int64_t oldest = outbox_.oldest();
@@ -174,6 +175,7 @@ void Reporter::handle(const cluster::Message& message) {
   } else if (const auto* epoch = std::get_if<cluster::Epoch>(&message.body)) {
     options_.on_epoch(message.ballot, *epoch);
   } else if (std::holds_alternative<cluster::Copy>(message.body)) {
+    joins_ = true;
     send(cluster::Ready{.step = options_.standing().applied});
   }
   changed_.notify_all();
@@ -223,6 +225,7 @@ void Reporter::enter(const Ballot& ballot, bool leads) {
     waiting_ = false;
     ballot_ = ballot;
     leads_ = leads;
+    joins_ = false;
     if (leads_) send_reports();
   }
   beat();

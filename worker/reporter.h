@@ -104,6 +104,7 @@ class Reporter {
   std::atomic<std::int64_t> step_{0};
   std::atomic<cluster::Phase> phase_{cluster::Phase::kStarting};
   std::atomic<bool> finishes_step_{false};
+  std::atomic<bool> joins_{false};  // a run that is under way, and is not a member yet
   std::atomic<bool> closing_{false};
 
   mutable std::mutex mutex_;

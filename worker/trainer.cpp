@@ -125,7 +125,11 @@ void Trainer::join() {
           .scheduler_silence = from_seconds(recipe_.fault.hang_s),
           .activity = [this] { return device_.kernels_run(); },
           .standing = [this] { return session_.standing(); },
-          .on_seal = [this](const Ballot& ballot, const cluster::Seal& seal) { session_.on_seal(ballot, seal); },
+          .on_seal =
+              [this](const Ballot& ballot, const cluster::Seal& seal) {
+                at("sealed");
+                session_.on_seal(ballot, seal);
+              },
           .on_epoch = [this](const Ballot& ballot, const cluster::Epoch& epoch) { session_.on_epoch(ballot, epoch); },
           .on_end =
               [this] {
@@ -134,6 +138,7 @@ void Trainer::join() {
               },
           .on_second_signal = command_.on_second_signal},
       command_.take_signals(), logger_);
+  at("register");
   reporter_->enroll({.rank = command_.place.rank,
                      .host = cluster::host_name(),
                      .pid = static_cast<std::int32_t>(getpid()),
@@ -153,6 +158,7 @@ void Trainer::abort_communication() noexcept {
 
 Trainer::End Trainer::run() {
   join();
+  at("registered");
   for (;;) {
     compute_ahead();
     const Task task = session_.next_task();
@@ -253,6 +259,7 @@ std::vector<Source> Trainer::sources(const FetchState& task) const {
 
 void Trainer::copy_state(const FetchState& task) {
   state_is_whole_ = false;
+  at("copy");
   Destination destination = destinations_of(replica_);
   destination.push_back(bytes_of(last_));
   const Transferred transferred =
@@ -264,6 +271,7 @@ void Trainer::copy_state(const FetchState& task) {
   if (!transferred.done) fail(ErrorCode::kPeerLost, "no donor has the state after step {} any more", task.fetch.step);
   state_written(replica_);
   state_is_whole_ = true;
+  at("copied");
   begin_step_ = task.fetch.step;
   logger_.info("copied the state after step {}", task.fetch.step);
   session_.restored(task.fetch.ballot);
@@ -271,6 +279,7 @@ void Trainer::copy_state(const FetchState& task) {
 
 // The others have applied one step more: their reduced gradient does here what it did there.
 void Trainer::catch_up(const FetchState& task) {
+  at("catch_up");
   distributed::LossSums sums;
   const Destination destination{std::as_writable_bytes(reduced()), bytes_of(sums)};
   const Transferred transferred =
@@ -507,6 +516,7 @@ void Trainer::save() {
   try {
     logger_.info("checkpoint {}", checkpointer_->write(facts()));
     saved_after_ = step;
+    at("saved");
   } catch (const Error& error) {
     const bool refused = error.code() == ErrorCode::kUnavailable || error.code() == ErrorCode::kDataLoss;
     if (!refused || step == recipe_.train.steps) throw;
