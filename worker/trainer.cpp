@@ -10,12 +10,12 @@
 #include "cluster/address.h"
 #include "core/base/durable_file.h"
 #include "core/base/exit_code.h"
+#include "distributed/worker_block.h"
 #include "worker/checkpoint.h"
 #include "worker/fingerprint.h"
 #include "worker/memory_share.h"
 #include "worker/resume.h"
 #include "worker/state_parts.h"
-#include "worker/transfer.h"
 
 namespace convoy::worker {
 namespace {
@@ -269,7 +269,7 @@ void Trainer::copy_state(const FetchState& task) {
                      .step = task.fetch.step},
                     destination, task.sealed);
   if (!transferred.done) fail(ErrorCode::kPeerLost, "no donor has the state after step {} any more", task.fetch.step);
-  state_written(replica_);
+  state_was_written(replica_);
   state_is_whole_ = true;
   at("copied");
   begin_step_ = task.fetch.step;

@@ -27,6 +27,7 @@
 #include "worker/reporter.h"
 #include "worker/step_profile.h"
 #include "worker/training_step.h"
+#include "worker/transfer.h"
 
 namespace convoy::worker {
 
