@@ -61,6 +61,22 @@ std::vector<Subtree> maximal_subtrees(std::int32_t n, std::int32_t begin, std::i
   return subtrees;
 }
 
+// A node is contiguous, so each run of leaves has its own.
+std::vector<Subtree> maximal_subtrees(std::int32_t n, std::span<const std::int32_t> leaves) {
+  std::vector<Subtree> subtrees;
+  for (std::size_t first = 0; first < leaves.size();) {
+    std::size_t last = first + 1;
+    while (last < leaves.size() && leaves[last] == leaves[last - 1] + 1) ++last;
+    if (last < leaves.size() && leaves[last] <= leaves[last - 1])
+      fail(ErrorCode::kInvalidArgument, "leaf {} after leaf {}: expected ascending leaves", leaves[last],
+           leaves[last - 1]);
+    const std::vector<Subtree> run = maximal_subtrees(n, leaves[first], leaves[last - 1] + 1);
+    subtrees.insert(subtrees.end(), run.begin(), run.end());
+    first = last;
+  }
+  return subtrees;
+}
+
 Subtree block_of(std::int32_t n, std::int32_t rank, std::int32_t world) {
   if (n < 0 || world < 1 || rank < 0 || rank >= world)
     fail(ErrorCode::kInvalidArgument, "no block of {} leaves for rank {} of {}", n, rank, world);

@@ -20,6 +20,8 @@ struct Subtree {
 
 // The fewest nodes of the tree over n leaves that cover exactly [begin, end), in leaf order.
 std::vector<Subtree> maximal_subtrees(std::int32_t n, std::int32_t begin, std::int32_t end);
+// The same for any set of leaves, given in ascending order: the nodes that lie in it whose parent does not.
+std::vector<Subtree> maximal_subtrees(std::int32_t n, std::span<const std::int32_t> leaves);
 
 // The contiguous block of leaves that worker `rank` of `world` owns: blocks differ by at most one leaf.
 Subtree block_of(std::int32_t n, std::int32_t rank, std::int32_t world);

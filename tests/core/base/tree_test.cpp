@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <string>
@@ -115,6 +116,39 @@ TEST(TreeTest, MaximalSubtreesAreTheFewestNodes) {
       }
     }
   }
+}
+
+// By the definition: every node of the tree that lies in the set and whose parent does not.
+void defined_maximal(const std::vector<bool>& in_set, std::int32_t begin, std::int32_t end,
+                     std::vector<Subtree>& nodes) {
+  const auto first = in_set.begin() + begin;
+  if (std::find(first, in_set.begin() + end, false) == in_set.begin() + end) {
+    nodes.push_back({begin, end});
+  } else if (end - begin > 1) {
+    std::int32_t half = 1;
+    while (half * 2 < end - begin) half *= 2;
+    defined_maximal(in_set, begin, begin + half, nodes);
+    defined_maximal(in_set, begin + half, end, nodes);
+  }
+}
+
+TEST(TreeTest, AnySetOfLeavesHasItsMaximalNodes) {
+  for (std::int32_t n = 1; n <= 13; ++n) {
+    for (std::uint32_t bits = 0; bits < (1U << n); ++bits) {
+      std::vector<bool> in_set;
+      std::vector<std::int32_t> leaves;
+      for (std::int32_t leaf = 0; leaf < n; ++leaf) {
+        in_set.push_back((bits >> leaf & 1) != 0);
+        if (in_set.back()) leaves.push_back(leaf);
+      }
+      std::vector<Subtree> expected;
+      defined_maximal(in_set, 0, n, expected);
+      ASSERT_EQ(maximal_subtrees(n, leaves), expected) << n << " leaves, set " << bits;
+    }
+  }
+  EXPECT_THROW(maximal_subtrees(4, std::vector<std::int32_t>{1, 0}), Error);
+  EXPECT_THROW(maximal_subtrees(4, std::vector<std::int32_t>{2, 2}), Error);
+  EXPECT_THROW(maximal_subtrees(4, std::vector<std::int32_t>{3, 4}), Error);
 }
 
 TEST(TreeTest, BlocksAreContiguousAndBalanced) {
