@@ -45,6 +45,7 @@ void measure(Communicator& communicator, Segment& segment, const TreeLayout& lay
 
 void run_rank(std::int32_t rank, const std::vector<LocalMember>& members, Rendezvous& rendezvous) {
   Segment segment({.arena_bytes = 2 * kMostBytes});
+  segment.commit(0, segment.arena().size());
   const auto communicator = make_local_communicator({.rank = rank,
                                                      .members = members,
                                                      .ballot = {1, 1},

@@ -15,6 +15,7 @@ class SoloEngine final : public Engine {
 
   std::string name() const override { return "solo"; }
   std::span<std::byte> arena() override { return segment_.arena(); }
+  void commit(std::size_t offset, std::size_t bytes) override { segment_.commit(offset, bytes); }
   std::string meeting_place() const override { return ""; }
   std::unique_ptr<Communicator> connect(const EpochView&) override { return std::make_unique<SoloCommunicator>(); }
 
@@ -29,6 +30,7 @@ class LocalEngine final : public Engine {
 
   std::string name() const override { return "local"; }
   std::span<std::byte> arena() override { return segment_.arena(); }
+  void commit(std::size_t offset, std::size_t bytes) override { segment_.commit(offset, bytes); }
   std::string meeting_place() const override { return rendezvous_.name(); }
 
   std::unique_ptr<Communicator> connect(const EpochView& epoch) override {

@@ -31,8 +31,10 @@ class Engine {
   virtual ~Engine() = default;
 
   virtual std::string name() const = 0;  // "local", "mpi", "solo"
-  // Memory peers can read without a copy, zeroed, of the size asked for; lives as long as the engine.
+  // What peers can read without a copy, of the size asked for; lives as long as the engine. It is address space: a part
+  // becomes zeroed memory when it is committed. commit() throws Error(kUnavailable) where there is not enough.
   virtual std::span<std::byte> arena() = 0;
+  virtual void commit(std::size_t offset, std::size_t bytes) = 0;
   // Where peers meet this worker, as the engine understands it: an abstract Unix socket ("local"), host and port
   // ("gloo"); empty where nobody does.
   virtual std::string meeting_place() const = 0;

@@ -20,6 +20,7 @@ namespace convoy::distributed {
 namespace {
 
 constexpr std::size_t kAlignment = 2 << 20;  // of the arena and the whole: huge pages, where the system gives them
+constexpr std::size_t kPage = 4096;
 constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
 
 std::size_t round_up(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
@@ -27,25 +28,17 @@ std::size_t round_up(std::size_t bytes, std::size_t to) { return (bytes + to - 1
 }  // namespace
 
 Segment::Segment(const SegmentOptions& options)
-    : staging_offset_(round_up(sizeof(SegmentHeader), 4096)),
-      arena_offset_(round_up(staging_offset_ + round_up(options.staging_bytes, 4096), kAlignment)) {
+    : staging_offset_(round_up(sizeof(SegmentHeader), kPage)),
+      arena_offset_(round_up(staging_offset_ + round_up(options.staging_bytes, kPage), kAlignment)) {
   bytes_ = arena_offset_ + round_up(options.arena_bytes, kAlignment);
   const auto refuse = [this](const char* call, int error) {
-    fail(ErrorCode::kUnavailable, "shared memory of {} MiB for this worker: {}: {}", bytes_ >> 20, call,
+    fail(ErrorCode::kUnavailable, "shared memory of up to {} MiB for this worker: {}: {}", bytes_ >> 20, call,
          errno_text(error));
   };
-  // Asking the kernel for more than there is would not fail but wake the OOM killer.
-  if (const auto available = available_memory(); available && bytes_ > *available)
-    fail(ErrorCode::kUnavailable, "shared memory of {} MiB for this worker: only {} MiB are available", bytes_ >> 20,
-         *available >> 20);
   fd_ = UniqueFd(memfd_create("convoy-segment", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd_) refuse("memfd_create", errno);
-  // Allocated now: memory that runs out later would kill whoever touches it.
-  int status = 0;
-  do {
-    status = fallocate(fd_.get(), 0, 0, static_cast<off_t>(bytes_));
-  } while (status != 0 && errno == EINTR);
-  if (status != 0) refuse("fallocate", errno);
+  if (ftruncate(fd_.get(), static_cast<off_t>(bytes_)) != 0) refuse("ftruncate", errno);
+  allocate(0, arena_offset_);
 
   void* const mapped = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
   if (mapped == MAP_FAILED) refuse("mmap", errno);
@@ -61,6 +54,30 @@ Segment::Segment(const SegmentOptions& options)
 }
 
 Segment::~Segment() { munmap(base_, bytes_); }
+
+// At once: memory that runs out when it is touched would kill whoever touches it. Asking the kernel for more than there
+// is would not fail either, but wake the OOM killer.
+void Segment::allocate(std::size_t begin, std::size_t bytes) {
+  if (const auto available = available_memory(); available && bytes > *available)
+    fail(ErrorCode::kUnavailable, "{} MiB ({} bytes) of shared memory for this worker: only {} MiB are available",
+         bytes >> 20, bytes, *available >> 20);
+  int status = 0;
+  do {
+    status = fallocate(fd_.get(), 0, static_cast<off_t>(begin), static_cast<off_t>(bytes));
+  } while (status != 0 && errno == EINTR);
+  if (status != 0)
+    fail(ErrorCode::kUnavailable, "{} MiB ({} bytes) of shared memory for this worker: fallocate: {}", bytes >> 20,
+         bytes, errno_text(errno));
+}
+
+void Segment::commit(std::size_t offset, std::size_t bytes) {
+  const std::size_t arena = bytes_ - arena_offset_;
+  if (offset > arena || bytes > arena - offset)
+    fail(ErrorCode::kInternal, "bytes [{}, +{}) do not lie in an arena of {}", offset, bytes, arena);
+  if (bytes == 0) return;
+  const std::size_t begin = offset / kPage * kPage;
+  allocate(arena_offset_ + begin, round_up(offset + bytes, kPage) - begin);
+}
 
 bool Segment::in_arena(const void* data, std::size_t bytes) const {
   const auto begin = reinterpret_cast<std::uintptr_t>(base_) + arena_offset_;

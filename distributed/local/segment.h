@@ -60,13 +60,17 @@ struct SegmentOptions {
 
 class Segment {
  public:
-  // Allocates the memory at once. Throws Error(kUnavailable) when there is not enough.
+  // The arena is address space without memory until it is committed; the rest is allocated at once. Throws
+  // Error(kUnavailable) when there is not enough.
   explicit Segment(const SegmentOptions& options);
   ~Segment();
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;
 
   std::span<std::byte> arena() { return {base_ + arena_offset_, bytes_ - arena_offset_}; }
+  // Allocates zeroed memory for a part of the arena, in whole pages; what has been allocated stays as it is. Throws
+  // Error(kUnavailable) when there is not enough.
+  void commit(std::size_t offset, std::size_t bytes);
   std::span<std::byte> staging() { return {base_ + staging_offset_, arena_offset_ - staging_offset_}; }
   SegmentHeader& header() { return *header_; }
   int fd() const { return fd_.get(); }
@@ -77,6 +81,9 @@ class Segment {
   bool in_arena(const void* data, std::size_t bytes) const;
 
  private:
+  // Of bytes [begin, begin + bytes) of the whole.
+  void allocate(std::size_t begin, std::size_t bytes);
+
   UniqueFd fd_;
   std::byte* base_ = nullptr;
   std::size_t bytes_ = 0;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <cstring>
 
@@ -60,14 +61,41 @@ TEST(SegmentTest, WhatLiesOutsideASegmentIsNotRead) {
   EXPECT_THROW(peer.at(~0ULL, 2), Error);
 }
 
+std::int64_t allocated_bytes(const Segment& segment) {
+  struct stat status {};
+  EXPECT_EQ(fstat(segment.fd(), &status), 0);
+  return static_cast<std::int64_t>(status.st_blocks) * 512;
+}
+
+TEST(SegmentTest, TheArenaTakesMemoryWhenItIsCommitted) {
+  Segment segment({.arena_bytes = 64ULL << 30});
+  const PeerSegment peer = peer_of(segment);
+  const std::int64_t before = allocated_bytes(segment);
+  EXPECT_LT(before, 16 << 20);
+  segment.commit((32ULL << 30) + 100, 8 << 20);
+  EXPECT_GE(allocated_bytes(segment), before + (8 << 20));
+  EXPECT_LT(allocated_bytes(segment), before + (16 << 20));
+  std::byte* const begin = segment.arena().data() + (32ULL << 30) + 100;
+  EXPECT_EQ(*begin, std::byte{0});
+  *begin = std::byte{7};
+  segment.commit(32ULL << 30, 8 << 20);
+  EXPECT_EQ(*peer.at(segment.offset_of(begin), 1), std::byte{7}) << "what was there already stays";
+  EXPECT_THROW(segment.commit(64ULL << 30, 1), Error);
+}
+
 TEST(SegmentTest, MoreMemoryThanThereIsIsRefusedInOneLine) {
-  try {
-    Segment segment({.arena_bytes = 1ULL << 50});
-    ADD_FAILURE() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
-    EXPECT_NE(std::string_view(error.what()).find("MiB"), std::string_view::npos) << error.what();
-  }
+  const auto refused = [](std::size_t arena_bytes) {
+    try {
+      Segment segment({.arena_bytes = arena_bytes});
+      segment.commit(0, arena_bytes);
+      ADD_FAILURE() << "no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+      EXPECT_NE(std::string_view(error.what()).find("MiB"), std::string_view::npos) << error.what();
+    }
+  };
+  refused(1ULL << 50);  // more than can be addressed
+  refused(1ULL << 43);  // more than there is
 }
 
 TEST(SegmentTest, AnUnsealedDescriptorIsNoSegment) {
