@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <utility>
 
 #include "core/base/error.h"
 #include "distributed/sum_kernel.h"
@@ -11,33 +13,116 @@ namespace {
 
 constexpr std::int64_t kPiece = 4096;  // elements: the partial sum of a piece stays in the first-level cache
 
-}  // namespace
-
-GradientReducer::GradientReducer(const BucketLayout& layout, std::int32_t shards, std::int32_t rank, std::int32_t world)
-    : layout_(layout), block_(worker_block(shards, rank, world)), sums_(block_, 3) {}
-
-std::size_t GradientReducer::arena_bytes() const {
-  return static_cast<std::size_t>((block_.schedule.slots + (owns_all() ? 0 : 1)) * layout_.elements()) * sizeof(float);
+// Of partial sums and the reduced gradient. No set of leaves has more maximal nodes than every other leaf; an
+// assignment has at most kMostNodes, to which come the partial sums of the node that is being completed.
+std::int32_t most_slots(std::int32_t shards) {
+  constexpr std::int32_t kLevels = std::bit_width(static_cast<std::uint32_t>(kMostLeaves - 1));
+  return std::min((shards + 1) / 2, kMostNodes + kLevels) + 1;
 }
 
-void GradientReducer::use_arena(std::span<std::byte> arena) {
+}  // namespace
+
+GradientReducer::GradientReducer(const BucketLayout& layout, std::int32_t shards)
+    : layout_(layout),
+      shards_(shards),
+      slots_(most_slots(shards)),
+      committed_(static_cast<std::size_t>(slots_)),
+      sums_(shards, slots_),
+      scalars_(static_cast<std::size_t>(slots_)) {}
+
+std::size_t GradientReducer::slot_bytes() const { return static_cast<std::size_t>(layout_.elements()) * sizeof(float); }
+
+std::size_t GradientReducer::arena_bytes() const { return static_cast<std::size_t>(slots_) * slot_bytes(); }
+
+void GradientReducer::use_arena(std::span<std::byte> arena, Commit commit) {
   if (arena.size() < arena_bytes())
     fail(ErrorCode::kInternal, "the gradient arena has {} bytes, {} are needed", arena.size(), arena_bytes());
   arena_ = reinterpret_cast<float*>(arena.data());
-  reduced_ = slot(owns_all() ? block_.schedule.subtree_slot[0] : block_.schedule.slots);
+  commit_ = std::move(commit);
 }
-
-bool GradientReducer::owns_all() const { return block_.leaves == Subtree{0, block_.layout.leaves}; }
 
 float* GradientReducer::slot(std::int32_t index) const { return arena_ + index * layout_.elements(); }
 
-void GradientReducer::add(std::int32_t leaf, std::size_t parameter, std::span<const float> gradient) {
-  const LeafStep& step = block_.schedule.leaves[static_cast<std::size_t>(leaf)];
+void GradientReducer::commit(std::int32_t slot) {
+  const auto index = static_cast<std::size_t>(slot);
+  if (committed_[index]) return;
+  if (commit_) commit_(index * slot_bytes(), slot_bytes());
+  committed_[index] = true;
+}
+
+void GradientReducer::begin_step(std::int64_t step, const Assignment& assignment, std::int32_t rank) {
+  if (assignment.layout.leaves != shards_ || rank < 0 || rank >= assignment.world())
+    fail(ErrorCode::kInvalidArgument, "an assignment of {} shards to {} ranks for rank {}: expected {} shards",
+         assignment.layout.leaves, assignment.world(), rank, shards_);
+  if (step != step_ || in_leaf_) sums_.clear();
+  in_leaf_ = false;
+  step_ = step;
+  rank_ = rank;
+  if (!(assignment == assignment_)) assignment_ = assignment;
+  sums_.keep(own_nodes());
+  const bool alone = assignment_.world() == 1;
+  if (!alone) commit(0);
+  move(sums_.use_slot_zero(alone ? PartialSums::SlotZero::kOfTheWhole : PartialSums::SlotZero::kReserved));
+  find_missing();
+}
+
+// When what was summed alone is to be reduced with others, or the other way round.
+void GradientReducer::move(const PartialSums::Move& move) {
+  if (!move.needed()) return;
+  try {
+    commit(move.to);
+  } catch (...) {
+    sums_.clear();
+    throw;
+  }
+  if (move.to == 0) reduced_step_ = -1;
+  copy(slot(move.from), slot(move.to), slot_bytes(), Store::kStream);
+  flush_streamed_stores();
+  scalars_[static_cast<std::size_t>(move.to)] = scalars_[static_cast<std::size_t>(move.from)];
+}
+
+std::span<const Subtree> GradientReducer::own_nodes() const {
+  return assignment_.layout.subtrees[static_cast<std::size_t>(rank_)];
+}
+
+void GradientReducer::find_missing() {
+  missing_.clear();
+  done_ = 0;
+  const std::span<const PartialSums::Node> held = sums_.nodes();
+  std::size_t at = 0;
+  for (const Subtree& node : own_nodes()) {
+    for (std::int32_t leaf = node.begin; leaf < node.end; ++leaf) {
+      while (at < held.size() && held[at].leaves.end <= leaf) ++at;
+      if (at == held.size() || held[at].leaves.begin > leaf) missing_.push_back(leaf);
+    }
+  }
+}
+
+LeafSet GradientReducer::held(std::int64_t step) const {
+  LeafSet held(shards_);
+  if (step != step_ || in_leaf_) return held;
+  for (const PartialSums::Node& node : sums_.nodes()) held.insert(node.leaves);
+  return held;
+}
+
+void GradientReducer::begin_leaf(std::int32_t leaf) {
+  if (in_leaf_) fail(ErrorCode::kInternal, "shard {} is begun amid another", leaf);
+  const std::span<const std::int32_t> left = missing();
+  if (std::ranges::find(left, leaf) == left.end())
+    fail(ErrorCode::kInternal, "shard {} of step {} is not one that is missing here", leaf, step_);
+  sums_.plan(leaf, leaf_);
+  commit(leaf_.store);
+  if (leaf_.store == 0) reduced_step_ = -1;
+  in_leaf_ = true;
+  adding_ = leaf;
+}
+
+void GradientReducer::add(std::size_t parameter, std::span<const float> gradient) {
   const std::int64_t offset = layout_.offset(parameter);
   const auto elements = static_cast<std::int64_t>(gradient.size());
   const float* source = gradient.data();
-  float* target = slot(step.store) + offset;
-  if (step.merge.empty()) {
+  float* target = slot(leaf_.store) + offset;
+  if (leaf_.merges.empty()) {
     copy(source, target, gradient.size_bytes(), Store::kCache);
     return;
   }
@@ -46,34 +131,64 @@ void GradientReducer::add(std::int32_t leaf, std::size_t parameter, std::span<co
   for (std::int64_t begin = 0; begin < elements; begin += kPiece) {
     const auto count = static_cast<std::size_t>(std::min(kPiece, elements - begin));
     const float* sum = source + begin;
-    for (std::size_t i = 0; i < step.merge.size(); ++i) {
-      float* out = i + 1 == step.merge.size() ? target + begin : partial.data();
-      distributed::add(slot(step.merge[i]) + offset + begin, sum, out, count, Store::kCache);
+    for (std::size_t i = 0; i < leaf_.merges.size(); ++i) {
+      const PartialSums::Merge& merge = leaf_.merges[i];
+      const float* held = slot(merge.slot) + offset + begin;
+      float* out = i + 1 == leaf_.merges.size() ? target + begin : partial.data();
+      distributed::add(merge.held_is_left ? held : sum, merge.held_is_left ? sum : held, out, count, Store::kCache);
       sum = out;
     }
   }
 }
 
-void GradientReducer::add_sums(std::int32_t leaf, LossSums sums) {
-  const std::array<double, 3> values{sums.loss, sums.count, sums.stops};
-  sums_.add(leaf, values);
+void GradientReducer::end_leaf(const LossSums& sums) {
+  if (!in_leaf_) fail(ErrorCode::kInternal, "a shard is ended that was not begun");
+  Scalars sum{sums.loss, sums.count, sums.stops};
+  for (const PartialSums::Merge& merge : leaf_.merges) {
+    const Scalars& held = scalars_[static_cast<std::size_t>(merge.slot)];
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] = merge.held_is_left ? held[i] + sum[i] : sum[i] + held[i];
+  }
+  scalars_[static_cast<std::size_t>(leaf_.store)] = sum;
+  sums_.add(leaf_);
+  in_leaf_ = false;
+  if (missing().front() == adding_)
+    ++done_;
+  else
+    std::erase(missing_, adding_);
+}
+
+void GradientReducer::drop() {
+  sums_.clear();
+  in_leaf_ = false;
+  if (assignment_.world() > 0) find_missing();
 }
 
 LossSums GradientReducer::reduce(Communicator& communicator) {
-  const std::vector<double> total = sums_.reduce(communicator);
-  if (owns_all()) return {.loss = total[0], .count = total[1], .stops = total[2]};
-  const std::vector<std::int32_t>& slots = block_.schedule.subtree_slot;
-  std::vector<const void*> partials(slots.size());
-  for (const Bucket& bucket : layout_.buckets()) {
-    for (std::size_t i = 0; i < partials.size(); ++i) partials[i] = slot(slots[i]) + bucket.begin;
-    communicator.tree_all_reduce(ReduceType::kF32, block_.layout, partials, reduced_ + bucket.begin, bucket.elements(),
-                                 kChunkElements);
+  if (in_leaf_ || assignment_.world() == 0 || !missing().empty())
+    fail(ErrorCode::kInternal, "step {} is reduced while {} shards are missing on rank {}", step_, missing().size(),
+         rank_);
+  std::vector<const void*> partials;
+  for (const PartialSums::Node& node : sums_.nodes())
+    partials.push_back(scalars_[static_cast<std::size_t>(node.slot)].data());
+  Scalars total{};
+  const auto width = static_cast<std::int64_t>(total.size());
+  communicator.tree_all_reduce(ReduceType::kF64, assignment_.layout, partials, total.data(), width, width);
+
+  // All ranks have come here, so they have applied the step before.
+  if (assignment_.world() > 1) {
+    reduced_step_ = -1;
+    for (const Bucket& bucket : layout_.buckets()) {
+      for (std::size_t i = 0; i < partials.size(); ++i) partials[i] = slot(sums_.nodes()[i].slot) + bucket.begin;
+      communicator.tree_all_reduce(ReduceType::kF32, assignment_.layout, partials, reduced_data() + bucket.begin,
+                                   bucket.elements(), kChunkElements);
+    }
   }
+  reduced_step_ = step_;
   return {.loss = total[0], .count = total[1], .stops = total[2]};
 }
 
 std::span<const float> GradientReducer::reduced(const Bucket& bucket) const {
-  return {reduced_ + bucket.begin, static_cast<std::size_t>(bucket.elements())};
+  return {reduced_data() + bucket.begin, static_cast<std::size_t>(bucket.elements())};
 }
 
 double squared_norm(const BucketLayout& layout, std::span<const double> chunk_squares) {

@@ -1,18 +1,22 @@
-// Sums the gradients, losses and counts of a step's logical shards, over all workers, along the fixed tree.
+// Sums the gradients, losses and counts of a step's logical shards (leaves), over all workers, along the fixed tree.
 //
-// A worker adds its shards one after another; what it keeps is a handful of partial sums (the nodes of the tree that
-// its block of shards completes), in an arena that peers may read. reduce() lets the workers finish the tree together.
+// A worker adds its shards one after another; what it keeps is a handful of partial sums (the maximal nodes of the tree
+// that its shards make up), in an arena that peers may read. reduce() lets the workers finish the tree together, and
+// leaves the partial sums as they are: when a step is redone with other members, each computes only what is missing.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "core/base/tree.h"
+#include "distributed/assignment.h"
 #include "distributed/buckets.h"
 #include "distributed/communicator.h"
-#include "distributed/worker_block.h"
+#include "distributed/partial_sums.h"
 
 namespace convoy::distributed {
 
@@ -23,39 +27,77 @@ struct LossSums {
   double stops = 0.0;  // how many shards' workers were asked to stop: all learn of it in the same step
 };
 
+// Life of a step, which may be begun again with another assignment (of another epoch) until it is applied:
+//   begin_step(); while (!missing().empty()) { begin_leaf(); add() each parameter; end_leaf(); }  reduce();
 class GradientReducer {
  public:
-  // The block of logical shards that `rank` of `world` owns, out of `shards`. Keeps a reference to `layout`.
-  GradientReducer(const BucketLayout& layout, std::int32_t shards, std::int32_t rank, std::int32_t world);
+  // Keeps a reference to `layout`.
+  GradientReducer(const BucketLayout& layout, std::int32_t shards);
 
-  Subtree block() const { return block_.leaves; }
-
-  // fp32 memory the reducer works in, in bytes: partial sums and the reduced gradient.
+  // Address space that any assignment may need, in bytes; how much of it becomes memory depends on the assignments.
   std::size_t arena_bytes() const;
-  // Hands that memory over (zeroed by the caller; it lies in the shared segment when there are peers). Once.
-  void use_arena(std::span<std::byte> arena);
+  // Makes a part of the arena memory, zeroed; throws Error(kUnavailable) where there is not enough.
+  using Commit = std::function<void(std::size_t offset, std::size_t bytes)>;
+  // Hands the arena over (it lies in the shared segment when there are peers). Once. `commit` is called once for each
+  // slot, before its first use; without it all of the arena is zeroed memory already.
+  void use_arena(std::span<std::byte> arena, Commit commit = {});
 
-  // Adds the gradient of one parameter from the shard at position `leaf` of the block. Shards come in order, and every
-  // parameter of a shard is added once (zeros where the shard did not use it).
-  void add(std::int32_t leaf, std::size_t parameter, std::span<const float> gradient);
-  void add_sums(std::int32_t leaf, LossSums sums);
+  // What `rank` is to sum of step `step`: what is held of that step and lies in the assignment stays, everything else
+  // is dropped.
+  void begin_step(std::int64_t step, const Assignment& assignment, std::int32_t rank);
+  // Leaves of that step whose sums are held; none for another step, or amid a leaf.
+  LeafSet held(std::int64_t step) const;
+  // Leaves still to be computed, ascending. Valid until the next begin_step() or drop(); as leaves are ended in this
+  // order, a span from before stays as it was.
+  std::span<const std::int32_t> missing() const { return std::span(missing_).subspan(done_); }
 
-  // Collective. After it reduced() holds the sum over all shards, the same bits on every rank.
+  // One missing leaf, of any: every parameter's gradient is added once (zeros where the shard did not use it). Sums are
+  // merged in place, so a leaf that was begun must be ended, or everything dropped; begin_step() does that too.
+  void begin_leaf(std::int32_t leaf);
+  void add(std::size_t parameter, std::span<const float> gradient);
+  void end_leaf(const LossSums& sums);
+  // Nothing is held any more.
+  void drop();
+
+  // Collective; no leaf may be missing. After it reduced_data() holds the sum over all shards, the same bits on every
+  // rank. Partial sums stay as they are whether it succeeds or throws (with one worker the sum is one of them).
   LossSums reduce(Communicator& communicator);
+  // The reduced gradient as a whole, layout().elements() elements: always at the same place, the beginning of the
+  // arena.
+  float* reduced_data() const { return arena_; }
   std::span<const float> reduced(const Bucket& bucket) const;
-  // One pointer to the reduced gradient as a whole; layout().elements() elements.
-  float* reduced_data() const { return reduced_; }
+  // The step whose sum reduced_data() holds; -1 for none. It stays until the next step's first bucket is written, when
+  // all members have applied it (with one worker, who alone could need it: until that step's first leaf).
+  std::int64_t reduced_step() const { return reduced_step_; }
 
  private:
+  using Scalars = std::array<double, 3>;
+
+  std::size_t slot_bytes() const;
   float* slot(std::int32_t index) const;
-  // Of all leaves, so that its own sum is the whole one.
-  bool owns_all() const;
+  void commit(std::int32_t slot);
+  void move(const PartialSums::Move& move);
+  std::span<const Subtree> own_nodes() const;
+  void find_missing();
 
   const BucketLayout& layout_;
-  WorkerBlock block_;
-  ScalarSum sums_;
+  const std::int32_t shards_;
+  const std::int32_t slots_;
   float* arena_ = nullptr;
-  float* reduced_ = nullptr;
+  Commit commit_;
+  std::vector<bool> committed_;  // by slot
+
+  std::int64_t step_ = -1;
+  std::int64_t reduced_step_ = -1;
+  Assignment assignment_;
+  std::int32_t rank_ = 0;
+  PartialSums sums_;
+  std::vector<Scalars> scalars_;       // by slot: loss, count, stops
+  std::vector<std::int32_t> missing_;  // of the assignment, in order; the first done_ have been computed since
+  std::size_t done_ = 0;
+  bool in_leaf_ = false;
+  std::int32_t adding_ = 0;  // the leaf that was begun, and how
+  PartialSums::Step leaf_;
 };
 
 // The sum of squares of the reduced gradient: over each parameter's chunks along a tree, then over the parameters in

@@ -30,8 +30,7 @@ double bytes_of_forms(const Replica& replica) {
 }
 
 template <typename Out>
-void write_memory(const Replica& replica, const distributed::GradientReducer& reducer, std::int32_t local_world,
-                  Out out) {
+void write_memory(const Replica& replica, std::int64_t gradient_arenas, std::int32_t local_world, Out out) {
   double together = 0.0;
   const auto line = [&](std::string_view what, double size, std::string_view remark) {
     together += size;
@@ -43,7 +42,7 @@ void write_memory(const Replica& replica, const distributed::GradientReducer& re
   fmt::format_to(out, "memory of a worker\n");
   line("parameters", parameters, "f32");
   line("optimizer state", moments, "f32");
-  line("gradients", static_cast<double>(reducer.arena_bytes()),
+  line("gradients", static_cast<double>(gradient_arenas * replica.layout().elements()) * sizeof(float),
        fmt::format("partial sums and the reduced gradient, f32, in {} buckets", replica.layout().buckets().size()));
   if (const double forms = bytes_of_forms(replica); forms > 0.0)
     line("forms of weights", forms, "in the order that products read, cast: made once a step");
@@ -111,8 +110,7 @@ void write_traffic(const Replica& replica, std::int32_t shards, std::int32_t wor
 
 }  // namespace
 
-std::string dry_run(const Recipe& recipe, const Replica& replica, const distributed::GradientReducer& reducer,
-                    std::int32_t world, std::int32_t local_world) {
+std::string dry_run(const Recipe& recipe, const Replica& replica, std::int32_t world, std::int32_t local_world) {
   std::string text;
   const auto out = std::back_inserter(text);
   std::int64_t parameters = 0;
@@ -121,13 +119,13 @@ std::string dry_run(const Recipe& recipe, const Replica& replica, const distribu
   fmt::format_to(out, "{}, {} parameters, {}; a step is {} logical shards of {} samples, over {} worker{}\n\n",
                  recipe.model.kind, parameters, recipe.train.precision, shards, recipe.train.global_batch / shards,
                  world, world == 1 ? "" : "s");
-  write_memory(replica, reducer, local_world, out);
+  write_memory(replica, gradient_arenas(shards, 0, world), local_world, out);
   for (const PlannedFunction& planned : replica.plans()) {
     if (planned.name != Replica::kGradient) continue;
     fmt::format_to(out, "\nlargest values of {}, when most bytes are alive{}\n", planned.name,
                    largest_values(planned.plan.buffers(), planned.plan.labels()));
   }
-  const Subtree block = reducer.block();
+  const Subtree block = block_of(shards, 0, world);
   write_work(replica, block.end - block.begin, out);
   write_traffic(replica, shards, world, out);
   return text;

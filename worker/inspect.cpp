@@ -6,7 +6,6 @@
 
 #include "core/base/error.h"
 #include "core/graph/passes/pass.h"
-#include "distributed/gradient_reducer.h"
 #include "distributed/worker_block.h"
 #include "worker/batches.h"
 #include "worker/commands.h"
@@ -35,16 +34,13 @@ class CapturedStep {
         device_(static_cast<int>(recipe_.train.threads)),
         replica_(recipe_, command.workload.make_model(recipe_, task_of(*dataset_, recipe_)), device_,
                  completed(std::move(options), command)),
-        reducer_(replica_.layout(), shards(), 0, command.workers),
-        arena_(std::make_unique_for_overwrite<std::byte[]>(reducer_.arena_bytes())) {
-    reducer_.use_arena({arena_.get(), reducer_.arena_bytes()});
+        reduced_(std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(replica_.layout().elements()))) {
     const Batches batches(*dataset_, recipe_.train, device_);
-    replica_.capture_step(batches.specs(), reducer_.reduced_data());
+    replica_.capture_step(batches.specs(), reduced_.get());
     if (batches.evaluation_batches() > 0) replica_.capture(evaluation_of(replica_), batches.specs());
   }
 
   const Replica& replica() const { return replica_; }
-  const distributed::GradientReducer& reducer() const { return reducer_; }
 
  private:
   std::int32_t shards() const { return static_cast<std::int32_t>(recipe_.train.logical_shards); }
@@ -62,8 +58,7 @@ class CapturedStep {
   const std::unique_ptr<Dataset> dataset_;
   CpuDevice device_;
   Replica replica_;
-  distributed::GradientReducer reducer_;
-  const std::unique_ptr<std::byte[]> arena_;
+  const std::unique_ptr<float[]> reduced_;  // gradient
 };
 
 }  // namespace
@@ -108,7 +103,7 @@ void inspect(const InspectCommand& command, const Print& print) {
       print_graph(print, planned.name + ", captured", planned.captured.graph);
   }
   if (command.inspection.dry_run) {
-    std::string text = dry_run(command.recipe, step.replica(), step.reducer(), command.workers, command.local_workers);
+    std::string text = dry_run(command.recipe, step.replica(), command.workers, command.local_workers);
     text.pop_back();  // print() ends the line
     print(text);
   }

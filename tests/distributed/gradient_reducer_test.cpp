@@ -2,70 +2,152 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <functional>
+#include <algorithm>
+#include <set>
+#include <utility>
 #include <vector>
 
-#include "core/base/philox.h"
+#include "core/base/error.h"
 #include "distributed/solo.h"
+#include "tests/distributed/shard_gradients.h"
 
 namespace convoy::distributed {
 namespace {
 
-const std::vector<ParameterExtent> kParameters = {{"w", 9000, 0}, {"b", 7, 0}};
+using testing::kParameters;
+using testing::shard_gradient;
+using testing::tree_reference;
 
-// A gradient whose magnitudes differ so much that any other order of summation shows.
-std::vector<float> shard_gradient(std::int32_t shard, std::size_t parameter) {
-  std::vector<float> values(static_cast<std::size_t>(kParameters[parameter].elements));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const auto bits = philox({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(shard), 0, 0}, mix(parameter));
-    values[i] = (uniform_float(bits[0]) - 0.5F) * static_cast<float>(1 << (bits[1] % 20));
+// The memory of a reducer, and which parts of it were asked for.
+struct Arena {
+  explicit Arena(GradientReducer& reducer) : memory(reducer.arena_bytes() / sizeof(float)) {
+    reducer.use_arena(std::as_writable_bytes(std::span(memory)),
+                      [this](std::size_t offset, std::size_t bytes) { commits.emplace_back(offset, bytes); });
   }
-  return values;
+  std::vector<float> memory;
+  std::vector<std::pair<std::size_t, std::size_t>> commits;
+};
+
+void add_leaf(GradientReducer& reducer, std::int32_t leaf) {
+  reducer.begin_leaf(leaf);
+  for (std::size_t p = 0; p < kParameters.size(); ++p) reducer.add(p, shard_gradient(leaf, p));
+  reducer.end_leaf({.loss = 0.1 * leaf, .count = 2.0});
 }
 
-// The definition: a range of leaves splits at the largest power of two below its length.
-float tree_reference(const std::function<float(std::int32_t)>& leaf, std::int32_t begin, std::int32_t end) {
-  if (end - begin == 1) return leaf(begin);
-  std::int32_t half = 1;
-  while (2 * half < end - begin) half *= 2;
-  return tree_reference(leaf, begin, begin + half) + tree_reference(leaf, begin + half, end);
-}
-
-TEST(GradientReducerTest, SumsShardsAlongTheTree) {
+TEST(GradientReducerTest, SumsShardsAlongTheTreeInAnyOrder) {
   for (const std::int32_t shards : {1, 2, 3, 5, 8, 13}) {
-    const BucketLayout layout(kParameters, 16 << 10);
-    GradientReducer reducer(layout, shards, 0, 1);
-    std::vector<float> arena(reducer.arena_bytes() / sizeof(float));
-    reducer.use_arena(std::as_writable_bytes(std::span(arena)));
-    std::vector<std::vector<float>> first;
-    for (std::int32_t shard = 0; shard < shards; ++shard) {
-      for (std::size_t p = 0; p < kParameters.size(); ++p) reducer.add(shard, p, shard_gradient(shard, p));
-      reducer.add_sums(shard, {.loss = 0.1 * shard, .count = 2.0});
-      first.push_back(shard_gradient(shard, 0));
-    }
-    SoloCommunicator communicator;
-    const LossSums sums = reducer.reduce(communicator);
-    EXPECT_EQ(sums.count, 2.0 * shards);
-    EXPECT_NEAR(sums.loss, 0.05 * shards * (shards - 1), 1e-12);
-    for (std::size_t i = 0; i < first[0].size(); ++i) {
-      const float expected =
-          tree_reference([&](std::int32_t shard) { return first[static_cast<std::size_t>(shard)][i]; }, 0, shards);
-      ASSERT_EQ(reducer.reduced_data()[static_cast<std::size_t>(layout.offset(0)) + i], expected)
-          << shards << " shards, element " << i;
+    for (const bool backwards : {false, true}) {
+      const BucketLayout layout(kParameters, 16 << 10);
+      GradientReducer reducer(layout, shards);
+      const Arena arena(reducer);
+      reducer.begin_step(1, regular_assignment(shards, 1), 0);
+      EXPECT_EQ(reducer.missing().size(), static_cast<std::size_t>(shards));
+      while (!reducer.missing().empty())
+        add_leaf(reducer, backwards ? reducer.missing().back() : reducer.missing().front());
+      SoloCommunicator communicator;
+      const LossSums sums = reducer.reduce(communicator);
+      EXPECT_EQ(reducer.reduced_step(), 1);
+      EXPECT_EQ(sums.count, 2.0 * shards);
+      EXPECT_NEAR(sums.loss, 0.05 * shards * (shards - 1), 1e-12);
+      std::vector<std::vector<float>> first;
+      for (std::int32_t shard = 0; shard < shards; ++shard) first.push_back(shard_gradient(shard, 0));
+      for (std::size_t i = 0; i < first[0].size(); ++i) {
+        const float expected =
+            tree_reference([&](std::int32_t shard) { return first[static_cast<std::size_t>(shard)][i]; }, 0, shards);
+        ASSERT_EQ(reducer.reduced_data()[static_cast<std::size_t>(layout.offset(0)) + i], expected)
+            << shards << " shards, element " << i;
+      }
     }
   }
 }
 
-TEST(GradientReducerTest, NeedsFewBuffers) {
+// Peak memory: what blocks in order need, and no more; each slot is asked for once, however many steps there are.
+TEST(GradientReducerTest, NeedsFewSlotsAndCommitsEachOnce) {
   const BucketLayout layout(kParameters, 1 << 30);
-  const auto buffers = [&](std::int32_t shards, std::int32_t world) {
-    return GradientReducer(layout, shards, 0, world).arena_bytes() / static_cast<std::size_t>(layout.elements() * 4);
+  const auto slot_bytes = static_cast<std::size_t>(layout.elements()) * sizeof(float);
+  const auto slots = [&](std::int32_t shards, std::int32_t world) {
+    GradientReducer reducer(layout, shards);
+    const Arena arena(reducer);
+    for (std::int64_t step = 1; step <= 3; ++step) {
+      reducer.begin_step(step, regular_assignment(shards, world), 0);
+      for (const std::int32_t leaf : reducer.missing()) add_leaf(reducer, leaf);
+    }
+    std::set<std::size_t> offsets;
+    for (const auto& [offset, bytes] : arena.commits) {
+      EXPECT_EQ(bytes, slot_bytes);
+      EXPECT_LE(offset + bytes, reducer.arena_bytes());
+      EXPECT_TRUE(offsets.insert(offset).second) << "committed twice";
+    }
+    return arena.commits.size();
   };
-  EXPECT_EQ(buffers(8, 8), 2U) << "its own gradient and the reduced one";
-  EXPECT_EQ(buffers(1, 1), 1U) << "its own gradient is the reduced one";
-  EXPECT_EQ(buffers(8, 1), 3U);
-  EXPECT_LE(buffers(64, 1), 7U);
+  EXPECT_EQ(slots(8, 8), 2U) << "its own gradient and the reduced one";
+  EXPECT_EQ(slots(1, 1), 1U) << "its own gradient is the reduced one";
+  EXPECT_EQ(slots(8, 1), 3U);
+  EXPECT_EQ(slots(8, 4), 2U);
+  EXPECT_LE(slots(64, 1), 6U);
+  for (const std::int32_t shards : {5, 13}) {
+    for (std::int32_t world = 2; world <= shards; ++world) {
+      const BlockSchedule schedule = block_schedule(shards, block_of(shards, 0, world));
+      EXPECT_EQ(slots(shards, world), static_cast<std::size_t>(schedule.slots) + 1);
+    }
+  }
+}
+
+TEST(GradientReducerTest, KeepsWhatItHoldsOfTheSameStepOnly) {
+  const BucketLayout layout(kParameters, 1 << 30);
+  GradientReducer reducer(layout, 8);
+  const Arena arena(reducer);
+  reducer.begin_step(4, regular_assignment(8, 2), 0);
+  add_leaf(reducer, 0);
+  add_leaf(reducer, 1);
+  add_leaf(reducer, 3);
+  EXPECT_EQ(reducer.held(4).members(), (std::vector<std::int32_t>{0, 1, 3}));
+  EXPECT_TRUE(reducer.held(5).empty());
+
+  // {0, 1} is one sum, of which the new assignment has a part only.
+  const Assignment other{.layout = {.leaves = 8, .subtrees = {{{1, 2}, {2, 4}}, {{0, 1}, {4, 8}}}}};
+  reducer.begin_step(4, other, 0);
+  EXPECT_EQ(reducer.held(4).members(), std::vector<std::int32_t>{3});
+  EXPECT_TRUE(std::ranges::equal(reducer.missing(), std::vector<std::int32_t>{1, 2}));
+  reducer.begin_step(5, other, 0);
+  EXPECT_TRUE(reducer.held(5).empty());
+  EXPECT_TRUE(reducer.held(4).empty());
+}
+
+TEST(GradientReducerTest, ALeafThatIsNotEndedSpoilsWhatIsHeld) {
+  const BucketLayout layout(kParameters, 1 << 30);
+  GradientReducer reducer(layout, 4);
+  const Arena arena(reducer);
+  const Assignment assignment = regular_assignment(4, 1);
+  reducer.begin_step(1, assignment, 0);
+  add_leaf(reducer, 0);
+  reducer.begin_leaf(1);
+  EXPECT_TRUE(reducer.held(1).empty());
+  EXPECT_THROW(reducer.begin_leaf(2), Error);
+  reducer.begin_step(1, assignment, 0);
+  EXPECT_EQ(reducer.missing().size(), 4U);
+  add_leaf(reducer, 0);
+  reducer.begin_leaf(1);
+  reducer.drop();
+  EXPECT_EQ(reducer.missing().size(), 4U);
+  SoloCommunicator communicator;
+  EXPECT_THROW(reducer.reduce(communicator), Error) << "leaves are missing";
+  EXPECT_THROW(reducer.end_leaf({}), Error);
+}
+
+TEST(GradientReducerTest, MemoryThatIsNotThereLeavesWhatIsHeld) {
+  const BucketLayout layout(kParameters, 1 << 30);
+  GradientReducer reducer(layout, 4);
+  std::vector<float> memory(reducer.arena_bytes() / sizeof(float));
+  int commits = 0;
+  reducer.use_arena(std::as_writable_bytes(std::span(memory)), [&](std::size_t, std::size_t) {
+    if (++commits > 1) fail(ErrorCode::kUnavailable, "no memory");
+  });
+  reducer.begin_step(1, regular_assignment(4, 1), 0);
+  add_leaf(reducer, 0);
+  EXPECT_THROW(reducer.begin_leaf(2), Error);
+  EXPECT_EQ(reducer.held(1).members(), std::vector<std::int32_t>{0});
+  add_leaf(reducer, 1);
 }
 
 TEST(SquaredNormTest, DependsOnChunksAndNamesOnly) {

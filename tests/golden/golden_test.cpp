@@ -40,7 +40,7 @@ class GoldenRun {
         targets_(file_.read("targets", device_)),
         recipe_(make_recipe()),
         replica_(recipe_, make_model(recipe_.model, task()), device_),
-        reducer_(replica_.layout(), 1, 0, 1),
+        reducer_(replica_.layout(), 1),
         memory_(device_, reducer_.arena_bytes()) {
     reducer_.use_arena({static_cast<std::byte*>(memory_.data()), memory_.bytes()});
     for (const Parameter& parameter : replica_.model().parameters()) {
@@ -64,10 +64,11 @@ class GoldenRun {
   // Runs a step (from 1) and returns its loss.
   double step(std::int64_t step) {
     const Batch batch{.inputs = batch_of(inputs_, step), .targets = batch_of(targets_, step)};
-    const distributed::LossSums sums =
+    reducer_.begin_step(step, distributed::regular_assignment(1, 1), 0);
+    reducer_.begin_leaf(0);
+    reducer_.end_leaf(
         replica_.gradient({.seed = 0, .step = step, .shard = 0}, batch,
-                          [&](std::size_t i, std::span<const float> gradient) { reducer_.add(0, i, gradient); });
-    reducer_.add_sums(0, sums);
+                          [&](std::size_t i, std::span<const float> gradient) { reducer_.add(i, gradient); }));
     const distributed::LossSums total = reducer_.reduce(communicator_);
     count_ = total.count;
     replica_.update(step, reducer_.reduced_data(),

@@ -62,7 +62,7 @@ struct Outcome {
 // Trains all shards by itself; the third step is skipped, as one without finite numbers is.
 Outcome train(const SmallRun& run, Replica& replica) {
   const auto shards = static_cast<std::int32_t>(run.recipe.train.logical_shards);
-  distributed::GradientReducer reducer(replica.layout(), shards, 0, 1);
+  distributed::GradientReducer reducer(replica.layout(), shards);
   const Tensor arena = Tensor::zeros(
       {DType::kF32, {static_cast<std::int64_t>(reducer.arena_bytes() / sizeof(float))}, run.device.get()});
   reducer.use_arena({static_cast<std::byte*>(arena.raw()), reducer.arena_bytes()});
@@ -70,11 +70,12 @@ Outcome train(const SmallRun& run, Replica& replica) {
   distributed::SoloCommunicator alone;
   Outcome outcome;
   for (std::int64_t step = 1; step <= kSteps; ++step) {
-    for (std::int32_t shard = 0; shard < shards; ++shard) {
-      const distributed::LossSums sums =
+    reducer.begin_step(step, distributed::regular_assignment(shards, 1), 0);
+    for (const std::int32_t shard : reducer.missing()) {
+      reducer.begin_leaf(shard);
+      reducer.end_leaf(
           replica.gradient({.seed = 5, .step = step, .shard = shard}, batches.training(step, shard),
-                           [&](std::size_t i, std::span<const float> gradient) { reducer.add(shard, i, gradient); });
-      reducer.add_sums(shard, sums);
+                           [&](std::size_t i, std::span<const float> gradient) { reducer.add(i, gradient); }));
     }
     const distributed::LossSums total = reducer.reduce(alone);
     outcome.losses.push_back(std::bit_cast<std::uint64_t>(total.loss));

@@ -26,18 +26,19 @@ class StatisticsTest : public testing::Test {
     run_.recipe.model.width = 4;
     run_.recipe.optimizer.weight_decay = 0.1;
     replica_ = run_.replica();
-    reducer_ = std::make_unique<GradientReducer>(replica_->layout(), 4, 0, 1);
+    reducer_ = std::make_unique<GradientReducer>(replica_->layout(), 4);
     memory_ = std::make_unique<Storage>(*run_.device, reducer_->arena_bytes());
     std::fill_n(static_cast<std::byte*>(memory_->data()), memory_->bytes(), std::byte{0});
     reducer_->use_arena({static_cast<std::byte*>(memory_->data()), memory_->bytes()});
   }
 
   void reduce(std::int64_t step) {
-    for (std::int32_t shard = 0; shard < 4; ++shard) {
-      reducer_->add_sums(
-          shard, replica_->gradient(
-                     {.seed = 1, .step = step, .shard = shard}, run_.batches().training(step, shard),
-                     [&](std::size_t i, std::span<const float> gradient) { reducer_->add(shard, i, gradient); }));
+    reducer_->begin_step(step, distributed::regular_assignment(4, 1), 0);
+    for (const std::int32_t shard : reducer_->missing()) {
+      reducer_->begin_leaf(shard);
+      reducer_->end_leaf(
+          replica_->gradient({.seed = 1, .step = step, .shard = shard}, run_.batches().training(step, shard),
+                             [&](std::size_t i, std::span<const float> gradient) { reducer_->add(i, gradient); }));
     }
     distributed::SoloCommunicator communicator;
     reducer_->reduce(communicator);
