@@ -1,5 +1,13 @@
-// Ends or stops this process at a named instant, so that tests find out what the others make of it. Set by an
-// environment variable that users have no reason to know; without it a worker asks nobody.
+// Ends, stops or holds up this process at a named instant, so that tests find out what the others make of it. Set by an
+// environment variable that users have no reason to know; without it nobody is asked.
+//
+//   CONVOY_AT="1@update@5=KILL 2+@copy@*=STOP+300 scheduler@journal@3=KILL"
+//
+// Who: a worker by the launcher's number, its replacement with a '+' (the next one with "++"), "scheduler", one that
+// was started anew "scheduler+". Where: what the code calls the instant. When: after how many steps (of the scheduler:
+// which time), or '*', the first time it comes by. What: KILL, STOP, TERM, USR1, USR2, SEGV, at once or so many
+// microseconds later, from a thread of its own, wherever the process has got to by then; or WAIT+MICROSECONDS, which
+// holds up the thread that came by.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +21,8 @@ namespace convoy::library {
 
 inline constexpr char kInstantsVariable[] = "CONVOY_AT";
 
-// CONVOY_AT="1@update@5=KILL 2+@copy@0=STOP scheduler@journal@3=KILL": who (a worker by the launcher's number, its
-// replacement with a '+', or "scheduler"), where, after how many steps (of the scheduler: which time), and the signal.
-// Each happens once in a process. Empty without the variable. Throws Error(kUsage) for what it does not say so.
+// What is to happen to `who`, each thing once in a process; any thread may call it. Empty where nothing is. Throws
+// Error(kUsage) for a variable that does not read as above.
 using AtInstant = std::function<void(std::string_view instant, std::int64_t step)>;
 AtInstant instants_of(const std::string& who, const cluster::Environment& environment);
 

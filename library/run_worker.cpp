@@ -32,7 +32,8 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
   Logger logger;
   logger.redirect_terminal([&output](std::string_view text) { output.line(Stream::kErrors, text); });
   std::function<void()> on_second_signal;
-  const std::string who = fmt::format("{}{}", place.rank, environment(cluster::kReplacesVariable) ? "+" : "");
+  const int before = inherited_number(cluster::kReplacesVariable).value_or(0);
+  const std::string who = std::to_string(place.rank) + std::string(static_cast<std::size_t>(before), '+');
   const auto train = [&](const Recipe& recipe, const std::string& run_directory, const cluster::Place& known,
                          distributed::MpiSession* mpi) {
     const worker::TrainCommand command{.recipe = recipe,
