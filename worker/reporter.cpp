@@ -258,7 +258,7 @@ void Reporter::wait_until_recorded(std::int64_t step) {
     waiting_ = true;
     changed_.wait(lock, [&] { return recorded_step_ >= step || ending_; });
     waiting_ = false;
-    if (recorded_step_ >= step) return;
+    if (recorded_step_ >= step || (stop_ && stop_->save)) return;
   }
   fail_ended();
 }

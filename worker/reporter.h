@@ -57,8 +57,8 @@ class Reporter {
   // Of a step: sent by whoever leads, and kept until the scheduler has it on record.
   void report(std::int64_t step, cluster::Body body);
 
-  // Waits until the scheduler has written every step up to `step`. Throws Error(kPeerLost) when the scheduler is gone
-  // or silent, Error(kInterrupted) when the run ends first.
+  // Waits until the scheduler has written every step up to `step`, or wants a checkpoint whatever it has. Throws
+  // Error(kPeerLost) when the scheduler is gone or silent, Error(kInterrupted) when the run ends first.
   void wait_until_recorded(std::int64_t step);
 
   // Whether the run is to stop after the step under way and a checkpoint.

@@ -209,12 +209,13 @@ std::optional<cluster::Stop> Trainer::ended_by_scheduler() const {
 void Trainer::leave(int exit_code, const std::string& reason, bool ends_run) {
   donor_.reset();
   if (reporter_ == nullptr) return;
+  const bool takes_part = !reporter_->ending();  // who does not says nothing about the others
   reporter_->set_position(applied(), cluster::Phase::kLeaving);
   reporter_->leave({.exit_code = exit_code,
                     .reason = reason,
                     .step = applied(),
                     .peak_rss_bytes = peak_rss_bytes(),
-                    .ends_run = ends_run});
+                    .ends_run = ends_run && takes_part});
 }
 
 // --- getting to where an epoch goes on

@@ -23,7 +23,7 @@ TEST(OutboxTest, KeepsWhatMayNotBeOnRecord) {
   EXPECT_EQ(outbox.oldest(), Outbox::kNone);
   for (std::int64_t step = 1; step <= 3; ++step) {
     outbox.add(step, cluster::StepReport{.step = step});
-    outbox.add(step, cluster::EvalReport{.step = step});
+    outbox.add(step, cluster::EvalReport{.step = step, .loss = 0.0, .accuracy = {}});
   }
   outbox.recorded(0);
   EXPECT_EQ(content(outbox), (std::vector<std::int64_t>{1, -1, 2, -2, 3, -3}));

@@ -133,7 +133,7 @@ TEST_F(ReporterTest, WhatIsNotOnRecordIsSentAgainByWhoeverLeads) {
   serve_until_registered();
   reporter_.enter({.term = 1, .attempt = 1}, false);
   for (int step = 1; step <= 3; ++step) reporter_.report(step, cluster::StepReport{.step = step});
-  reporter_.report(3, cluster::EvalReport{.step = 3});
+  reporter_.report(3, cluster::EvalReport{.step = 3, .loss = 0.0, .accuracy = {}});
   send(cluster::Recorded{.step = 1});
   serve_until([this] { return heard<cluster::Heartbeat>().size() >= 4; });
   EXPECT_TRUE(heard<cluster::StepReport>().empty()) << "another one leads";
@@ -148,7 +148,9 @@ TEST_F(ReporterTest, WhatIsNotOnRecordIsSentAgainByWhoeverLeads) {
 }
 
 TEST_F(ReporterTest, ASchedulerThatWasStartedAnewIsFound) {
-  reporter_.enroll({.rank = 5});
+  cluster::Register registration;
+  registration.rank = 5;
+  reporter_.enroll(registration);
   serve_until_registered();
   reporter_.enter({.term = 1, .attempt = 1}, true);
   const cluster::Credentials credentials = hub_->credentials();
