@@ -73,21 +73,20 @@ class LocalChannel final : public DonorChannel {
   // Hellos and questions are small, and few are on their way.
   void send_whole(std::span<const std::byte> bytes) {
     const ssize_t sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent != static_cast<ssize_t>(bytes.size())) fail(ErrorCode::kPeerLost, "it does not listen any more");
+    if (sent != static_cast<ssize_t>(bytes.size())) fail_closed();
   }
 
   // Whether anything came.
   bool take(Places& places) {
     msghdr message = places.message();
     const ssize_t got = recvmsg(socket_.get(), &message, MSG_DONTWAIT);
-    if (got == 0) fail(ErrorCode::kPeerLost, "it closed the connection");
-    if (got < 0) {
-      if (errno == EAGAIN || errno == EINTR) return false;
-      fail(ErrorCode::kPeerLost, "{}", errno_text(errno));
-    }
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+    if (got <= 0) fail_closed();
     received_ += got;
     return true;
   }
+
+  [[noreturn]] static void fail_closed() { fail(ErrorCode::kPeerLost, "it closed the connection"); }
 
   void check_header(const cluster::Pull& pull, std::int64_t total) const {
     if (header_.offset != pull.offset) fail(ErrorCode::kDataLoss, "it answered what it was not asked");

@@ -35,8 +35,16 @@ class LocalDonor::Guest {
   }
 
   // Goes on with what it was at, as far as the socket lets it. False: the connection is over.
-  bool go_on() {
-    if (answering_) return answer();
+  bool go_on() noexcept {
+    try {
+      return answering_ ? answer() : listen();
+    } catch (const std::exception&) {  // no memory: who asked turns to another donor
+      return false;
+    }
+  }
+
+ private:
+  bool listen() {
     if (!greeted_) {
       LocalHello hello;
       if (!read_into(hello)) return open_;
@@ -48,7 +56,6 @@ class LocalDonor::Guest {
     return answer();
   }
 
- private:
   // Whether a whole `value` is there.
   template <class Value>
   bool read_into(Value& value) {

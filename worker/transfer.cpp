@@ -73,9 +73,8 @@ class Transfer {
       if (arrival.total < 0) return false;
       opened = true;
       heard_ = Clock::now();
-      const std::int64_t offset = on_its_way_.front();
+      if (!arrival.sound) ask_again();
       on_its_way_.pop_front();
-      if (!arrival.sound) ask_again(offset);
       while (on_its_way_.size() < channel_->window() && next_ < total_) ask(next_);
     }
     return true;
@@ -110,7 +109,9 @@ class Transfer {
     next_ = std::max(next_, offset + pull.bytes);
   }
 
-  void ask_again(std::int64_t offset) {
+  // For what arrived last.
+  void ask_again() {
+    const std::int64_t offset = on_its_way_.front();
     if (std::ranges::find(asked_again_, offset) != asked_again_.end())
       fail(ErrorCode::kDataLoss, "its bytes from {} on arrived damaged twice", offset);
     asked_again_.push_back(offset);

@@ -1,21 +1,19 @@
 #include "worker/transfer.h"
 
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <atomic>
-#include <cstring>
 #include <future>
-#include <numeric>
-#include <random>
 #include <thread>
 
-#include "cluster/curve.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
-#include "worker/donor.h"
+#include "core/base/unique_fd.h"
+#include "distributed/local/abstract_address.h"
+#include "tests/worker/serving.h"
+#include "worker/local_wire.h"
 
 namespace convoy::worker {
 namespace {
@@ -23,73 +21,300 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr Ballot kBallot{.term = 1, .attempt = 3};
-constexpr std::int64_t kStep = 17;
-
-// Memory in several places, of awkward sizes.
-struct Memory {
-  explicit Memory(std::vector<std::size_t> sizes) {
-    for (const std::size_t size : sizes) blocks.emplace_back(size);
-  }
-  static Memory filled(std::vector<std::size_t> sizes, unsigned seed = 1) {
-    Memory memory(std::move(sizes));
-    std::mt19937_64 random(seed);
-    for (auto& block : memory.blocks)
-      for (auto& byte : block) byte = static_cast<std::byte>(random());
-    return memory;
-  }
-  Parts parts() const { return {blocks.begin(), blocks.end()}; }
-  Destination destination() { return {blocks.begin(), blocks.end()}; }
-  std::vector<std::byte> joined() const {
-    std::vector<std::byte> all;
-    for (const auto& block : blocks) all.insert(all.end(), block.begin(), block.end());
-    return all;
-  }
-
-  std::vector<std::vector<std::byte>> blocks;
-};
-
-const std::vector<std::size_t> kSizes{0, 1, 3, 9 << 20, 64, 5'000'001, 7, 20 << 20};
-
-Find always(const Memory& memory) {
-  return [&memory](const Ballot& ballot, const cluster::Pull& pull) {
-    if (ballot != kBallot || pull.step != kStep) return Offer{};
-    return Offer{.kind = Offer::Kind::kHere, .parts = memory.parts()};
-  };
+const Memory& served() {
+  static const Memory memory = Memory::filled();
+  return memory;
 }
 
-// Whether by the way for peers of one host.
+// A donor of this process. It goes before what it serves if that was made first.
+struct Serving {
+  Serving(const std::string& token, Find find) : source{.uuid = Uuid::random(), .service = {}} {
+    donor = make_donor(source.uuid, token, std::move(find));
+    source.service = donor->service();
+  }
+  operator Source() const { return source; }
+
+  Source source;
+  std::unique_ptr<Donor> donor;
+};
+
+// In a child.
+void hang() {
+  kill(getpid(), SIGSTOP);
+  for (;;) pause();  // other threads may stop a moment earlier
+}
+
+// By the way for peers of one host, and by the one that crosses the network.
 class TransferTest : public testing::TestWithParam<bool> {
  protected:
-  Source serve(Find find) {
-    const Uuid uuid = Uuid::random();
-    donors_.push_back(std::make_unique<Donor>(DonorOptions{.token = token_, .self = uuid, .find = std::move(find)}));
-    return {.uuid = uuid, .service = donors_.back()->service()};
-  }
-  TransferOptions options(std::vector<Source> donors) const {
+  Serving serve(Find find) const { return {token_, std::move(find)}; }
+
+  TransferOptions from(std::vector<Source> donors) const {
     return {.donors = std::move(donors),
-            .asker = {.self = Uuid::random(), .token = token_, .ballot = kBallot},
+            .asker = {.self = Uuid::random(), .token = token_, .ballot = kServedBallot},
             .what = cluster::Pull::What::kState,
-            .step = kStep,
+            .step = kServedStep,
+            .stall = 60s,
             .locally = GetParam()};
   }
 
-  const std::string token_ = cluster::make_token();
-  std::vector<std::unique_ptr<Donor>> donors_;
-};
+  // What a fetch throws.
+  std::string failure(ErrorCode code, const TransferOptions& options, std::stop_token stop = {}) {
+    Memory copy = served().elsewhere();
+    try {
+      fetch(options, copy.destination(), stop);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), code) << error.what();
+      return error.what();
+    }
+    return "nothing was thrown";
+  }
 
-TEST_P(TransferTest, BringsEverything) {
-  const Memory state = Memory::filled(kSizes);
-  const auto total = static_cast<std::size_t>(total_bytes(state.parts()));
-  Memory copy({30 << 20, 1, total - (30 << 20) - 1, 0});  // cut in other places
-  const Transferred result = fetch(options({serve(always(state))}), copy.destination(), {});
-  EXPECT_TRUE(result.done);
-  EXPECT_TRUE(result.lost.empty());
-  EXPECT_EQ(copy.joined(), state.joined());
-}
+  const std::string token_ = cluster::make_token();
+};
 
 INSTANTIATE_TEST_SUITE_P(Ways, TransferTest, testing::Bool(),
                          [](const auto& way) { return way.param ? "Locally" : "ByLink"; });
+
+TEST_P(TransferTest, BringsEverything) {
+  Memory copy = served().elsewhere();
+  const Transferred result = fetch(from({serve(find_in(served()))}), copy.destination(), {});
+  EXPECT_TRUE(result.done);
+  EXPECT_TRUE(result.lost.empty());
+  EXPECT_EQ(copy.joined(), served().joined());
+}
+
+TEST_P(TransferTest, BringsNothingWhereThereIsNothingToBring) {
+  const Memory none({0, 0});
+  EXPECT_TRUE(fetch(from({serve(find_in(none))}), {}, {}).done);
+}
+
+TEST_P(TransferTest, AsksForWhatIsWanted) {
+  Memory copy = served().elsewhere();
+  const Serving donor = serve([](const Ballot& ballot, const cluster::Pull& pull) {
+    const bool asked = ballot == Ballot{.term = 8, .attempt = 9} && pull.what == cluster::Pull::What::kGradient &&
+                       pull.step == 1'000'000'007;
+    return asked ? Offer{.kind = Offer::Kind::kHere, .parts = served().parts()} : Offer{};
+  });
+  TransferOptions options = from({donor});
+  EXPECT_FALSE(fetch(options, copy.destination(), {}).done);
+  options.asker.ballot = {.term = 8, .attempt = 9};
+  options.what = cluster::Pull::What::kGradient;
+  options.step = 1'000'000'007;
+  EXPECT_TRUE(fetch(options, copy.destination(), {}).done);
+}
+
+TEST_P(TransferTest, IsNotServedWhereNobodyHasIt) {
+  Memory copy = served().elsewhere();
+  const Transferred result = fetch(from({serve(nothing), serve(nothing)}), copy.destination(), {});
+  EXPECT_FALSE(result.done);
+  EXPECT_TRUE(result.lost.empty());
+}
+
+TEST_P(TransferTest, WaitsForADonorThatHasNotEnteredTheEpochYet) {
+  std::atomic<int> questions = 0;
+  Memory copy = served().elsewhere();
+  const Find late = [&](const Ballot& ballot, const cluster::Pull& pull) {
+    if (++questions < 10) return Offer{.kind = Offer::Kind::kNotYet};
+    return find_in(served())(ballot, pull);
+  };
+  EXPECT_TRUE(fetch(from({serve(late)}), copy.destination(), {}).done);
+  EXPECT_EQ(copy.joined(), served().joined());
+
+  const Serving waiting = serve([](const auto&, const auto&) { return Offer{.kind = Offer::Kind::kNotYet}; });
+  TransferOptions never = from({waiting});
+  never.stall = 50ms;
+  EXPECT_NE(failure(ErrorCode::kPeerLost, never).find("gave nothing for 50 ms"), std::string::npos);
+}
+
+TEST_P(TransferTest, GoesOnFromWhereADonorWasKilled) {
+  int questions = 0;
+  const int last = GetParam() ? 30 : 5;
+  const ChildDonor first(token_, [&questions, last](const Ballot& ballot, const cluster::Pull& pull) {
+    if (++questions == last) kill(getpid(), SIGKILL);
+    return find_in(served())(ballot, pull);
+  });
+  std::int64_t begin = -1;
+  const Serving second = serve([&begin](const Ballot& ballot, const cluster::Pull& pull) {
+    if (begin < 0) begin = pull.offset;
+    return find_in(served())(ballot, pull);
+  });
+  Memory copy = served().elsewhere();
+  const Transferred result = fetch(from({first.source, second}), copy.destination(), {});
+  EXPECT_TRUE(result.done);
+  EXPECT_EQ(result.lost, std::vector{first.source.uuid});
+  EXPECT_GT(begin, 0) << "it began from the start";
+  EXPECT_EQ(copy.joined(), served().joined());
+}
+
+TEST_P(TransferTest, GoesOnFromWhereADonorWithdrew) {
+  int left = GetParam() ? 30 : 5;
+  const Serving first = serve([&left](const Ballot& ballot, const cluster::Pull& pull) {
+    return --left < 0 ? Offer{} : find_in(served())(ballot, pull);
+  });
+  Memory copy = served().elsewhere();
+  const Transferred result = fetch(from({first, serve(find_in(served()))}), copy.destination(), {});
+  EXPECT_TRUE(result.done);
+  EXPECT_TRUE(result.lost.empty());
+  EXPECT_EQ(copy.joined(), served().joined());
+}
+
+TEST_P(TransferTest, NamesTheDonorsThatAreGone) {
+  const Source gone = serve(find_in(served())).source;
+  const Source silent = ChildDonor(token_, nothing).source;
+  const std::string text = failure(ErrorCode::kPeerLost, from({gone, silent}));
+  EXPECT_TRUE(text.starts_with("no donor of the state after step 17 is left: worker " + gone.uuid.to_string() +
+                               ": nobody answers at " + gone.service.address + "; worker " + silent.uuid.to_string()))
+      << text;
+
+  Memory copy = served().elsewhere();
+  const Transferred result = fetch(from({gone, serve(nothing)}), copy.destination(), {});
+  EXPECT_FALSE(result.done) << "one that is there says that it has nothing";
+  EXPECT_EQ(result.lost, std::vector{gone.uuid});
+}
+
+TEST_P(TransferTest, TriesAllAddressesOfADonor) {
+  const Serving donor = serve(find_in(served()));
+  Source source = donor;
+  source.service.address = "tcp://127.0.0.1:1," + source.service.address;
+  Memory copy = served().elsewhere();
+  EXPECT_TRUE(fetch(from({source}), copy.destination(), {}).done);
+}
+
+TEST_P(TransferTest, GivesUpADonorThatStalls) {
+  int questions = 0;
+  const ChildDonor stopped(token_, [&questions](const Ballot& ballot, const cluster::Pull& pull) {
+    if (++questions == 5) hang();
+    return find_in(served())(ballot, pull);
+  });
+  const Serving second = serve(find_in(served()));
+  TransferOptions options = from({stopped.source, second});
+  options.stall = 1s;
+  Memory copy = served().elsewhere();
+  const Transferred result = fetch(options, copy.destination(), {});
+  EXPECT_TRUE(result.done);
+  EXPECT_EQ(result.lost, std::vector{stopped.source.uuid});
+  EXPECT_EQ(copy.joined(), served().joined());
+}
+
+TEST_P(TransferTest, EndsSoonWhenAskedToStop) {
+  const ChildDonor stopped(token_, [](const Ballot&, const cluster::Pull&) {
+    hang();
+    return Offer{};
+  });
+  std::stop_source stop;
+  std::thread stopper([&stop] {
+    std::this_thread::sleep_for(50ms);
+    stop.request_stop();
+  });
+  TransferOptions options = from({stopped.source});
+  options.stall = 60s;
+  const auto begin = Clock::now();
+  EXPECT_EQ(failure(ErrorCode::kInterrupted, options, stop.get_token()),
+            "asked to stop while fetching the state after step 17");
+  EXPECT_LT(Clock::now() - begin, 10s);
+  stopper.join();
+}
+
+TEST_P(TransferTest, GetsNothingWithAWrongToken) {
+  const Serving donor = serve(find_in(served()));
+  TransferOptions options = from({donor});
+  options.asker.token = cluster::make_token();
+  EXPECT_NE(
+      failure(ErrorCode::kPeerLost, options).find(GetParam() ? "closed the connection" : "refused the run's token"),
+      std::string::npos);
+}
+
+TEST_P(TransferTest, RefusesAStateOfAnotherSize) {
+  Memory other({1000});
+  EXPECT_NE(failure(ErrorCode::kPeerLost, from({serve(find_in(other))})).find("of 1000 bytes, where"),
+            std::string::npos);
+}
+
+TEST_P(TransferTest, ServesSeveralAtOnce) {
+  const Serving source = serve(find_in(served()));
+  std::vector<Memory> copies(3, served().elsewhere());
+  std::vector<std::future<Transferred>> fetches;
+  for (Memory& copy : copies)
+    fetches.push_back(std::async(std::launch::async,
+                                 [&, options = from({source})] { return fetch(options, copy.destination(), {}); }));
+  for (auto& one : fetches) EXPECT_TRUE(one.get().done);
+  for (const Memory& copy : copies) EXPECT_EQ(copy.joined(), served().joined());
+}
+
+// A donor of the network's whose first pieces are damaged.
+class DamagingHub {
+ public:
+  DamagingHub(const std::string& token, int damaged) : hub_("tcp://127.0.0.1:0", token, source.uuid) {
+    source.service = {.address = hub_.credentials().address, .public_key = hub_.credentials().public_key};
+    thread_ = std::jthread([this, damaged](const std::stop_token& stop) { serve(stop, damaged); });
+  }
+
+  Source source{.uuid = Uuid::random(), .service = {}};
+
+ private:
+  void serve(const std::stop_token& stop, int damaged) {
+    const std::vector<std::byte> all = served().joined();
+    while (!stop.stop_requested()) {
+      const auto message = hub_.receive(10ms);
+      if (!message) continue;
+      const auto& pull = std::get<cluster::Pull>(message->body);
+      const auto bytes =
+          std::span(all).subspan(static_cast<std::size_t>(pull.offset), static_cast<std::size_t>(pull.bytes));
+      hub_.send(message->sender, message->ballot,
+                cluster::Piece{.offset = pull.offset,
+                               .total = static_cast<std::int64_t>(all.size()),
+                               .bytes = {reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                               .checksum = xxh3_64(bytes) + (damaged-- > 0 ? 1 : 0)});
+    }
+  }
+
+  cluster::Hub hub_;
+  std::jthread thread_;
+};
+
+TEST_P(TransferTest, PullsADamagedPieceAgainOnce) {
+  Memory copy = served().elsewhere();
+  if (GetParam()) {
+    // A donor whose bytes change between their hash and their way out.
+    int questions = 0;
+    Memory damaged = served();
+    damaged.blocks.back().back() ^= std::byte{1};
+    const Serving source = serve([&](const Ballot& ballot, const cluster::Pull& pull) {
+      const bool last = pull.offset + pull.bytes == total_bytes(served().parts());
+      return find_in(last && ++questions <= 1 ? damaged : served())(ballot, pull);
+    });
+    EXPECT_TRUE(fetch(from({source}), copy.destination(), {}).done);
+    EXPECT_GT(questions, 4) << "it was not pulled again";
+  } else {
+    DamagingHub hub(token_, 1);
+    EXPECT_TRUE(fetch(from({hub.source}), copy.destination(), {}).done);
+  }
+  EXPECT_EQ(copy.joined(), served().joined());
+}
+
+TEST_P(TransferTest, GivesUpADonorWhoseBytesArriveDamagedTwice) {
+  Memory copy = served().elsewhere();
+  const Serving sound = serve(find_in(served()));
+  Transferred result;
+  if (GetParam()) {
+    bool odd = false;
+    Memory damaged = served();
+    for (auto& block : damaged.blocks)
+      if (!block.empty()) block.front() ^= std::byte{1};
+    const Serving source = serve([&](const Ballot& ballot, const cluster::Pull& pull) {
+      return find_in((odd = !odd) ? damaged : served())(ballot, pull);
+    });
+    result = fetch(from({source, sound}), copy.destination(), {});
+    EXPECT_EQ(result.lost, std::vector{source.source.uuid});
+  } else {
+    DamagingHub hub(token_, 1000);
+    result = fetch(from({hub.source, sound}), copy.destination(), {});
+    EXPECT_EQ(result.lost, std::vector{hub.source.uuid});
+  }
+  EXPECT_TRUE(result.done);
+  EXPECT_EQ(copy.joined(), served().joined());
+}
 
 }  // namespace
 }  // namespace convoy::worker

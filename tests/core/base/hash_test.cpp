@@ -26,6 +26,13 @@ TEST(HashTest, CutsDoNotMatter) {
       pieces.update(bytes_of(text).subspan(at).first(std::min(cut, text.size() - at)));
     EXPECT_EQ(pieces.hex(), whole.hex()) << "cut " << cut;
   }
+  Xxh3Hasher64 short_one;
+  for (const std::size_t cut : {1, 7, 240, 256, 999}) {
+    short_one.reset();
+    for (std::size_t at = 0; at < text.size(); at += cut)
+      short_one.update(bytes_of(text).subspan(at).first(std::min(cut, text.size() - at)));
+    EXPECT_EQ(short_one.value(), xxh3_64(bytes_of(text))) << "cut " << cut;
+  }
 }
 
 TEST(HashTest, HexMayBeReadBetweenUpdates) {
