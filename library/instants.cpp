@@ -20,8 +20,8 @@ namespace {
 
 struct Blow {
   std::string instant;
-  std::optional<std::int64_t> step;  // nothing: any
-  int signal = 0;                    // 0: only the wait
+  std::optional<std::int64_t> step{};  // nothing: any
+  int signal = 0;                      // 0: only the wait
   std::chrono::microseconds wait{0};
   bool due = true;
 };
