@@ -381,17 +381,19 @@ std::optional<Trainer::End> Trainer::train(const EnterEpoch& task) {
   for (std::uint8_t& flag : all) received.push_back(bytes_of(flag));
   communicator_->all_gather_v(bytes_of(evaluated), received);
   if (std::ranges::count(all, 0) > 0) evaluated_after_ = 0;
-  distributed::Assignment assignment =
+  const distributed::Assignment regular = distributed::regular_assignment(shards, world_);
+  const distributed::Assignment first =
       distributed::agree_on_assignment(*communicator_, shards, applied() + 1, reducer_.held(applied() + 1));
+  const distributed::Assignment* assignment = &first;
 
   if (std::optional<End> end = evaluate_if_due()) return end;
   if (leads() && Checkpointer::due(recipe_, applied()) && saved_after_ < applied()) save();
   while (applied() < recipe_.train.steps) {
-    step_.begin(applied() + 1, assignment, rank_);
+    step_.begin(applied() + 1, *assignment, rank_);
     const std::optional<StepResult> result = run_step();
     if (!result) return std::nullopt;
     if (std::optional<End> end = after_step(*result)) return end;
-    assignment = distributed::regular_assignment(shards, world_);
+    assignment = &regular;
   }
   return finish();
 }
