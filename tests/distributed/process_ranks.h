@@ -1,4 +1,4 @@
-// Runs a test body as N ranks of the local engine, each a process of its own.
+// Runs a test body as N ranks, each a process of its own: with what the local engine needs, or with nothing.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -39,12 +39,23 @@ struct RankContext {
 
 struct RanksOptions {
   SegmentOptions segment{.arena_bytes = 4 << 20, .staging_bytes = 64 << 10};
-  std::int32_t killed = -1;  // a rank that is expected to die of SIGKILL
+  std::int32_t killed = -1;
   std::chrono::seconds deadline{30};
 };
 
+struct ProcessesOptions {
+  std::int32_t killed = -1;  // a rank that is expected to die of SIGKILL
+  std::chrono::seconds deadline{30};
+};
+// `pids` are those of the ranks started before this one.
+using ProcessBody = std::function<void(std::int32_t rank, const std::vector<pid_t>& pids)>;
+
 // Runs `body` in `size` processes; a failed expectation or an exception in one of them fails the test. Processes that
-// are not done at the deadline are killed.
+// are not done at the deadline are killed. `started` runs here once all have been started.
+void run_processes(std::int32_t size, const ProcessBody& body, const std::function<void()>& started,
+                   const ProcessesOptions& options = {});
+
+// The same as ranks of the local engine.
 void run_ranks(std::int32_t size, const std::function<void(RankContext&)>& body, const RanksOptions& options = {});
 
 int open_descriptors();
