@@ -4,6 +4,7 @@
 #include "distributed/local/local_communicator.h"
 #include "distributed/mpi/mpi_engine.h"
 #include "distributed/solo.h"
+#include "distributed/tcp/tcp_engine.h"
 
 namespace convoy::distributed {
 namespace {
@@ -66,6 +67,7 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
       fail(ErrorCode::kUsage, "sync.engine = \"mpi\" needs workers that MPI started: mpirun -np N convoy train RECIPE");
     return make_mpi_engine(*options.mpi, options.arena_bytes);
   }
+  if (options.kind == "gloo" || (options.kind == "auto" && options.spans_hosts)) return make_tcp_engine(options);
   if (options.kind != "auto" && options.kind != "local")
     fail(ErrorCode::kUsage, "sync.engine: there is no engine \"{}\"", options.kind);
   if (options.world == 1) return std::make_unique<SoloEngine>(options.arena_bytes);

@@ -30,12 +30,12 @@ class Engine {
  public:
   virtual ~Engine() = default;
 
-  virtual std::string name() const = 0;  // "local", "mpi", "solo"
+  virtual std::string name() const = 0;  // "local", "gloo", "mpi", "solo"
   // What peers can read without a copy, of the size asked for; lives as long as the engine. It is address space: a part
   // becomes zeroed memory when it is committed. commit() throws Error(kUnavailable) where there is not enough.
   virtual std::span<std::byte> arena() = 0;
   virtual void commit(std::size_t offset, std::size_t bytes) = 0;
-  // Where peers meet this worker, as the engine understands it: an abstract Unix socket ("local"), host and port
+  // Where peers meet this worker, as the engine understands it: an abstract Unix socket ("local"), address and port
   // ("gloo"); empty where nobody does.
   virtual std::string meeting_place() const = 0;
   // Throws Error(kPeerLost) naming the peer that did not come, Error(kInterrupted) when asked to stop.
@@ -45,8 +45,10 @@ class Engine {
 class MpiSession;
 
 struct EngineOptions {
-  std::string kind;  // "local" or "mpi"; "auto" is "local"
+  std::string kind;  // "local", "gloo" or "mpi"; "auto" is "gloo" where the workers span hosts, else "local"
   std::int32_t world = 1;
+  bool spans_hosts = false;
+  std::string scheduler;  // its address ("tcp://10.0.0.1:4321"): peers are where it is; empty: on this host
   Uuid self;
   std::size_t arena_bytes = 0;
   MpiSession* mpi = nullptr;  // what "mpi" needs; outlives the engine

@@ -6,7 +6,7 @@ packages=(
   # compiler and build
   g++ cmake ninja-build ccache pkg-config git ca-certificates python3
   # libraries (cmake/Dependencies.cmake)
-  libdnnl-dev libhwy-dev libzmq3-dev cppzmq-dev protobuf-compiler libprotobuf-dev libcli11-dev libtomlplusplus-dev
+  libdnnl-dev libhwy-dev libzmq3-dev libsodium-dev cppzmq-dev protobuf-compiler libprotobuf-dev libcli11-dev libtomlplusplus-dev
   libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev zlib1g-dev libturbojpeg0-dev libpng-dev libonnx-dev
   libgtest-dev
   # the engine "mpi", and what its tests start

@@ -5,7 +5,9 @@
 #include <cstdlib>
 
 #include "distributed/mpi/mpi_engine.h"
+#include "distributed/pages.h"
 #include "tests/distributed/process_ranks.h"
+#include "tests/distributed/tcp/tcp_ranks.h"
 
 namespace convoy::distributed::testing {
 namespace {
@@ -37,13 +39,24 @@ MpiSession& mpi_session() {
 
 std::vector<EngineRanks> engines_to_test() {
   if (const auto size = variable("OMPI_COMM_WORLD_SIZE")) return {{"mpi", std::stoi(*size)}};
-  return {{"local", 1}, {"local", 2}, {"local", 3}, {"local", 4}};
+  std::vector<EngineRanks> engines;
+  for (const char* const engine : {"local", "gloo"})
+    for (const std::int32_t size : {1, 2, 3, 4}) engines.push_back({engine, size});
+  return engines;
 }
 
 void run_on(const EngineRanks& ranks, const std::function<void(EngineRank&)>& body) {
   if (ranks.engine == "local") {
     run_ranks(ranks.size, [&](RankContext& context) {
       EngineRank rank{context.rank, context.communicator(), context.segment.arena()};
+      body(rank);
+    });
+    return;
+  }
+  if (ranks.engine == "gloo") {
+    run_tcp_ranks(ranks.size, [&](TcpRankContext& context) {
+      const Pages arena(4 << 20);
+      EngineRank rank{context.rank, context.communicator(), arena.span()};
       body(rank);
     });
     return;

@@ -1,5 +1,5 @@
-// Runs a test body on every rank of an engine: of the engine "local" in processes of their own, of "mpi" in those that
-// mpirun started (`mpirun -np N distributed_test` tests that engine, and no other, with N ranks).
+// Runs a test body on every rank of an engine: of the engines "local" and "gloo" in processes of their own, of "mpi" in
+// those that mpirun started (`mpirun -np N distributed_test` tests that engine, and no other, with N ranks).
 #pragma once
 
 #include <cstddef>

@@ -1,0 +1,116 @@
+#include "distributed/tcp/tcp_socket.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "cluster/address.h"
+#include "core/base/error.h"
+
+namespace convoy::distributed {
+namespace {
+
+constexpr char kLoopback[] = "127.0.0.1";
+// A dead host: two seconds of silence, then three questions a second apart.
+constexpr int kIdleSeconds = 2;
+constexpr int kProbeSeconds = 1;
+constexpr int kProbes = 3;
+constexpr int kUnansweredMilliseconds = 1000 * (kIdleSeconds + kProbes * kProbeSeconds);
+
+UniqueFd new_socket(int type) {
+  UniqueFd socket(::socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) fail(ErrorCode::kUnavailable, "a TCP socket: {}", errno_text(errno));
+  return socket;
+}
+
+sockaddr_in socket_address(const std::string& host, std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  if (inet_pton(AF_INET, host.c_str(), &address.sin_addr) != 1)
+    fail(ErrorCode::kInvalidArgument, "'{}' is not an IPv4 address", host);
+  return address;
+}
+
+const sockaddr* plain(const sockaddr_in& address) { return reinterpret_cast<const sockaddr*>(&address); }
+
+sockaddr_in bound_address(int socket) {
+  sockaddr_in address{};
+  socklen_t length = sizeof(address);
+  getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length);
+  return address;
+}
+
+std::string host_of(const sockaddr_in& address) {
+  char text[INET_ADDRSTRLEN] = {};
+  inet_ntop(AF_INET, &address.sin_addr, text, sizeof(text));
+  return text;
+}
+
+void set_option(int socket, int level, int option, int value) {
+  setsockopt(socket, level, option, &value, sizeof(value));
+}
+
+}  // namespace
+
+UniqueFd listen_on(const std::string& host) {
+  UniqueFd socket = new_socket(SOCK_STREAM);
+  const sockaddr_in address = socket_address(host, 0);
+  if (bind(socket.get(), plain(address), sizeof(address)) != 0 || listen(socket.get(), SOMAXCONN) != 0)
+    fail(ErrorCode::kUnavailable, "listening on a TCP port of {}: {}", host, errno_text(errno));
+  return socket;
+}
+
+std::string place_of(int socket) {
+  const sockaddr_in address = bound_address(socket);
+  return fmt::format("{}:{}", host_of(address), ntohs(address.sin_port));
+}
+
+Connecting begin_connect(const std::string& place) {
+  const cluster::HostPort to = cluster::split_address("tcp://" + place);
+  const sockaddr_in address = socket_address(to.host, to.port);
+  UniqueFd socket = new_socket(SOCK_STREAM);
+  send_at_once(socket.get());
+  const bool begun = connect(socket.get(), plain(address), sizeof(address)) == 0 || errno == EINPROGRESS;
+  return {std::move(socket), begun ? 0 : errno};
+}
+
+int connect_error(int socket) {
+  int error = 0;
+  socklen_t length = sizeof(error);
+  return getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+}
+
+UniqueFd accept_one(int listener) {
+  UniqueFd socket(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (socket) send_at_once(socket.get());
+  return socket;
+}
+
+void send_at_once(int socket) { set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1); }
+
+void notice_dead_host(int socket) {
+  set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, kIdleSeconds);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, kProbeSeconds);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, kProbes);
+  set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, kUnansweredMilliseconds);
+}
+
+std::string own_address_towards(const std::string& address) {
+  if (address.empty()) return kLoopback;
+  const cluster::HostPort where = cluster::split_address(address);
+  // Nothing is sent: the system only looks up its routes.
+  const UniqueFd socket = new_socket(SOCK_DGRAM);
+  const sockaddr_in to = socket_address(where.host, where.port);
+  if (connect(socket.get(), plain(to), sizeof(to)) != 0)
+    fail(ErrorCode::kUnavailable, "no way from this host to the scheduler at {}: {}", address, errno_text(errno));
+  return host_of(bound_address(socket.get()));
+}
+
+}  // namespace convoy::distributed

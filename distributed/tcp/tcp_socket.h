@@ -1,0 +1,39 @@
+// The few calls of TCP that the engine "gloo" is made of. IPv4, as the rest of a run's addresses.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/base/unique_fd.h"
+
+namespace convoy::distributed {
+
+// Listens on `host` ("127.0.0.1"), on a port that the system chooses. Accepting never blocks. Throws
+// Error(kUnavailable).
+UniqueFd listen_on(const std::string& host);
+// Where a socket is bound: "127.0.0.1:41234".
+std::string place_of(int socket);
+
+// Connecting to "10.0.0.7:41234" has begun, or failed already; the socket polls writable when it is decided. Throws
+// Error(kInvalidArgument) for a malformed place, Error(kUnavailable) when there are no descriptors.
+struct Connecting {
+  UniqueFd socket;
+  int error = 0;
+};
+Connecting begin_connect(const std::string& place);
+// Once it is decided: 0, or why connecting failed.
+int connect_error(int socket);
+
+// An accepted connection, or none if nobody waits.
+UniqueFd accept_one(int listener);
+
+// Small messages leave at once.
+void send_at_once(int socket);
+// A host that is gone, or cut off, breaks the connection after five seconds, whether something is sent or not.
+void notice_dead_host(int socket);
+
+// The address of this host's interface that leads to `address` ("tcp://10.0.0.1:4321"): where its peers reach it.
+// Loopback for a loopback address, and for an empty one.
+std::string own_address_towards(const std::string& address);
+
+}  // namespace convoy::distributed

@@ -1,0 +1,200 @@
+#include "distributed/tcp/tcp_rendezvous.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <string>
+#include <thread>
+
+#include "core/base/error.h"
+#include "distributed/tcp/tcp_socket.h"
+#include "tests/distributed/communicator_cases.h"
+#include "tests/distributed/tcp/tcp_ranks.h"
+
+namespace convoy::distributed {
+namespace {
+
+using testing::run_tcp_ranks;
+using testing::TcpRankContext;
+
+// The message of the Error(code) that the meeting ends with.
+std::string refused(ErrorCode code, TcpRendezvous& rendezvous, const TcpMeeting& meeting) {
+  try {
+    rendezvous.meet(meeting);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no error";
+  return {};
+}
+
+#define EXPECT_NAMES(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
+
+TEST(TcpRendezvousTest, AWrongTokenIsRefusedOnBothSides) {
+  run_tcp_ranks(2, [](TcpRankContext& context) {
+    TcpMeeting meeting = context.meeting();
+    meeting.timeout = std::chrono::milliseconds(1000);
+    if (context.rank == 1) meeting.token = "another run's";
+    const std::string message = refused(ErrorCode::kPeerLost, context.rendezvous, meeting);
+    EXPECT_NAMES(message, "token");
+    EXPECT_NAMES(message, context.rank == 0 ? "rank 1" : "rank 0");
+    EXPECT_NAMES(message, context.members[context.rank == 0 ? 1 : 0].place);
+  });
+}
+
+TEST(TcpRendezvousTest, AMissingPeerIsNamedWithItsPlace) {
+  run_tcp_ranks(3, [](TcpRankContext& context) {
+    if (context.rank == 2) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(600));
+      return;
+    }
+    TcpMeeting meeting = context.meeting();
+    meeting.timeout = std::chrono::milliseconds(300);
+    const std::string message = refused(ErrorCode::kPeerLost, context.rendezvous, meeting);
+    EXPECT_NAMES(message, "rank 2 (worker 2, at " + context.members[2].place + ")");
+    EXPECT_NAMES(message, "1.1");
+  });
+}
+
+TEST(TcpRendezvousTest, AStrangersUuidIsRefused) {
+  run_tcp_ranks(2, [](TcpRankContext& context) {
+    TcpMeeting meeting = context.meeting();
+    meeting.timeout = std::chrono::milliseconds(500);
+    if (context.rank == 1) meeting.members[1].uuid = Uuid::random();
+    EXPECT_NAMES(refused(ErrorCode::kPeerLost, context.rendezvous, meeting), "UUID");
+  });
+}
+
+TEST(TcpRendezvousTest, ALatecomerToAnEpochIsAwaited) {
+  run_tcp_ranks(2, [](TcpRankContext& context) {
+    if (context.rank == 0) {
+      // Still waiting in the old epoch when rank 1 turns up for the new one.
+      TcpMeeting old = context.meeting();
+      old.timeout = std::chrono::milliseconds(300);
+      EXPECT_NAMES(refused(ErrorCode::kPeerLost, context.rendezvous, old), "epoch 1.1");
+    }
+    TcpMeeting next = context.meeting();
+    next.ballot = {1, 2};
+    EXPECT_EQ(context.rendezvous.meet(next).size(), 1U);
+  });
+}
+
+TEST(TcpRendezvousTest, WhoComesWithAnOldEpochIsToldSo) {
+  run_tcp_ranks(2, [](TcpRankContext& context) {
+    TcpMeeting meeting = context.meeting();
+    meeting.timeout = std::chrono::milliseconds(1000);
+    if (context.rank == 0) meeting.ballot = {2, 1};
+    EXPECT_NAMES(refused(ErrorCode::kPeerLost, context.rendezvous, meeting), "another epoch");
+  });
+}
+
+TEST(TcpRendezvousTest, WaitingStopsOnRequest) {
+  TcpRendezvous own("127.0.0.1");
+  TcpRendezvous silent("127.0.0.1");
+  std::stop_source stop;
+  std::thread stopper([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    stop.request_stop();
+  });
+  const TcpMeeting meeting{.ballot = {3, 1},
+                           .token = "t",
+                           .rank = 1,
+                           .members = {{silent.place(), "a", Uuid::random()}, {own.place(), "b", Uuid::random()}},
+                           .stop = stop.get_token()};
+  EXPECT_NAMES(refused(ErrorCode::kInterrupted, own, meeting), "3.1");
+  stopper.join();
+}
+
+TEST(TcpRendezvousTest, APeerThatIsGoneIsNamedAtOnce) {
+  const std::string place = TcpRendezvous("127.0.0.1").place();
+  TcpRendezvous own("127.0.0.1");
+  const TcpMeeting meeting{.ballot = {1, 1},
+                           .token = "t",
+                           .rank = 1,
+                           .members = {{place, "a", Uuid::random()}, {own.place(), "b", Uuid::random()}},
+                           .timeout = std::chrono::minutes(5)};
+  const std::string message = refused(ErrorCode::kPeerLost, own, meeting);
+  EXPECT_NAMES(message, "rank 0");
+  EXPECT_NAMES(message, place);
+}
+
+TEST(TcpRendezvousTest, APeerThatDiesAfterItWasMetIsNamed) {
+  run_tcp_ranks(3, [](TcpRankContext& context) {
+    if (context.rank == 2) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      return;
+    }
+    TcpMeeting meeting = context.meeting();
+    if (context.rank == 1) meeting.timeout = std::chrono::milliseconds(100);  // then it gives up and closes
+    const std::string message = refused(ErrorCode::kPeerLost, context.rendezvous, meeting);
+    EXPECT_NAMES(message, context.rank == 0 ? "rank 1" : "rank 2");
+  });
+}
+
+// Connects to a worker's port as anybody can.
+UniqueFd stranger_at(const std::string& place) {
+  Connecting connecting = begin_connect(place);
+  EXPECT_EQ(connecting.error, 0);
+  pollfd writable{connecting.socket.get(), POLLOUT, 0};
+  EXPECT_EQ(poll(&writable, 1, 5000), 1);
+  return std::move(connecting.socket);
+}
+
+void say(const UniqueFd& socket, std::string_view words) {
+  EXPECT_EQ(::send(socket.get(), words.data(), words.size(), MSG_NOSIGNAL), static_cast<ssize_t>(words.size()));
+}
+
+TEST(TcpRendezvousTest, StrangersDoNoHarm) {
+  run_tcp_ranks(2, [](TcpRankContext& context) {
+    // Before the meeting, and while it waits: garbage, an early end, silence, and somebody who takes their time.
+    std::vector<UniqueFd> strangers;
+    std::jthread slow;
+    if (context.rank == 1) {
+      const std::string& place = context.members[0].place;
+      for (int i = 0; i < 300; ++i) strangers.push_back(stranger_at(place));
+      for (std::size_t i = 0; i < 100; ++i) say(strangers[i], std::string(10'000, static_cast<char>(i)));
+      for (std::size_t i = 100; i < 150; ++i) say(strangers[i], "GET / HTTP/1.1\r\n\r\n");
+      for (std::size_t i = 150; i < 200; ++i) strangers[i].reset();
+      slow = std::jthread([&place](const std::stop_token& stop) {
+        const UniqueFd socket = stranger_at(place);
+        while (!stop.stop_requested() && ::send(socket.get(), "x", 1, MSG_NOSIGNAL) == 1)
+          std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      });
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    }
+    for (std::uint32_t attempt = 1; attempt <= 3; ++attempt) {
+      TcpMeeting meeting = context.meeting();
+      meeting.ballot.attempt = attempt;
+      const auto communicator = context.communicator(meeting);
+      double value = 1.0;
+      communicator->all_reduce(ReduceType::kF64, &value, 1);
+      EXPECT_EQ(value, 2.0);
+    }
+  });
+}
+
+TEST(TcpRendezvousTest, AForgedMemberIsNotLetIn) {
+  TcpRendezvous own("127.0.0.1");
+  const Uuid uuids[] = {Uuid::random(), Uuid::random()};
+  TcpMeeting meeting{.ballot = {1, 1},
+                     .token = "t",
+                     .rank = 0,
+                     .members = {{own.place(), "a", uuids[0]}, {"127.0.0.1:1", "b", uuids[1]}},
+                     .timeout = std::chrono::milliseconds(300)};
+  TcpMeeting theirs = meeting;
+  theirs.rank = 1;
+  // A good hello, as somebody may have recorded it, twice; and a proof that is none.
+  std::vector<UniqueFd> forgers;
+  for (const TcpChannel channel : {TcpChannel::kData, TcpChannel::kWatch}) {
+    forgers.push_back(stranger_at(own.place()));
+    const TcpHello hello = make_hello(theirs, 0, channel);
+    say(forgers.back(), {reinterpret_cast<const char*>(&hello), sizeof(hello)});
+    say(forgers.back(), std::string(sizeof(Signature), 'x'));
+  }
+  EXPECT_NAMES(refused(ErrorCode::kPeerLost, own, meeting), "token");
+}
+
+}  // namespace
+}  // namespace convoy::distributed
