@@ -158,7 +158,7 @@ std::vector<RecipeKey> make_keys() {
       train<&T::sample_tokens>("sample_tokens", kOptional, Whole{0, 10'000}),
 
       sync<&S::mode>("mode", OneOf{{"allreduce"}}),
-      sync<&S::engine>("engine", OneOf{{"auto", "local", "mpi"}}),
+      sync<&S::engine>("engine", OneOf{{"auto", "local", "gloo", "mpi"}}),
       sync<&S::order>("order", OneOf{{"fixed"}}),
       sync<&S::bucket_mib>("bucket_mib", Real{.high = 65536, .low_allowed = false}),
 

@@ -206,7 +206,7 @@ TEST_F(RecipeTest, FeaturesThatAreNotBuiltAreNotAccepted) {
   EXPECT_EQ(message(kGpt, {"train.precision=fp16"}),
             "command line: train.precision=fp16: expected one of \"fp32\", \"bf16\", found \"fp16\"");
   EXPECT_EQ(message(kGpt, {"sync.engine=nccl"}),
-            "command line: sync.engine=nccl: expected one of \"auto\", \"local\", \"mpi\", found \"nccl\"");
+            "command line: sync.engine=nccl: expected one of \"auto\", \"local\", \"gloo\", \"mpi\", found \"nccl\"");
 }
 
 TEST_F(RecipeTest, KeysOfAnotherKindAreRefused) {
