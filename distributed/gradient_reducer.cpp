@@ -191,6 +191,14 @@ std::span<const float> GradientReducer::reduced(const Bucket& bucket) const {
   return {reduced_data() + bucket.begin, static_cast<std::size_t>(bucket.elements())};
 }
 
+std::span<float> GradientReducer::take_over(std::int64_t step) {
+  if (in_leaf_) drop();
+  move(sums_.use_slot_zero(PartialSums::SlotZero::kReserved));
+  commit(0);
+  reduced_step_ = step;
+  return {reduced_data(), static_cast<std::size_t>(layout_.elements())};
+}
+
 double squared_norm(const BucketLayout& layout, std::span<const double> chunk_squares) {
   std::vector<double> parameters;
   parameters.reserve(layout.parameters().size());

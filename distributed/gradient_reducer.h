@@ -66,6 +66,9 @@ class GradientReducer {
   // arena.
   float* reduced_data() const { return arena_; }
   std::span<const float> reduced(const Bucket& bucket) const;
+  // The same place, to be written by whoever gets the reduced gradient of `step` from another worker instead: memory,
+  // in which no partial sum lies.
+  std::span<float> take_over(std::int64_t step);
   // The step whose sum reduced_data() holds; -1 for none. It stays until the next step's first bucket is written, when
   // all members have applied it (with one worker, who alone could need it: until that step's first leaf).
   std::int64_t reduced_step() const { return reduced_step_; }

@@ -150,6 +150,28 @@ TEST(GradientReducerTest, MemoryThatIsNotThereLeavesWhatIsHeld) {
   add_leaf(reducer, 1);
 }
 
+TEST(GradientReducerTest, AReducedGradientFromElsewhereHasAPlace) {
+  const BucketLayout layout(kParameters, 1 << 30);
+  GradientReducer reducer(layout, 4);
+  const Arena arena(reducer);
+  EXPECT_EQ(reducer.reduced_step(), -1);
+  EXPECT_EQ(reducer.take_over(7).data(), reducer.reduced_data());
+  EXPECT_EQ(reducer.reduced_step(), 7);
+  EXPECT_EQ(arena.commits.size(), 1U);
+
+  // What is held stays, wherever it lay.
+  reducer.begin_step(8, regular_assignment(4, 1), 0);
+  add_leaf(reducer, 0);
+  EXPECT_EQ(reducer.reduced_step(), -1);
+  std::ranges::fill(reducer.take_over(9), 1e30F);
+  reducer.begin_step(8, regular_assignment(4, 1), 0);
+  for (const std::int32_t leaf : reducer.missing()) add_leaf(reducer, leaf);
+  SoloCommunicator communicator;
+  reducer.reduce(communicator);
+  const float expected = tree_reference([](std::int32_t shard) { return shard_gradient(shard, 1)[3]; }, 0, 4);
+  EXPECT_EQ(reducer.reduced_data()[layout.offset(1) + 3], expected);
+}
+
 TEST(SquaredNormTest, DependsOnChunksAndNamesOnly) {
   // The same parameters in two layouts: the cuts differ, the norm must not.
   const BucketLayout one(kParameters, 1 << 30);
