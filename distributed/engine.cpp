@@ -9,7 +9,7 @@
 namespace convoy::distributed {
 namespace {
 
-// A run of one.
+// A run of one, which stays so.
 class SoloEngine final : public Engine {
  public:
   explicit SoloEngine(std::size_t arena_bytes) : segment_({.arena_bytes = arena_bytes}) {}
@@ -70,7 +70,7 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
   if (options.kind == "gloo" || (options.kind == "auto" && options.spans_hosts)) return make_tcp_engine(options);
   if (options.kind != "auto" && options.kind != "local")
     fail(ErrorCode::kUsage, "sync.engine: there is no engine \"{}\"", options.kind);
-  if (options.world == 1) return std::make_unique<SoloEngine>(options.arena_bytes);
+  if (options.alone) return std::make_unique<SoloEngine>(options.arena_bytes);
   return std::make_unique<LocalEngine>(options.self, options.arena_bytes);
 }
 

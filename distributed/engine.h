@@ -46,7 +46,7 @@ class MpiSession;
 
 struct EngineOptions {
   std::string kind;  // "local", "gloo" or "mpi"; "auto" is "gloo" where the workers span hosts, else "local"
-  std::int32_t world = 1;
+  bool alone = false;  // a run of one, which nobody can join
   bool spans_hosts = false;
   std::string scheduler;  // its address ("tcp://10.0.0.1:4321"): peers are where it is; empty: on this host
   Uuid self;

@@ -63,7 +63,9 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
       batches_(*dataset_, recipe_.train, device_),
       reducer_(replica_.layout(), static_cast<std::int32_t>(recipe_.train.logical_shards)),
       engine_(distributed::make_engine({.kind = command.mpi != nullptr ? "mpi" : recipe_.sync.engine,
-                                        .world = command.place.world,
+                                        .alone = command.place.launcher == cluster::Launcher::kNone,
+                                        .spans_hosts = command.place.spans_hosts(),
+                                        .scheduler = command.place.scheduler->address,
                                         .self = uuid_,
                                         .arena_bytes = reducer_.arena_bytes(),
                                         .mpi = command.mpi})),
@@ -282,7 +284,7 @@ void Trainer::copy_state(const FetchState& task) {
 void Trainer::catch_up(const FetchState& task) {
   at("catch_up");
   distributed::LossSums sums;
-  const Destination destination{std::as_writable_bytes(reduced()), bytes_of(sums)};
+  const Destination destination{std::as_writable_bytes(reducer_.take_over(task.fetch.step)), bytes_of(sums)};
   const Transferred transferred =
       worker::fetch({.donors = sources(task),
                      .asker = {.self = uuid_, .token = command_.place.scheduler->token, .ballot = task.fetch.ballot},
