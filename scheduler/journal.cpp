@@ -53,7 +53,9 @@ Json to_json(const EpochRecord& record) {
                        {"rank", member.rank},
                        {"host", member.host},
                        {"pid", member.pid},
-                       {"meeting_place", member.meeting_place}});
+                       {"meeting_place", member.meeting_place},
+                       {"donor_address", member.donor.address},
+                       {"donor_key", member.donor.public_key}});
   }
   Json donors = Json::array();
   for (const Uuid& donor : record.epoch.donors) donors.push_back(donor.to_string());
@@ -70,7 +72,11 @@ Json to_json(const EpochRecord& record) {
 Json to_json(const CheckpointRecord& record) { return {{"kind", "checkpoint"}, {"step", record.step}}; }
 
 Json to_json(const QuarantineRecord& record) {
-  return {{"kind", "quarantine"}, {"worker", record.worker.to_string()}, {"reason", record.reason}};
+  return {{"kind", "quarantine"},
+          {"worker", record.worker.to_string()},
+          {"reason", record.reason},
+          {"host", record.host},
+          {"pid", record.pid}};
 }
 
 Uuid read_uuid(const Json& json) { return Uuid::parse(json.get<std::string>()); }
@@ -80,7 +86,10 @@ JournalRecord from_json(const Json& json) {
   if (kind == "term") return TermRecord{.term = json.at("term"), .scheduler = read_uuid(json.at("scheduler"))};
   if (kind == "checkpoint") return CheckpointRecord{.step = json.at("step")};
   if (kind == "quarantine")
-    return QuarantineRecord{.worker = read_uuid(json.at("worker")), .reason = json.at("reason")};
+    return QuarantineRecord{.worker = read_uuid(json.at("worker")),
+                            .reason = json.at("reason"),
+                            .host = json.value("host", ""),
+                            .pid = json.value("pid", 0)};
   if (kind != "epoch") fail(ErrorCode::kDataLoss, "a record of the unknown kind {}", kind);
   EpochRecord record{.ballot = {.term = json.at("term"), .attempt = json.at("attempt")},
                      .epoch = {.members = {},
@@ -90,11 +99,13 @@ JournalRecord from_json(const Json& json) {
                                .previous_chain = json.value("previous_chain", std::uint64_t{0})}};
   for (const Json& donor : json.value("donors", Json::array())) record.epoch.donors.push_back(read_uuid(donor));
   for (const Json& member : json.at("members")) {
-    record.epoch.members.push_back({.uuid = read_uuid(member.at("uuid")),
-                                    .rank = member.at("rank"),
-                                    .host = member.at("host"),
-                                    .pid = member.at("pid"),
-                                    .meeting_place = member.value("meeting_place", "")});
+    record.epoch.members.push_back(
+        {.uuid = read_uuid(member.at("uuid")),
+         .rank = member.at("rank"),
+         .host = member.at("host"),
+         .pid = member.at("pid"),
+         .meeting_place = member.value("meeting_place", ""),
+         .donor = {.address = member.value("donor_address", ""), .public_key = member.value("donor_key", "")}});
   }
   return record;
 }

@@ -38,6 +38,8 @@ struct CheckpointRecord {
 struct QuarantineRecord {
   Uuid worker;
   std::string reason;  // one line
+  std::string host{};  // where it is to be killed
+  std::int32_t pid = 0;
   bool operator==(const QuarantineRecord&) const = default;
 };
 using JournalRecord = std::variant<TermRecord, EpochRecord, CheckpointRecord, QuarantineRecord>;

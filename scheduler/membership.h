@@ -1,17 +1,21 @@
-// Who is in the run, and when it must end: a pure state machine. Messages and the passing of time go in, actions come
-// out; it owns no socket, no file and no clock, so every rule is tested without any. scheduler.cpp carries it out.
+// The run as its scheduler sees it: who comes, who is lost and how, who hangs, when and why it ends. A pure state
+// machine: messages and the passing of time go in, actions come out; it owns no socket, no file and no clock, so every
+// rule is tested without any. scheduler.cpp carries it out.
 //
-//   gathering ──(all registered)──▶ running ──(all left, complete or as wished)──▶ ended
-//       └──────(timeout, mismatch, death, request)──▶ stopping ──(all gone, or the grace is over)──▶ ended
+// Which workers form the run is decided by Epochs, which this feeds and whose decisions it turns into messages; the
+// three sources are what comes in (membership.cpp), what Epochs wants done (membership_epochs.cpp) and how the run ends
+// (membership_end.cpp).
+//
+//   gathering ──▶ running ──(final report on disk, all left | all stopped as wished)──▶ ended
+//       │            ├──(too few workers)──▶ saving ──▶ stopping ──▶ ended
+//       └────────────┴──(timeout, mismatch, what would befall every worker)──▶ stopping
 #pragma once
 
-#include <chrono>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -19,11 +23,13 @@
 #include "core/base/ballot.h"
 #include "core/base/fingerprint.h"
 #include "core/base/uuid.h"
+#include "scheduler/epochs.h"
+#include "scheduler/hang_watch.h"
+#include "scheduler/journal.h"
 #include "scheduler/records.h"
+#include "scheduler/roster.h"
 
 namespace convoy::scheduler {
-
-using Time = std::chrono::steady_clock::time_point;
 
 // In seconds.
 struct Limits {
@@ -32,25 +38,46 @@ struct Limits {
   double hang = 30.0;           // longest time without progress (or 5 × the longest step so far, if that is more)
   double settle = 0.4;          // how long a consequence (a worker that gives up) waits for its cause (one that died)
   double stop_grace = 10.0;     // for workers to leave after a Stop (or twice the longest step so far)
+  double too_few = 60.0;        // how long the run waits for workers when there are too few
+};
+
+struct MembershipOptions {
+  std::int32_t world = 1;        // workers to begin with
+  std::int32_t min_workers = 1;  // with fewer the run waits
+  std::int32_t max_workers = 0;  // more are refused; 0: any number
+  std::int64_t steps = 0;        // of the run
+  bool rebuilds = true;  // communicators can be rebuilt: a death costs no step. Else it ends the run (engine mpi)
+  Limits limits;
 };
 
 // The run before this start of its scheduler.
 struct Past {
+  std::uint64_t term = 1;          // of this start
   std::int64_t step = 0;           // of the checkpoint that it goes on from; 0: it begins
   std::string run_directory{};     // this and the program: for messages
   std::string program = "convoy";  // whose `resume` goes on with the run
+
+  // Where only the scheduler was started anew, and the workers may live: what its journal and records hold.
+  bool restarted = false;
+  std::vector<JournalRecord> journal{};
+  std::int64_t recorded_step = 0;
+  bool final_recorded = false;
 };
 
-// What the owner of a Membership must do, in this order.
-struct JournalEpoch {
-  Ballot ballot;
-  cluster::Epoch epoch;
+// What the owner of a Membership must do, in this order. Where a record cannot be appended, nothing that stands behind
+// it may be done.
+struct Append {
+  JournalRecord record;
 };
 struct Send {
   Uuid to;
-  cluster::Body body;  // under ballot()
+  cluster::Body body;
+  Ballot ballot;
 };
-using Action = std::variant<JournalEpoch, Send, Event>;
+struct Tell {  // the user, by a line on the terminal
+  std::string text;
+};
+using Action = std::variant<Append, Send, Event, Tell>;
 using Actions = std::vector<Action>;
 
 struct Outcome {
@@ -58,94 +85,153 @@ struct Outcome {
   std::string reason;  // one line, empty when all is well
 };
 
+// For workers to find a scheduler that was started anew, in seconds.
+inline constexpr double kReconnect = 5.0;
+
 class Membership {
  public:
-  Membership(std::uint64_t term, std::int32_t world, const Limits& limits, Time now, Past past = {});
+  Membership(const MembershipOptions& options, Past past, Time now);
+
+  // Goes on where a scheduler that was started anew has to. Once, before anything comes in.
+  Actions start(Time now);
 
   // What comes in.
   Actions on_message(const cluster::Message& message, Time now);
-  Actions on_tick(Time now);                                             // several times a second
-  Actions on_closed(const Uuid& worker, Time now);                       // its connection is closed
+  Actions on_tick(Time now);                                             // several times a second, and at next_due()
+  Actions on_closed(const Uuid& connection, Time now);                   // of a worker or an agent
+  Actions on_final_recorded(Time now);                                   // the final report is on disk
   Actions on_stop_request(int exit_code, std::string reason, Time now);  // at once
   // A signal asks the run to stop: after the step under way and a checkpoint, or at once where nothing is lost.
   Actions on_stop_wish(std::string reason, Time now);
+  // The journal cannot be written: no membership can be agreed on any more.
+  Actions on_journal_lost(std::string reason, Time now);
+  // A scheduler of a later term has taken over: this one ends, and nobody else does.
+  void on_superseded(std::string reason) { outcome_ = Outcome{.exit_code = 1, .reason = std::move(reason)}; }
 
   // What stands.
-  const Ballot& ballot() const { return ballot_; }
+  const Ballot& ballot() const { return epochs_.round(); }            // of messages that belong to no epoch
   const std::optional<Outcome>& outcome() const { return outcome_; }  // once the run has ended
-  bool gathering() const { return state_ == State::kGathering; }
-  std::optional<std::int32_t> rank_of(const Uuid& worker) const;
-  // Whether a report may be recorded: it comes from rank 0 under the current ballot.
+  bool gathering() const { return ending_ == Ending::kNone && epochs_.state() == Epochs::State::kGathering; }
+  std::optional<Time> next_due() const;
+  std::optional<std::int32_t> number_of(const Uuid& worker) const;
+  Ballot epoch_ballot() const;
+  // Whether a report may be recorded: it comes from rank 0 of the epoch, or from who writes the last checkpoint.
   bool may_report(const cluster::Message& message) const;
-  std::vector<Uuid> workers() const;  // registered and not known to be gone, by rank
-  const std::set<Uuid>& agents() const { return agents_; }
+  std::vector<Uuid> connections() const;  // registered workers and agents not known to be gone
+  std::vector<Uuid> workers() const;      // the workers among them, by number
+  std::vector<Uuid> agents() const { return roster_.agents(); }
 
  private:
-  enum class State { kGathering, kRunning, kStopping };
-  struct Worker {
-    cluster::Member member;
-    Fingerprint fingerprint;
-    Time heard;
-    Time moved;  // when its training thread was last seen to get on
-    std::int64_t step = 0;
-    cluster::Phase phase = cluster::Phase::kStarting;
-    std::uint64_t activity = 0;
-    bool gone = false;  // left, ended, or its connection is closed
-    std::optional<cluster::Leave> leave;
-  };
-  // Why the run will stop; the strongest cause that shows up before `due` is the one that is named.
+  enum class Ending { kNone, kSaving, kStopping };
+  // What is to be said of a run that ends for want of workers, or could not begin: the strongest cause is named.
   enum class Strength { kClosed, kGaveUp, kEnded, kKilled };
   struct Cause {
-    Strength strength;
-    std::int32_t rank;
+    Strength strength{};
+    Uuid worker;
     Outcome outcome;
-    Time due;
+    std::optional<Time> due;  // the run stops then; nothing: it goes on
   };
 
+  // membership.cpp
   void receive(const Uuid& sender, const cluster::Register& message, Time now, Actions& actions);
+  void receive(const Uuid& agent, const cluster::WorkerEnded& message, Time now, Actions& actions);
   void receive(Worker& worker, const cluster::Leave& message, Time now, Actions& actions);
-  void receive(const cluster::WorkerEnded& message, Time now, Actions& actions);
-  void receive(Worker& worker, const cluster::Heartbeat& message, Time now);
-  void receive(const cluster::StepReport& message, Time now);
-
-  void refuse(const Uuid& sender, std::int32_t rank, std::string reason, Actions& actions);
-  void begin(Time now, Actions& actions);
-  void add_cause(Cause cause);
+  void receive(const cluster::Message& message, const cluster::StepReport& report, Time now, Actions& actions);
+  std::optional<std::string> objection(const cluster::Register& message) const;
+  void refuse(const Uuid& sender, const cluster::Register& message, std::string reason, Actions& actions);
+  void lose(Worker& worker, Loss loss, Cause cause, Time now, Actions& actions);
+  void tell_lost(Worker& worker, const std::string& how, const std::string& why, Actions& actions);
+  void tell_user_lost(const Worker& worker, const std::string& what, Actions& actions);
+  void lose_agent(const std::string& host, Time now, Actions& actions);
+  void check_start(Time now, Actions& actions);
   void check_silence(Time now, Actions& actions);
-  void check_progress(Time now, Actions& actions);
+  void check_hang(Time now, Actions& actions);
+
+  // membership_epochs.cpp
+  void feed(EpochActions decided, Time now, Actions& actions);
+  void carry_out(const SendSeal& action, Time now, Actions& actions);
+  void carry_out(const SendEpoch& action, Time now, Actions& actions);
+  void carry_out(const Kill& action, Time now, Actions& actions);
+  void carry_out(const JournalPlan& action, Time now, Actions& actions);
+  void carry_out(const JournalQuarantine& action, Time now, Actions& actions);
+  void carry_out(const JournalCheckpoint& action, Time now, Actions& actions);
+  void carry_out(const SetTimer& action, Time now, Actions& actions);
+  void carry_out(const Withdrawn& action, Time now, Actions& actions);
+  void carry_out(const Release& action, Time now, Actions& actions);
+  void carry_out(const GiveUp& action, Time now, Actions& actions);
+  cluster::Epoch message_of(const EpochPlan& plan) const;
+  std::string description_of(const EpochPlan& plan) const;
+  std::string newcomers_of(const EpochPlan& plan) const;
+  double duration_of(Timer::Kind kind, Time now) const;
+  void fire_timers(Time now, Actions& actions);
+  void check_excluding(Time now, Actions& actions);
+  void feed_progress(const Uuid& worker, const Ballot& ballot, std::int64_t applied, Time now, Actions& actions);
+  void feed_departed(Time now, Actions& actions);
+  bool nobody_comes(Time now) const;
+  void hurry_if_nobody_comes(Time now, Actions& actions);
+  std::vector<Worker*> members();
+  bool is_member(const Uuid& worker) const;
+
+  // membership_end.cpp
+  void add_cause(Cause cause);
   void stop(Outcome outcome, Time now, Actions& actions);
+  void save(std::vector<Uuid> holders, std::string reason, Time now, Actions& actions);
+  void ask_next_holder(Time now, Actions& actions);
+  void check_saving(Time now, Actions& actions);
+  void on_saved(Time now, Actions& actions);
   void wish_to_stop(std::string reason, Time now, Actions& actions);
   void check_wish(Time now, Actions& actions);
+  Outcome without_workers(const std::string& reason) const;
+  std::string go_on() const;
   std::string after_checkpoint(const std::string& reason) const;
+  bool nobody_is_left(Time now) const;
+  void check_leaving(Time now);
   void conclude(Time now, Actions& actions);
 
-  Worker* find(const Uuid& uuid);
   std::int64_t step_of(const Worker& worker) const;
   std::string position_of(const Worker& worker) const;
   Event event(std::string kind, const Worker* worker, std::string detail) const;
+  static void append(JournalRecord record, Actions& actions);
+  void send(const Uuid& to, cluster::Body body, Actions& actions) const;
+  void send_agents(const cluster::Body& body, Actions& actions) const;
 
-  const std::int32_t world_;
-  const Limits limits_;
-  const Time start_;
+  const MembershipOptions options_;
   const Past past_;
-  State state_ = State::kGathering;
-  Ballot ballot_;
-  std::map<std::int32_t, Worker> workers_;  // by rank
-  std::set<Uuid> agents_;
+  const Time start_;
+  Epochs epochs_;
+  Roster roster_;
+  HangWatch watch_;
+
+  // Of Epochs.
+  std::vector<std::pair<Time, Timer>> timers_;
+  std::vector<EpochActions> decided_;  // what is yet to be carried out
+  bool carrying_out_ = false;
+  std::optional<EpochPlan> last_plan_;           // the last epoch that was announced
+  std::optional<Time> excluding_since_;          // since when somebody is to be killed
+  std::optional<std::int64_t> last_standstill_;  // where everybody waited for another
+
+  std::set<std::pair<std::string, std::int32_t>> replaced_;  // host and number of workers that are to come again
+  std::set<std::pair<std::string, std::int32_t>> refused_;   // host and pid: their ends change nothing
+  std::optional<std::pair<std::int32_t, Fingerprint>> fingerprint_;  // of the first worker, and its number
+
+  std::int64_t reported_step_;    // the last one that stands on record
+  std::int64_t checkpoint_step_;  // of the last checkpoint
+  bool final_recorded_ = false;
+  Time final_since_;
+
+  Ending ending_ = Ending::kNone;
   std::optional<Cause> cause_;
   std::optional<Outcome> outcome_;
   Outcome stopping_with_;
   Time stopping_since_;
-  Time last_tick_;
-  Time last_step_;                // when the workers last completed a step together
-  std::int64_t reported_step_;    // the last one that stands on record
-  std::int64_t checkpoint_step_;  // of the last checkpoint
+  // While saving: who is to write the checkpoint, who might instead, why.
+  std::optional<Uuid> saver_;
+  std::vector<Uuid> holders_;
+  std::string saving_for_;
   // Once a signal asked the run to stop: why, when, and what rank 0 said when it left.
   std::optional<std::string> wish_;
   Time wish_since_;
   std::string stopped_where_;
-  double longest_step_s_ = 0.0;
-  bool final_reported_ = false;
 };
 
 }  // namespace convoy::scheduler

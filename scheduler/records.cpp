@@ -48,6 +48,12 @@ class JsonObject {
   std::string fields_;
 };
 
+// -1: the line is none of metrics.jsonl.
+std::int64_t step_of_line(const std::string& line) {
+  const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  return json.is_object() ? json.value("step", std::int64_t{-1}) : -1;
+}
+
 // Leaves whole lines of steps up to `last`, each step once.
 void cut_metrics(const std::string& path, std::int64_t last) {
   if (!std::filesystem::is_regular_file(path)) return;
@@ -55,8 +61,7 @@ void cut_metrics(const std::string& path, std::int64_t last) {
   DurableFile kept(path);
   std::int64_t step = 0;
   for (std::string line; std::getline(file, line) && !file.eof();) {  // the end of the file ends no line
-    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    const std::int64_t found = json.is_object() ? json.value("step", std::int64_t{-1}) : -1;
+    const std::int64_t found = step_of_line(line);
     if (found <= step || found > last) continue;
     step = found;
     kept.write(line + '\n');
@@ -105,8 +110,13 @@ void LineFile::sync() {
 
 namespace {
 
-// Makes the files those of a run that was stopped after `step`; returns the folder.
-const std::string& cut_back(const std::string& run_directory, std::int64_t step) {
+// Makes the files those of a run that was stopped after `step`, or goes on; returns the folder.
+const std::string& cut_back(const std::string& run_directory, std::int64_t step, bool goes_on) {
+  if (goes_on) {
+    drop_torn_line(run_directory + "/metrics.jsonl");
+    drop_torn_line(run_directory + "/events.jsonl");
+    return run_directory;
+  }
   const std::string final_report = run_directory + "/final.json";
   if (::unlink(final_report.c_str()) != 0 && errno != ENOENT)
     fail(ErrorCode::kUnavailable, "cannot remove {}: {}", final_report, errno_text(errno));
@@ -117,11 +127,24 @@ const std::string& cut_back(const std::string& run_directory, std::int64_t step)
 
 }  // namespace
 
-Records::Records(const std::string& run_directory, std::int64_t resume_step)
-    : run_directory_(cut_back(run_directory, resume_step)),
+Records::Records(const std::string& run_directory, std::int64_t resume_step, bool restarted)
+    : run_directory_(cut_back(run_directory, resume_step, restarted)),
       metrics_(run_directory + "/metrics.jsonl"),
       events_(run_directory + "/events.jsonl"),
-      recorded_step_(resume_step) {}
+      recorded_step_(resume_step) {
+  if (!restarted) return;
+  std::ifstream file(run_directory + "/metrics.jsonl", std::ios::binary);
+  for (std::string line; std::getline(file, line);) count(step_of_line(line));
+  has_final_ = std::filesystem::exists(run_directory + "/final.json");
+}
+
+void Records::count(std::int64_t step) {
+  if (step > recorded_step_) ahead_.insert(step);
+  while (!ahead_.empty() && *ahead_.begin() == recorded_step_ + 1) {
+    ahead_.erase(ahead_.begin());
+    ++recorded_step_;
+  }
+}
 
 void Records::event(const Event& event, double time) {
   JsonObject json(", ");
@@ -146,14 +169,10 @@ bool Records::step(const cluster::StepReport& report, const Ballot& ballot) {
       .number("compute_ms", report.compute_ms)
       .number("comm_ms", report.comm_ms)
       .integer("world", report.world)
-      .text("ballot", ballot.to_string());
+      .text("ballot", (report.ballot != Ballot{} ? report.ballot : ballot).to_string());
   metrics_.append(json.line());
 
-  ahead_.insert(report.step);
-  while (!ahead_.empty() && *ahead_.begin() == recorded_step_ + 1) {
-    ahead_.erase(ahead_.begin());
-    ++recorded_step_;
-  }
+  count(report.step);
   return true;
 }
 
@@ -173,6 +192,7 @@ void Records::final(const cluster::FinalReport& report, std::optional<std::int64
   peak_rss_bytes ? json.integer("peak_rss_bytes", *peak_rss_bytes) : json.raw("peak_rss_bytes", "null");
   json.integer("world", report.world);
   write_durably(run_directory_ + "/final.json", fmt::format("{{\n  {}\n}}\n", json.fields()));
+  has_final_ = true;
 }
 
 }  // namespace convoy::scheduler

@@ -45,24 +45,30 @@ class LineFile {
 class Records {
  public:
   // Goes on with what stands in `run_directory`, which exists, after step `resume_step`: later lines of metrics.jsonl,
-  // torn last lines and a final.json of an earlier end are removed.
-  Records(const std::string& run_directory, std::int64_t resume_step);
+  // torn last lines and a final.json of an earlier end are removed. Where only the scheduler was started anew
+  // (`restarted`) nothing but torn lines is: the workers' steps count.
+  Records(const std::string& run_directory, std::int64_t resume_step, bool restarted = false);
 
   // `time`: seconds since the epoch.
   void event(const Event& event, double time);
-  // A step is recorded once: false for one that was there before.
+  // A step is recorded once: false for one that was there before. `ballot`: under which it was committed, where the
+  // report does not say.
   bool step(const cluster::StepReport& report, const Ballot& ballot);
   // Every step up to this one is recorded.
   std::int64_t recorded_step() const { return recorded_step_; }
+  bool has_final() const { return has_final_; }  // final.json stands
   // Replaces final.json, after everything before it is on disk. `peak_rss_bytes`: the largest worker's, once known.
   void final(const cluster::FinalReport& report, std::optional<std::int64_t> peak_rss_bytes);
 
  private:
+  void count(std::int64_t step);
+
   std::string run_directory_;
   LineFile metrics_;
   LineFile events_;
   std::int64_t recorded_step_;
   std::set<std::int64_t> ahead_;  // steps recorded beyond a gap after recorded_step_
+  bool has_final_ = false;
 };
 
 }  // namespace convoy::scheduler

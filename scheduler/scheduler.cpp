@@ -4,6 +4,7 @@
 #include <chrono>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -37,9 +38,16 @@ double wall_clock_s() {
 // Events that a user should see when they happen.
 bool worth_a_line(std::string_view kind) { return kind == "checkpoint_failed" || kind == "build_changed"; }
 
-Past past(const SchedulerOptions& options) {
-  return {.step = options.resume_step, .run_directory = options.run_directory, .program = options.program};
+MembershipOptions membership_options(const SchedulerOptions& options) {
+  return {.world = options.world,
+          .min_workers = options.min_workers,
+          .max_workers = options.max_workers,
+          .steps = options.steps,
+          .rebuilds = options.rebuilds,
+          .limits = options.limits};
 }
+
+std::string journal_of(const SchedulerOptions& options) { return options.run_directory + "/journal"; }
 
 }  // namespace
 
@@ -49,15 +57,28 @@ struct Scheduler::Impl {
         logger(run_logger),
         self(Uuid::random()),
         hub(options.listen, options.token, self),
-        journal(options.run_directory + "/journal", self),
-        records(options.run_directory, options.resume_step),
+        decided(read_journal(journal_of(options))),
+        journal(journal_of(options), self),
+        records(options.run_directory, options.resume_step, options.restarted),
         board(options.run_directory, records.recorded_step(), wall_clock_s()),
-        membership(journal.term(), options.world, options.limits, steady_now(), past(options)),
-        acknowledged_step(options.resume_step) {}
+        membership(membership_options(options), past(), steady_now()),
+        acknowledged_step(records.recorded_step()) {}
+
+  Past past() {
+    return {.term = journal.term(),
+            .step = options.resume_step,
+            .run_directory = options.run_directory,
+            .program = options.program,
+            .restarted = options.restarted,
+            .journal = std::move(decided),
+            .recorded_step = records.recorded_step(),
+            .final_recorded = records.has_final()};
+  }
 
   int run() {
     logger.info("scheduler of term {} waits for {} worker{} at {}", journal.term(), options.world,
                 options.world == 1 ? "" : "s", hub.credentials().address);
+    perform(membership.start(steady_now()));
     while (!membership.outcome()) {
       serve_messages();
       if (auto stop = take_stop_request()) {
@@ -80,8 +101,16 @@ struct Scheduler::Impl {
     return outcome.exit_code;
   }
 
+  // Until the next tick, or until a timer is due.
+  std::chrono::milliseconds patience() const {
+    const std::optional<Time> due = membership.next_due();
+    if (!due) return kTick;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - steady_now());
+    return std::clamp<std::chrono::milliseconds>(left, 0ms, kTick);
+  }
+
   void serve_messages() {
-    auto message = hub.receive(kTick);
+    auto message = hub.receive(patience());
     const Time batch_end = steady_now() + kLongestBatch;
     while (message) {
       serve(*message);
@@ -108,7 +137,10 @@ struct Scheduler::Impl {
           } else if constexpr (std::is_same_v<Kind, StepReport> || std::is_same_v<Kind, EvalReport> ||
                                std::is_same_v<Kind, FinalReport> || std::is_same_v<Kind, HistogramReport> ||
                                std::is_same_v<Kind, TextReport> || std::is_same_v<Kind, GraphReport>) {
-            if (membership.may_report(message)) take_report(message, body);
+            if (membership.may_report(message)) {
+              reporter = message.sender;
+              take_report(message, body);
+            }
           }
         },
         message.body);
@@ -117,14 +149,15 @@ struct Scheduler::Impl {
   void take_report(const Message& message, const StepReport& report) {
     bool added = false;
     record([&] { added = records.step(report, message.ballot); });
-    reporter = message.sender;
     if (!added) return;
     record([&] { board.add(report, wall_clock_s()); });
     speed.add(report, steady_now());
     progress_is_new = true;
   }
 
+  // Whoever is rank 0 next may not know what the one before it has sent.
   void take_report(const Message& message, const EvalReport& report) {
+    if (!evaluated.insert(report.step).second) return;
     const std::string result =
         fmt::format("held-out loss {:.4f}{}", unsigned_nan(report.loss),
                     report.accuracy ? fmt::format(", accuracy {:.2f} %", 100 * *report.accuracy) : "");
@@ -145,38 +178,61 @@ struct Scheduler::Impl {
     record([&] { board.add(report, wall_clock_s()); });
   }
 
-  void take_report(const Message& message, const FinalReport& report) {
+  void take_report(const Message&, const FinalReport& report) {
+    if (final_report) return;
     record([&] {
       board.flush();
       records.final(report, std::nullopt);
       final_report = report;
     });
     show_progress(true);
-    if (final_report) send(message.sender, Recorded{.step = records.recorded_step(), .final = true});
+    if (!final_report) return;
+    for (const Uuid& worker : membership.workers()) send(worker, recorded());
+    perform(membership.on_final_recorded(steady_now()));
   }
 
   void record_event(const Message& message, const std::string& kind, std::int64_t step, const std::string& detail) {
-    const auto rank = membership.rank_of(message.sender);
-    perform({Event{.kind = kind,
-                   .worker = rank ? std::optional(message.sender) : std::nullopt,
-                   .rank = rank.value_or(-1),
-                   .ballot = membership.ballot(),
-                   .step = step,
-                   .detail = detail}});
+    const auto number = membership.number_of(message.sender);
+    perform(Event{.kind = kind,
+                  .worker = number ? std::optional(message.sender) : std::nullopt,
+                  .rank = number.value_or(-1),
+                  .ballot = membership.epoch_ballot(),
+                  .step = step,
+                  .detail = detail});
   }
 
+  // What the journal does not hold is not acted upon.
   void perform(const Actions& actions) {
-    for (const Action& action : actions) std::visit([this](const auto& value) { perform(value); }, action);
+    for (const Action& action : actions) {
+      if (superseded) return;
+      if (const Append* append = std::get_if<Append>(&action)) {
+        if (!this->append(append->record)) return;
+      } else {
+        std::visit([this](const auto& value) { perform(value); }, action);
+      }
+    }
   }
-  void perform(const JournalEpoch& action) {
-    logger.set_ballot(action.ballot.to_string());
-    record([&] { journal.append(EpochRecord{.ballot = action.ballot, .epoch = action.epoch}); });
+  void perform(const Append&) {}
+  void perform(const Send& action) { hub.send(action.to, action.ballot, action.body); }
+  void perform(const Tell& action) { notify(action.text); }
+
+  bool append(const JournalRecord& record) {
+    if (const auto* epoch = std::get_if<EpochRecord>(&record)) logger.set_ballot(epoch->ballot.to_string());
+    try {
+      journal.append(record);
+      return true;
+    } catch (const Error& error) {
+      logger.error("{}", error.what());
+      if (error.code() == ErrorCode::kInterrupted) {
+        superseded = true;
+        membership.on_superseded(error.what());
+      } else if (!std::exchange(journal_lost, true)) {
+        perform(membership.on_journal_lost(error.what(), steady_now()));
+      }
+      return false;
+    }
   }
-  void perform(const Send& action) {
-    // What the journal does not hold is not announced; the Stop that its failure caused is under way instead.
-    if (record_failure && std::holds_alternative<Epoch>(action.body)) return;
-    send(action.to, action.body);
-  }
+
   void perform(const Event& event) {
     if (event.kind == "run_stopped") {
       logger.error("{}", event.detail);
@@ -189,7 +245,7 @@ struct Scheduler::Impl {
   // Writes something down. A run whose records cannot be kept is stopped, once; nothing is recorded any more.
   template <typename Write>
   void record(Write write) {
-    if (record_failure) return;
+    if (record_failure || superseded) return;
     try {
       write();
     } catch (const Error& error) {
@@ -202,21 +258,23 @@ struct Scheduler::Impl {
   // True unless the connection is closed.
   bool send(const Uuid& to, const Body& body) { return hub.send(to, membership.ballot(), body); }
 
+  Recorded recorded() const { return {.step = records.recorded_step(), .final = records.has_final()}; }
+
+  // At once to who waits for it; the others, who keep their reports until then, get it with the next probe.
   void acknowledge() {
     if (!reporter || records.recorded_step() == acknowledged_step) return;
     acknowledged_step = records.recorded_step();
-    send(*reporter, Recorded{.step = acknowledged_step, .final = final_report.has_value()});
+    send(*reporter, recorded());
   }
 
-  // A worker whose connection is closed is gone, whatever became of its process. A worker that hears nothing would
-  // think the same of the scheduler.
+  // Who has closed its connection is gone, whatever became of its process. A worker that hears nothing would think the
+  // same of the scheduler.
   void probe() {
     const Time now = steady_now();
     if (now < next_probe) return;
     next_probe = now + kProbeInterval;
-    const Recorded recorded{.step = records.recorded_step(), .final = final_report.has_value()};
-    for (const Uuid& worker : membership.workers()) {
-      if (!send(worker, recorded)) perform(membership.on_closed(worker, now));
+    for (const Uuid& connection : membership.connections()) {
+      if (!send(connection, recorded())) perform(membership.on_closed(connection, now));
     }
   }
 
@@ -256,17 +314,21 @@ struct Scheduler::Impl {
   Logger& logger;
   const Uuid self;
   Hub hub;
+  std::vector<JournalRecord> decided;  // by schedulers before this one; until membership has it
   Journal journal;
   Records records;
   Board board;
   Membership membership;
   Speed speed;
 
-  std::optional<Uuid> reporter;  // who sends the step reports
+  std::optional<Uuid> reporter;  // who sent the last report
+  std::set<std::int64_t> evaluated;
   std::int64_t acknowledged_step;
   std::optional<FinalReport> final_report;  // once it is on disk
   std::optional<std::int64_t> peak_rss_bytes;
   std::optional<std::string> record_failure;  // why nothing is recorded any more
+  bool journal_lost = false;
+  bool superseded = false;  // by a scheduler of a later term: nothing is said or written any more
   bool progress_is_new = false;
   bool told_of_skips = false;
   Time next_progress;

@@ -1,0 +1,109 @@
+#include "scheduler/hang_watch.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace convoy::scheduler {
+
+namespace {
+
+using cluster::Phase;
+
+// A scheduler that did not run for this long was stopped, or its machine asleep.
+constexpr double kOwnSilence_s = 2.0;
+
+// Phases that may take longer than any step without a kernel.
+bool works_without_kernels(Phase phase) { return phase == Phase::kStarting || phase == Phase::kCheckpointing; }
+// Phases that end whatever the others do. An evaluation computes and reduces in one phase.
+bool needs_nobody(Phase phase) { return phase == Phase::kForwardBackward || phase == Phase::kUpdating; }
+bool waits_for_others(Phase phase) { return phase == Phase::kReducing || phase == Phase::kWaiting; }
+
+}  // namespace
+
+double seconds(Time::duration duration) { return std::chrono::duration<double>(duration).count(); }
+Time after(Time now, double wait_s) {
+  return now + std::chrono::duration_cast<Time::duration>(std::chrono::duration<double>(wait_s));
+}
+
+HangWatch::HangWatch(double suspect_s, double hang_s, Time now)
+    : suspect_s_(suspect_s), hang_s_(hang_s), last_tick_(now), last_step_(now) {}
+
+double HangWatch::limit_s() const { return std::max(hang_s_, 5 * longest_step_s_); }
+
+void HangWatch::heartbeat(Worker& worker, const cluster::Heartbeat& message, Time now) {
+  // A worker in its next step has completed one, and the others with it. Whatever else it does says nothing of them.
+  if (message.step > worker.step) last_step_ = now;
+  if (message.step > worker.step || message.phase != worker.phase || message.activity != worker.activity ||
+      works_without_kernels(message.phase)) {
+    worker.moved = now;
+  }
+  worker.step = message.step;
+  worker.phase = message.phase;
+  worker.activity = message.activity;
+}
+
+void HangWatch::step_done(const cluster::StepReport& report, Time now) {
+  last_step_ = now;
+  longest_step_s_ = std::max(longest_step_s_, report.step_ms / 1e3);
+}
+
+void HangWatch::begin(std::span<Worker* const> workers, Time now) {
+  for (Worker* worker : workers) {
+    worker->heard = worker->moved = now;
+    worker->silent = false;
+  }
+  last_step_ = now;
+}
+
+void HangWatch::on_tick(std::span<Worker* const> workers, Time now) {
+  if (seconds(now - last_tick_) > kOwnSilence_s) begin(workers, now);
+  last_tick_ = now;
+}
+
+std::vector<Worker*> HangWatch::silent(std::span<Worker* const> members, Time now) const {
+  std::vector<Worker*> found;
+  // While the others complete steps with it, a worker that only the scheduler does not hear is not lost.
+  if (seconds(now - last_step_) <= std::max(suspect_s_, 2 * longest_step_s_)) return found;
+  for (Worker* worker : members) {
+    if (worker->present() && !worker->silent && seconds(now - worker->heard) > suspect_s_) found.push_back(worker);
+  }
+  return found;
+}
+
+bool HangWatch::is_mute(const Worker& worker, Time now) const { return seconds(now - worker.heard) > limit_s(); }
+
+std::optional<Hang> HangWatch::hang(std::span<Worker* const> members, Time now) const {
+  const double limit = limit_s();
+  const double standstill = seconds(now - last_step_);
+  if (standstill <= limit) return std::nullopt;
+  Worker* stuck = nullptr;    // with nobody to wait for
+  Worker* culprit = nullptr;  // the one furthest behind among those that do not wait
+  const Worker* present = nullptr;
+  bool all_idle = true;
+  const auto behind = [](const Worker& worker, const Worker* other) {
+    return other == nullptr || worker.step < other->step;
+  };
+  for (Worker* worker : members) {
+    if (!worker->present()) continue;
+    if (present == nullptr) present = worker;
+    const bool idle = seconds(now - worker->moved) > limit;
+    all_idle = all_idle && idle;
+    if (idle && needs_nobody(worker->phase) && behind(*worker, stuck)) stuck = worker;
+    if (!waits_for_others(worker->phase) && behind(*worker, culprit)) culprit = worker;
+  }
+  if (stuck != nullptr) culprit = stuck;
+  if ((stuck == nullptr && !all_idle) || present == nullptr) return std::nullopt;
+  if (culprit == nullptr) {
+    return Hang{.culprit = nullptr,
+                .reason = fmt::format("the run hangs: no step was completed for {:.0f} s and every worker waits at "
+                                      "step {}",
+                                      standstill, present->step)};
+  }
+  return Hang{
+      .culprit = culprit,
+      .reason = fmt::format("{} hangs: no step was completed for {:.0f} s and it is in phase {} of step {}",
+                            title(culprit->member), standstill, cluster::phase_name(culprit->phase), culprit->step)};
+}
+
+}  // namespace convoy::scheduler
