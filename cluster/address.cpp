@@ -12,9 +12,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <optional>
+#include <utility>
 
 #include "core/base/error.h"
-#include "core/base/unique_fd.h"
 
 namespace convoy::cluster {
 namespace {
@@ -27,6 +28,17 @@ void add_address(const sockaddr* address, std::vector<std::string>& addresses) {
   inet_ntop(AF_INET, &ip, text, sizeof text);
   if (std::find(addresses.begin(), addresses.end(), text) == addresses.end()) addresses.emplace_back(text);
 }
+
+std::optional<sockaddr_in> socket_address(const std::string& address) {
+  const HostPort where = split_address(address);
+  sockaddr_in result{};
+  result.sin_family = AF_INET;
+  result.sin_port = htons(where.port);
+  if (inet_pton(AF_INET, where.host.c_str(), &result.sin_addr) != 1) return std::nullopt;
+  return result;
+}
+
+const sockaddr* plain(const sockaddr_in& address) { return reinterpret_cast<const sockaddr*>(&address); }
 
 }  // namespace
 
@@ -75,22 +87,39 @@ HostPort split_address(const std::string& address) {
   fail(ErrorCode::kInvalidArgument, "'{}' is not an address like tcp://10.0.0.1:4321", address);
 }
 
-bool accepts_connections(const std::string& address, std::chrono::milliseconds timeout) {
-  const HostPort where = split_address(address);
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(where.port);
-  if (inet_pton(AF_INET, where.host.c_str(), &to.sin_addr) != 1) return false;
-  const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) return false;
-  if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) return true;
-  if (errno != EINPROGRESS) return false;
+UniqueFd listen_at(const std::string& address) {
+  const std::optional<sockaddr_in> at = socket_address(address);
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!at || !socket || bind(socket.get(), plain(*at), sizeof *at) != 0 || listen(socket.get(), SOMAXCONN) != 0)
+    fail(ErrorCode::kUnavailable, "cannot listen on {}: {}", address, at ? errno_text(errno) : "no IPv4 address");
+  return socket;
+}
+
+std::string bound_address(int socket) {
+  sockaddr_in address{};
+  socklen_t length = sizeof address;
+  getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length);
+  char text[INET_ADDRSTRLEN] = {};
+  inet_ntop(AF_INET, &address.sin_addr, text, sizeof text);
+  return fmt::format("tcp://{}:{}", text, ntohs(address.sin_port));
+}
+
+UniqueFd connect_to(const std::string& address, std::chrono::milliseconds timeout) {
+  const std::optional<sockaddr_in> to = socket_address(address);
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!to || !socket) return {};
+  if (connect(socket.get(), plain(*to), sizeof *to) == 0) return socket;
+  if (errno != EINPROGRESS) return {};
   pollfd writable{.fd = socket.get(), .events = POLLOUT, .revents = 0};
-  if (poll(&writable, 1, static_cast<int>(timeout.count())) != 1) return false;
+  if (poll(&writable, 1, static_cast<int>(timeout.count())) != 1) return {};
   int error = 0;
   socklen_t size = sizeof error;
   getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-  return error == 0;
+  return error == 0 ? std::move(socket) : UniqueFd();
+}
+
+bool accepts_connections(const std::string& address, std::chrono::milliseconds timeout) {
+  return static_cast<bool>(connect_to(address, timeout));
 }
 
 }  // namespace convoy::cluster

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/base/unique_fd.h"
+
 namespace convoy::cluster {
 
 std::string host_name();
@@ -21,7 +23,13 @@ struct HostPort {
 };
 HostPort split_address(const std::string& address);
 
-// Whether somebody accepts connections at `address` (IPv4) within `timeout`.
+// Listens at `address` (IPv4; port 0: a free one). Accepting never blocks. Throws Error(kUnavailable).
+UniqueFd listen_at(const std::string& address);
+// The address at which a socket is bound: "tcp://127.0.0.1:41234".
+std::string bound_address(int socket);
+
+// A connection to `address` (IPv4) whose reads and writes do not block; none if nobody accepts it within `timeout`.
+UniqueFd connect_to(const std::string& address, std::chrono::milliseconds timeout);
 bool accepts_connections(const std::string& address, std::chrono::milliseconds timeout);
 
 }  // namespace convoy::cluster
