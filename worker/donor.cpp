@@ -1,18 +1,26 @@
 #include "worker/donor.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/socket.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <utility>
-#include <variant>
 
 #include "cluster/address.h"
-#include "core/base/hash.h"
+#include "core/base/error.h"
+#include "distributed/local/abstract_address.h"
 
 namespace convoy::worker {
 namespace {
 
-constexpr std::chrono::hours kUntilWoken{1};
+using std::chrono::milliseconds;
+
+constexpr milliseconds kIntroduction{10'000};  // for a stranger to prove that it is none
 
 std::string addresses_of(const std::string& bound) {
   const cluster::HostPort where = cluster::split_address(bound);
@@ -23,20 +31,42 @@ std::string addresses_of(const std::string& bound) {
   return all.empty() ? fmt::format("tcp://127.0.0.1:{}", where.port) : all;
 }
 
+UniqueFd listen_locally(const std::string& name) {
+  UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const distributed::AbstractAddress address(name);
+  if (!listener || bind(listener.get(), address.get(), address.length()) != 0 || listen(listener.get(), SOMAXCONN) != 0)
+    fail(ErrorCode::kUnavailable, "local socket @{}: {}", name, errno_text(errno));
+  return listener;
+}
+
+// Small answers leave at once, and a peer whose host died is noticed. (Unix sockets refuse this and need none of it.)
+void set_options(int socket) {
+  const auto set = [socket](int level, int option, int value) {
+    setsockopt(socket, level, option, &value, sizeof value);
+  };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 5);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 1);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 5);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 10'000);
+}
+
 }  // namespace
 
 Donor::Donor(DonorOptions options)
-    : shelf_{.find = std::move(options.find), .reading = {}},
-      hub_(options.listen, options.token, options.self),
-      service_{.address = addresses_of(hub_.credentials().address), .public_key = hub_.credentials().public_key},
-      local_(options.self, options.token, shelf_),
+    : self_(options.self),
+      token_(std::move(options.token)),
+      shelf_{.find = std::move(options.find), .reading = {}},
+      network_(cluster::listen_at(options.listen)),
+      local_(listen_locally(donor_socket(self_))),
+      service_{.address = addresses_of(cluster::bound_address(network_.get())), .public_key = {}},
       thread_([this] { serve(); }) {}
 
 Donor::~Donor() {
   stopping_ = true;
-  hub_.wake();
+  wake_.signal();
   thread_.join();
-  hub_.close(std::chrono::milliseconds(0));
 }
 
 void Donor::settle() { const std::lock_guard lock(shelf_.reading); }
@@ -45,36 +75,40 @@ void Donor::serve() {
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals are for the program's own threads
+  std::vector<pollfd> polled;
   while (!stopping_) {
-    try {
-      const auto message = hub_.receive(kUntilWoken);
-      if (!message) continue;
-      const auto* pull = std::get_if<cluster::Pull>(&message->body);
-      if (pull != nullptr) hub_.send(message->sender, message->ballot, piece_for(message->ballot, *pull));
-    } catch (const std::exception&) {  // no memory, no descriptors: who asked waits in vain and turns to another donor
+    polled.assign({{wake_.descriptor(), POLLIN, 0}, {network_.get(), POLLIN, 0}, {local_.get(), POLLIN, 0}});
+    const std::size_t first_guest = polled.size();
+    for (const auto& guest : guests_) polled.push_back(guest->interest());
+    const bool strangers =
+        std::ranges::any_of(guests_, [](const auto& guest) { return guest->stranger_since().has_value(); });
+    if (poll(polled.data(), polled.size(), strangers ? 1'000 : -1) < 0) continue;
+    for (std::size_t i = guests_.size(); i-- > 0;) {
+      if (polled[first_guest + i].revents != 0 && !guests_[i]->go_on())
+        guests_.erase(guests_.begin() + static_cast<std::ptrdiff_t>(i));
     }
+    if (strangers) dismiss_strangers();
+    if (polled[1].revents != 0) admit(network_.get());
+    if (polled[2].revents != 0) admit(local_.get());
   }
 }
 
-cluster::Piece Donor::piece_for(const Ballot& ballot, const cluster::Pull& pull) {
-  cluster::Piece piece{.offset = pull.offset, .total = kNeverHere, .bytes = {}};
-  if (pull.offset < 0 || pull.bytes < 0 || pull.bytes > cluster::kMaxPieceBytes) return piece;
-  {
-    const std::lock_guard lock(shelf_.reading);
-    const Offer offer = shelf_.find(ballot, pull);
-    piece.total = offer.total();
-    const std::int64_t bytes = std::clamp<std::int64_t>(piece.total - pull.offset, 0, pull.bytes);
-    piece.bytes.reserve(static_cast<std::size_t>(bytes));
-    visit_range(offer.parts, pull.offset, bytes, [&](std::span<const std::byte> part) {
-      piece.bytes.append(reinterpret_cast<const char*>(part.data()), part.size());
-      return true;
-    });
-    if (piece.total < 0) return piece;
-    if (const std::int64_t still = shelf_.find(ballot, pull).total(); still < 0)
-      return {.offset = pull.offset, .total = still, .bytes = {}};
+void Donor::admit(int listener) {
+  UniqueFd socket(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!socket) {
+    if (errno != EAGAIN) std::this_thread::sleep_for(milliseconds(10));  // no descriptors, for a while
+    return;
   }
-  piece.checksum = xxh3_64(std::as_bytes(std::span(piece.bytes)));
-  return piece;
+  set_options(socket.get());
+  guests_.push_back(std::make_unique<DonorGuest>(std::move(socket), self_, token_, shelf_));
+}
+
+void Donor::dismiss_strangers() {
+  const auto now = DonorGuest::Clock::now();
+  std::erase_if(guests_, [now](const auto& guest) {
+    const auto since = guest->stranger_since();
+    return since && now - *since > kIntroduction;
+  });
 }
 
 }  // namespace convoy::worker

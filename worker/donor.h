@@ -1,17 +1,22 @@
 // What a worker has for others of its run that are behind: its state, and the reduced gradient that it keeps. They pull
-// it piece by piece (worker/transfer.h) and are answered from threads of the donor's own, so that the training thread
-// never waits for them. Those of the same host come by a way of their own (worker/local_donor.h), the others through
-// the encrypted transport of the control plane.
+// it piece by piece (worker/transfer.h) and are answered from a thread of the donor's own, so that the training thread
+// never waits for them.
+//
+// Peers of the same host come through an abstract Unix socket, those of other hosts over TCP. Both prove that they know
+// the run's token; the bytes themselves travel unencrypted, as gradients do, straight from where they lie.
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
-#include "cluster/link.h"
 #include "cluster/messages.h"
+#include "cluster/socket.h"
+#include "core/base/unique_fd.h"
 #include "core/base/uuid.h"
-#include "worker/local_donor.h"
+#include "worker/donor_guest.h"
 #include "worker/offer.h"
 
 namespace convoy::worker {
@@ -41,13 +46,18 @@ class Donor {
 
  private:
   void serve();
-  cluster::Piece piece_for(const Ballot& ballot, const cluster::Pull& pull);
+  void admit(int listener);
+  void dismiss_strangers();
 
+  const Uuid self_;
+  const std::string token_;
   Shelf shelf_;
-  cluster::Hub hub_;
+  UniqueFd network_;
+  UniqueFd local_;
   cluster::Service service_;
-  LocalDonor local_;
+  std::vector<std::unique_ptr<DonorGuest>> guests_;
   std::atomic<bool> stopping_ = false;
+  cluster::WakeUp wake_;
   std::thread thread_;
 };
 

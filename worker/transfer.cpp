@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,6 +20,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+// A donor hashes a piece just before it sends it, and the fetch just after it arrived: both find it in their caches.
+constexpr std::int64_t kPieceBytes = 512 << 10;
+constexpr std::size_t kWindow = 8;    // questions on their way, so that the donor never waits for the next one
 constexpr milliseconds kAskAgain{2};  // a donor that has not entered the epoch yet
 
 class Transfer {
@@ -54,9 +58,7 @@ class Transfer {
   // False if it says that it has nothing to give.
   bool pull_from(const Source& source) {
     check_stop();
-    channel_.reset();
-    if (options_.locally) channel_ = connect_locally(source, options_.asker);
-    if (!channel_) channel_ = connect_by_link(source, options_.asker);
+    channel_.emplace(source, options_.asker, options_.locally);
     if (!on_its_way_.empty()) next_ = *std::ranges::min_element(on_its_way_);  // of the donor before this one
     on_its_way_.clear();
     asked_again_.clear();
@@ -75,7 +77,7 @@ class Transfer {
       heard_ = Clock::now();
       if (!arrival.sound) ask_again();
       on_its_way_.pop_front();
-      while (on_its_way_.size() < channel_->window() && next_ < total_) ask(next_);
+      while (on_its_way_.size() < kWindow && next_ < total_) ask(next_);
     }
     return true;
   }
@@ -99,7 +101,7 @@ class Transfer {
     return {.what = options_.what,
             .step = options_.step,
             .offset = offset,
-            .bytes = std::min(total_ - offset, channel_->piece_bytes())};
+            .bytes = std::min(total_ - offset, kPieceBytes)};
   }
 
   void ask(std::int64_t offset) {
@@ -131,7 +133,7 @@ class Transfer {
   std::deque<std::int64_t> on_its_way_;  // offsets that were asked for, in that order; all else up to next_ is there
   std::vector<std::int64_t> asked_again_;
   Clock::time_point heard_;
-  std::unique_ptr<DonorChannel> channel_;
+  std::optional<DonorChannel> channel_;
   cluster::WakeUp stopped_;
   std::stop_token stop_;
   std::stop_callback<std::function<void()>> wake_on_stop_;

@@ -17,7 +17,7 @@ struct TransferOptions {
   cluster::Pull::What what{};
   std::int64_t step = 0;
   std::chrono::milliseconds stall{5'000};  // a donor that gives nothing for so long is given up
-  bool locally = true;                     // a donor of this host is asked directly, not through the network
+  bool locally = true;                     // a donor of this host is asked through its Unix socket
 };
 
 struct Transferred {

@@ -1,22 +1,20 @@
 #include "worker/donor.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <future>
-#include <latch>
-#include <thread>
+#include <string>
 
 #include "cluster/address.h"
+#include "cluster/link.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/base/unique_fd.h"
 #include "distributed/local/abstract_address.h"
 #include "tests/worker/serving.h"
-#include "worker/local_wire.h"
+#include "worker/donor_wire.h"
 #include "worker/transfer.h"
 
 namespace convoy::worker {
@@ -25,41 +23,96 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-// One donor, and what its peers know.
+// One connection to a donor, said and heard word by word.
+class Peer {
+ public:
+  explicit Peer(UniqueFd socket) : socket_(std::move(socket)) {}
+
+  template <class Value>
+  void say(const Value& value) {
+    (void)!send(socket_.get(), &value, sizeof value, MSG_NOSIGNAL);
+  }
+  void say(const std::string& text) { (void)!send(socket_.get(), text.data(), text.size(), MSG_NOSIGNAL); }
+  template <class Value>
+  Value hear() {
+    Value value;
+    hear(&value, sizeof value);
+    return value;
+  }
+  std::vector<std::byte> hear_bytes(std::int64_t count) {
+    std::vector<std::byte> bytes(static_cast<std::size_t>(count));
+    hear(bytes.data(), bytes.size());
+    return bytes;
+  }
+  // Whether the donor closes it; what it sends first is read.
+  bool is_closed() {
+    pollfd item{socket_.get(), POLLIN, 0};
+    std::vector<std::byte> sink(1 << 20);
+    while (poll(&item, 1, 20'000) == 1) {
+      if (recv(socket_.get(), sink.data(), sink.size(), 0) <= 0) return true;
+    }
+    return false;
+  }
+
+  void introduce(const Uuid& donor, const std::string& token) {
+    const DonorHello hello{.donor = donor, .asker = Uuid::random(), .nonce = cluster::make_nonce()};
+    say(hello);
+    const auto challenge = hear<DonorChallenge>();
+    EXPECT_EQ(challenge.signature, sign_challenge(token, hello, challenge.nonce));
+    say(DonorProof{.signature = sign_proof(token, hello, challenge)});
+  }
+  struct Answer {
+    DonorHeader header;
+    std::vector<std::byte> bytes;
+    DonorVerdict verdict;
+  };
+  Answer ask(const DonorQuestion& question) {
+    say(question);
+    Answer answer;
+    answer.header = hear<DonorHeader>();
+    answer.bytes = hear_bytes(answer.header.bytes);
+    answer.verdict = hear<DonorVerdict>();
+    return answer;
+  }
+
+ private:
+  void hear(void* data, std::size_t bytes) {
+    auto* at = static_cast<std::byte*>(data);
+    while (bytes > 0) {
+      pollfd item{socket_.get(), POLLIN, 0};
+      const ssize_t got = poll(&item, 1, 20'000) == 1 ? recv(socket_.get(), at, bytes, 0) : 0;
+      if (got <= 0) throw std::runtime_error("the donor says nothing");
+      at += got;
+      bytes -= static_cast<std::size_t>(got);
+    }
+  }
+
+  UniqueFd socket_;
+};
+
+DonorQuestion question(std::int64_t offset, std::int64_t bytes) {
+  return {.term = kServedBallot.term,
+          .attempt = kServedBallot.attempt,
+          .step = kServedStep,
+          .offset = offset,
+          .bytes = bytes};
+}
+
 class DonorTest : public testing::Test {
  protected:
   void serve(Find find) { donor_ = make_donor(uuid_, token_, std::move(find)); }
 
-  std::unique_ptr<cluster::Link> link() const {
-    return std::make_unique<cluster::Link>(
-        cluster::Credentials{
-            .address = donor_->service().address, .public_key = donor_->service().public_key, .token = token_},
-        Uuid::random());
-  }
-  cluster::Piece ask(std::int64_t offset, std::int64_t bytes) {
-    if (!link_) link_ = link();
-    link_->send(kServedBallot, cluster::Pull{.step = kServedStep, .offset = offset, .bytes = bytes});
-    const auto message = link_->receive(5s);
-    if (!message) throw std::runtime_error("no answer");
-    EXPECT_EQ(message->sender, uuid_);
-    EXPECT_EQ(message->ballot, kServedBallot);
-    return std::get<cluster::Piece>(message->body);
-  }
-
-  UniqueFd local_socket() const {
+  Peer connect_locally() const {
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM, 0));
-    const distributed::AbstractAddress address(local_donor_name(uuid_));
+    const distributed::AbstractAddress address(donor_socket(uuid_));
     EXPECT_EQ(connect(socket.get(), address.get(), address.length()), 0);
-    return socket;
+    return Peer(std::move(socket));
   }
-  // Whether the donor closes it; what it sends first is read.
-  static bool is_closed(const UniqueFd& socket) {
-    pollfd item{socket.get(), POLLIN, 0};
-    std::vector<std::byte> sink(1 << 20);
-    while (poll(&item, 1, 5000) == 1) {
-      if (recv(socket.get(), sink.data(), sink.size(), 0) <= 0) return true;
-    }
-    return false;
+  Peer connect_by_network() const { return Peer(cluster::connect_to(donor_->service().address, 20s)); }
+  Peer member() const {
+    Peer peer = connect_locally();
+    peer.introduce(uuid_, token_);
+    return peer;
   }
 
   bool can_fetch(bool locally) const {
@@ -67,6 +120,7 @@ class DonorTest : public testing::Test {
     const TransferOptions options{.donors = {{.uuid = uuid_, .service = donor_->service()}},
                                   .asker = {.self = Uuid::random(), .token = token_, .ballot = kServedBallot},
                                   .step = kServedStep,
+                                  .stall = 60s,
                                   .locally = locally};
     return fetch(options, copy.destination(), {}).done && copy.joined() == memory_.joined();
   }
@@ -75,20 +129,21 @@ class DonorTest : public testing::Test {
   const std::string token_ = cluster::make_token();
   const Memory memory_ = Memory::filled();
   std::unique_ptr<Donor> donor_;
-  std::unique_ptr<cluster::Link> link_;
 };
 
-TEST_F(DonorTest, AnswersWithAPieceAndItsHash) {
+TEST_F(DonorTest, AnswersWithThePieceAndItsHash) {
   serve(find_in(memory_));
+  Peer peer = member();
   const std::vector<std::byte> all = memory_.joined();
   const auto total = static_cast<std::int64_t>(all.size());
   const auto expect = [&](std::int64_t offset, std::int64_t asked, std::int64_t given) {
-    const cluster::Piece piece = ask(offset, asked);
-    const auto bytes = std::span(all).subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(given));
-    EXPECT_EQ(piece.offset, offset);
-    EXPECT_EQ(piece.total, total);
-    EXPECT_EQ(piece.bytes, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-    EXPECT_EQ(piece.checksum, xxh3_64(bytes));
+    const auto [header, bytes, verdict] = peer.ask(question(offset, asked));
+    const auto expected = std::span(all).subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(given));
+    EXPECT_EQ(header.offset, offset);
+    EXPECT_EQ(header.total, total);
+    EXPECT_EQ(verdict.total, total);
+    EXPECT_TRUE(std::ranges::equal(bytes, expected));
+    EXPECT_EQ(header.checksum, xxh3_64(expected));
   };
   expect(0, 0, 0);
   expect(0, 1000, 1000);
@@ -99,51 +154,34 @@ TEST_F(DonorTest, AnswersWithAPieceAndItsHash) {
 
 TEST_F(DonorTest, HasNothingForQuestionsThatMakeNoSense) {
   serve(find_in(memory_));
-  EXPECT_EQ(ask(-1, 100).total, kNeverHere);
-  EXPECT_EQ(ask(0, -1).total, kNeverHere);
-  EXPECT_EQ(ask(0, cluster::kMaxPieceBytes + 1).total, kNeverHere);
-  const cluster::Piece beyond = ask(std::int64_t{1} << 60, 100);
-  EXPECT_EQ(beyond.bytes, "");
+  Peer peer = member();
+  for (const DonorQuestion& wrong :
+       {question(-1, 100), question(0, -1), question(0, cluster::kMaxPieceBytes + 1), question(INT64_MAX, INT64_MAX)})
+    EXPECT_EQ(peer.ask(wrong).header.total, kNeverHere);
+  DonorQuestion other_kind = question(0, 100);
+  other_kind.what = 7;
+  EXPECT_EQ(peer.ask(other_kind).header.total, kNeverHere);
+  EXPECT_EQ(peer.ask(question(std::int64_t{1} << 60, 100)).header.bytes, 0);
 }
 
 TEST_F(DonorTest, SaysWhatItDoesNotHave) {
   Offer::Kind kind = Offer::Kind::kNever;
   serve([&](const Ballot&, const cluster::Pull&) { return Offer{.kind = kind}; });
-  EXPECT_EQ(ask(0, 100).total, kNeverHere);
+  Peer peer = member();
+  EXPECT_EQ(peer.ask(question(0, 100)).verdict.total, kNeverHere);
   kind = Offer::Kind::kNotYet;
-  EXPECT_EQ(ask(0, 100).total, kNotHereYet);
+  EXPECT_EQ(peer.ask(question(0, 100)).verdict.total, kNotHereYet);
 }
 
-TEST_F(DonorTest, GivesNothingThatIsNoLongerOfferedOnceItWasRead) {
-  int questions = 0;
-  serve([&](const Ballot& ballot, const cluster::Pull& pull) {
-    return ++questions % 2 == 0 ? Offer{} : find_in(memory_)(ballot, pull);
-  });
-  const cluster::Piece piece = ask(0, 1000);
-  EXPECT_EQ(piece.total, kNeverHere);
-  EXPECT_EQ(piece.bytes, "");
-}
-
-// By the way for peers of one host the bytes are already under way then: the verdict takes them back.
+// The bytes are under way then: the verdict takes them back.
 TEST_F(DonorTest, TakesBackWhatIsWithdrawnWhileItIsSent) {
-  for (const int last : {1, 2, 3}) {  // that it is offered
+  for (const int last : {1, 2, 5}) {  // that it is offered
     int questions = 0;
     serve([&](const Ballot& ballot, const cluster::Pull& pull) {
       return ++questions > last ? Offer{} : find_in(memory_)(ballot, pull);
     });
-    const UniqueFd socket = local_socket();
-    const LocalHello hello(uuid_, token_);
-    const LocalQuestion question{
-        .term = kServedBallot.term, .attempt = kServedBallot.attempt, .step = kServedStep, .bytes = 1 << 20};
-    ASSERT_EQ(send(socket.get(), &hello, sizeof hello, 0), ssize_t{sizeof hello});
-    ASSERT_EQ(send(socket.get(), &question, sizeof question, 0), ssize_t{sizeof question});
-    LocalHeader header;
-    ASSERT_EQ(recv(socket.get(), &header, sizeof header, MSG_WAITALL), ssize_t{sizeof header});
-    ASSERT_EQ(header.bytes, 1 << 20);
-    std::vector<std::byte> bytes(1 << 20);
-    ASSERT_EQ(recv(socket.get(), bytes.data(), bytes.size(), MSG_WAITALL), ssize_t{1 << 20});
-    LocalVerdict verdict;
-    ASSERT_EQ(recv(socket.get(), &verdict, sizeof verdict, MSG_WAITALL), ssize_t{sizeof verdict});
+    const auto [header, bytes, verdict] = member().ask(question(0, 1 << 20));
+    EXPECT_EQ(header.bytes, 1 << 20);
     EXPECT_EQ(verdict.total, kNeverHere) << last;
     donor_.reset();
   }
@@ -159,64 +197,76 @@ TEST_F(DonorTest, IsReachedAtAllAddressesOfItsHost) {
   EXPECT_TRUE(can_fetch(false));
 }
 
+TEST_F(DonorTest, CannotListenWhereAnotherDoes) {
+  serve(find_in(memory_));
+  try {
+    const Donor second({.listen = donor_->service().address, .token = token_, .self = Uuid::random(), .find = nothing});
+    ADD_FAILURE() << "two donors on one port";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+    EXPECT_NE(std::string(error.what()).find(donor_->service().address), std::string::npos) << error.what();
+  }
+}
+
 TEST_F(DonorTest, StrangersGetNothing) {
   serve(find_in(memory_));
-  const UniqueFd socket = local_socket();
-  const LocalHello hello(uuid_, cluster::make_token());
-  EXPECT_EQ(send(socket.get(), &hello, sizeof hello, 0), ssize_t{sizeof hello});
-  EXPECT_TRUE(is_closed(socket));
-  const UniqueFd to_another = local_socket();
-  const LocalHello misdirected(Uuid::random(), token_);
-  EXPECT_EQ(send(to_another.get(), &misdirected, sizeof misdirected, 0), ssize_t{sizeof misdirected});
-  EXPECT_TRUE(is_closed(to_another));
+  const std::string wrong_token = cluster::make_token();
+  for (const bool locally : {true, false}) {
+    const auto connect = [&] { return locally ? connect_locally() : connect_by_network(); };
+    const DonorHello hello{.donor = uuid_, .nonce = cluster::make_nonce()};
+    Peer guesses = connect();
+    guesses.say(hello);
+    guesses.say(DonorProof{.signature = sign_proof(wrong_token, hello, guesses.hear<DonorChallenge>())});
+    guesses.say(question(0, 100));
+    EXPECT_TRUE(guesses.is_closed());
+
+    Peer plays_back = connect();  // a proof that was made for another nonce
+    plays_back.say(hello);
+    const auto challenge = plays_back.hear<DonorChallenge>();
+    DonorChallenge another = challenge;
+    another.nonce[0] ^= 1;
+    plays_back.say(DonorProof{.signature = sign_proof(token_, hello, another)});
+    EXPECT_TRUE(plays_back.is_closed());
+
+    Peer misdirected = connect();
+    misdirected.say(DonorHello{.donor = Uuid::random(), .nonce = cluster::make_nonce()});
+    EXPECT_TRUE(misdirected.is_closed());
+
+    Peer of_another_build = connect();
+    of_another_build.say(DonorHello{.version = 99, .donor = uuid_, .nonce = cluster::make_nonce()});
+    EXPECT_TRUE(of_another_build.is_closed());
+  }
 }
 
 TEST_F(DonorTest, GarbageDoesNoHarm) {
   serve(find_in(memory_));
   const std::string garbage(100'000, '\x7f');
-  const cluster::HostPort where = cluster::split_address(donor_->service().address);
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(where.port);
-  inet_pton(AF_INET, where.host.c_str(), &to.sin_addr);
-  const UniqueFd tcp(::socket(AF_INET, SOCK_STREAM, 0));
-  ASSERT_EQ(connect(tcp.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
-  (void)!send(tcp.get(), garbage.data(), garbage.size(), MSG_NOSIGNAL);
-  const UniqueFd local = local_socket();
-  (void)!send(local.get(), garbage.data(), garbage.size(), MSG_NOSIGNAL);
-  // Questions that make no sense from one who knows the token.
-  const UniqueFd member = local_socket();
-  const LocalHello hello(uuid_, token_);
-  (void)!send(member.get(), &hello, sizeof hello, MSG_NOSIGNAL);
-  (void)!send(member.get(), garbage.data(), sizeof(LocalQuestion) * 3, MSG_NOSIGNAL);
-  const UniqueFd silent = local_socket();
-
-  link_ = link();
-  link_->send(kServedBallot, cluster::StopRequest{.reason = "not a pull"});
-  EXPECT_EQ(ask(0, 10).bytes.size(), 10U);
+  Peer by_network = connect_by_network();
+  by_network.say(garbage);
+  Peer local = connect_locally();
+  local.say(garbage);
+  Peer silent = connect_by_network();
+  Peer of_the_run = member();
+  of_the_run.say(garbage);  // questions that make no sense
   EXPECT_TRUE(can_fetch(true));
   EXPECT_TRUE(can_fetch(false));
-  EXPECT_TRUE(is_closed(local));
+  EXPECT_TRUE(by_network.is_closed());
+  EXPECT_TRUE(local.is_closed());
 }
 
 TEST_F(DonorTest, EndsAtOnceWhoeverIsConnected) {
   serve(find_in(memory_));
-  ask(0, 10);
-  // Asks for a lot and takes nothing.
-  const UniqueFd idle = local_socket();
-  const LocalHello hello(uuid_, token_);
-  const LocalQuestion question{.term = kServedBallot.term,
-                               .attempt = kServedBallot.attempt,
-                               .step = kServedStep,
-                               .bytes = cluster::kMaxPieceBytes};
-  ASSERT_EQ(send(idle.get(), &hello, sizeof hello, 0), ssize_t{sizeof hello});
-  for (int i = 0; i < 5; ++i) ASSERT_EQ(send(idle.get(), &question, sizeof question, 0), ssize_t{sizeof question});
-  for (int i = 0; i < 20; ++i)
-    link_->send(kServedBallot, cluster::Pull{.step = kServedStep, .bytes = cluster::kMaxPieceBytes});
+  Peer peer = member();
+  peer.ask(question(0, 10));
+  Peer takes_nothing = member();
+  for (int i = 0; i < 5; ++i) takes_nothing.say(question(0, cluster::kMaxPieceBytes));
+  Peer stranger = connect_by_network();
   const auto begin = Clock::now();
   donor_.reset();
-  EXPECT_LT(Clock::now() - begin, 2s);
-  EXPECT_TRUE(is_closed(idle));
+  EXPECT_LT(Clock::now() - begin, 5s);
+  EXPECT_TRUE(peer.is_closed());
+  EXPECT_TRUE(takes_nothing.is_closed());
+  EXPECT_TRUE(stranger.is_closed());
 }
 
 TEST_F(DonorTest, SettlesOnceNothingIsRead) {
@@ -230,13 +280,14 @@ TEST_F(DonorTest, SettlesOnceNothingIsRead) {
     }
     return Offer{};
   });
-  link_ = link();
-  link_->send(kServedBallot, cluster::Pull{.bytes = 10});
+  Peer peer = member();
+  peer.say(question(0, 10));
   reading.get_future().wait();
   auto settled = std::async(std::launch::async, [this] { donor_->settle(); });
   EXPECT_EQ(settled.wait_for(50ms), std::future_status::timeout);
   go_on.set_value();
-  EXPECT_EQ(settled.wait_for(5s), std::future_status::ready);
+  EXPECT_EQ(settled.wait_for(20s), std::future_status::ready);
+  donor_.reset();
 }
 
 }  // namespace

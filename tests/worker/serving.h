@@ -13,7 +13,6 @@
 #include <utility>
 #include <vector>
 
-#include "cluster/link.h"
 #include "worker/donor.h"
 #include "worker/donor_channel.h"
 
@@ -81,16 +80,13 @@ class ChildDonor {
     if (pid_ == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       const auto donor = make_donor(source.uuid, token, find);
-      const std::string text = donor->service().address + " " + donor->service().public_key + "\n";
+      const std::string text = donor->service().address + "\n";
       if (write(pipe_ends[1], text.data(), text.size()) < 0) _exit(1);
       for (;;) pause();
     }
     close(pipe_ends[1]);
-    std::string text;
-    for (char letter = 0; read(pipe_ends[0], &letter, 1) == 1 && letter != '\n';) text += letter;
+    for (char letter = 0; read(pipe_ends[0], &letter, 1) == 1 && letter != '\n';) source.service.address += letter;
     close(pipe_ends[0]);
-    source.service.address = text.substr(0, text.find(' '));
-    source.service.public_key = text.substr(text.find(' ') + 1);
   }
   ~ChildDonor() {
     kill(pid_, SIGKILL);

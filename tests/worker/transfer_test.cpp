@@ -1,19 +1,14 @@
 #include "worker/transfer.h"
 
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <sys/socket.h>
 
 #include <atomic>
 #include <future>
 #include <thread>
 
+#include "cluster/link.h"
 #include "core/base/error.h"
-#include "core/base/hash.h"
-#include "core/base/unique_fd.h"
-#include "distributed/local/abstract_address.h"
 #include "tests/worker/serving.h"
-#include "worker/local_wire.h"
 
 namespace convoy::worker {
 namespace {
@@ -74,7 +69,7 @@ class TransferTest : public testing::TestWithParam<bool> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Ways, TransferTest, testing::Bool(),
-                         [](const auto& way) { return way.param ? "Locally" : "ByLink"; });
+                         [](const auto& way) { return way.param ? "Locally" : "ByNetwork"; });
 
 TEST_P(TransferTest, BringsEverything) {
   Memory copy = served().elsewhere();
@@ -129,9 +124,8 @@ TEST_P(TransferTest, WaitsForADonorThatHasNotEnteredTheEpochYet) {
 
 TEST_P(TransferTest, GoesOnFromWhereADonorWasKilled) {
   int questions = 0;
-  const int last = GetParam() ? 30 : 5;
-  const ChildDonor first(token_, [&questions, last](const Ballot& ballot, const cluster::Pull& pull) {
-    if (++questions == last) kill(getpid(), SIGKILL);
+  const ChildDonor first(token_, [&questions](const Ballot& ballot, const cluster::Pull& pull) {
+    if (++questions == 30) kill(getpid(), SIGKILL);
     return find_in(served())(ballot, pull);
   });
   std::int64_t begin = -1;
@@ -148,7 +142,7 @@ TEST_P(TransferTest, GoesOnFromWhereADonorWasKilled) {
 }
 
 TEST_P(TransferTest, GoesOnFromWhereADonorWithdrew) {
-  int left = GetParam() ? 30 : 5;
+  int left = 30;
   const Serving first = serve([&left](const Ballot& ballot, const cluster::Pull& pull) {
     return --left < 0 ? Offer{} : find_in(served())(ballot, pull);
   });
@@ -184,7 +178,7 @@ TEST_P(TransferTest, TriesAllAddressesOfADonor) {
 TEST_P(TransferTest, GivesUpADonorThatStalls) {
   int questions = 0;
   const ChildDonor stopped(token_, [&questions](const Ballot& ballot, const cluster::Pull& pull) {
-    if (++questions == 5) hang();
+    if (++questions == 30) hang();
     return find_in(served())(ballot, pull);
   });
   const Serving second = serve(find_in(served()));
@@ -220,9 +214,7 @@ TEST_P(TransferTest, GetsNothingWithAWrongToken) {
   const Serving donor = serve(find_in(served()));
   TransferOptions options = from({donor});
   options.asker.token = cluster::make_token();
-  EXPECT_NE(
-      failure(ErrorCode::kPeerLost, options).find(GetParam() ? "closed the connection" : "refused the run's token"),
-      std::string::npos);
+  EXPECT_NE(failure(ErrorCode::kPeerLost, options).find("does not know this run's token"), std::string::npos);
 }
 
 TEST_P(TransferTest, RefusesAStateOfAnotherSize) {
@@ -242,77 +234,34 @@ TEST_P(TransferTest, ServesSeveralAtOnce) {
   for (const Memory& copy : copies) EXPECT_EQ(copy.joined(), served().joined());
 }
 
-// A donor of the network's whose first pieces are damaged.
-class DamagingHub {
- public:
-  DamagingHub(const std::string& token, int damaged) : hub_("tcp://127.0.0.1:0", token, source.uuid) {
-    source.service = {.address = hub_.credentials().address, .public_key = hub_.credentials().public_key};
-    thread_ = std::jthread([this, damaged](const std::stop_token& stop) { serve(stop, damaged); });
-  }
-
-  Source source{.uuid = Uuid::random(), .service = {}};
-
- private:
-  void serve(const std::stop_token& stop, int damaged) {
-    const std::vector<std::byte> all = served().joined();
-    while (!stop.stop_requested()) {
-      const auto message = hub_.receive(10ms);
-      if (!message) continue;
-      const auto& pull = std::get<cluster::Pull>(message->body);
-      const auto bytes =
-          std::span(all).subspan(static_cast<std::size_t>(pull.offset), static_cast<std::size_t>(pull.bytes));
-      hub_.send(message->sender, message->ballot,
-                cluster::Piece{.offset = pull.offset,
-                               .total = static_cast<std::int64_t>(all.size()),
-                               .bytes = {reinterpret_cast<const char*>(bytes.data()), bytes.size()},
-                               .checksum = xxh3_64(bytes) + (damaged-- > 0 ? 1 : 0)});
-    }
-  }
-
-  cluster::Hub hub_;
-  std::jthread thread_;
-};
-
+// A donor whose bytes change between their hash and their way out.
 TEST_P(TransferTest, PullsADamagedPieceAgainOnce) {
+  int questions = 0;
+  Memory damaged = served();
+  damaged.blocks.back().back() ^= std::byte{1};
+  const Serving donor = serve([&](const Ballot& ballot, const cluster::Pull& pull) {
+    const bool last = pull.offset + pull.bytes == total_bytes(served().parts());
+    return find_in(last && ++questions <= 1 ? damaged : served())(ballot, pull);
+  });
   Memory copy = served().elsewhere();
-  if (GetParam()) {
-    // A donor whose bytes change between their hash and their way out.
-    int questions = 0;
-    Memory damaged = served();
-    damaged.blocks.back().back() ^= std::byte{1};
-    const Serving source = serve([&](const Ballot& ballot, const cluster::Pull& pull) {
-      const bool last = pull.offset + pull.bytes == total_bytes(served().parts());
-      return find_in(last && ++questions <= 1 ? damaged : served())(ballot, pull);
-    });
-    EXPECT_TRUE(fetch(from({source}), copy.destination(), {}).done);
-    EXPECT_GT(questions, 4) << "it was not pulled again";
-  } else {
-    DamagingHub hub(token_, 1);
-    EXPECT_TRUE(fetch(from({hub.source}), copy.destination(), {}).done);
-  }
+  EXPECT_TRUE(fetch(from({donor}), copy.destination(), {}).done);
+  EXPECT_GE(questions, 6) << "it was not pulled again";
   EXPECT_EQ(copy.joined(), served().joined());
 }
 
 TEST_P(TransferTest, GivesUpADonorWhoseBytesArriveDamagedTwice) {
-  Memory copy = served().elsewhere();
+  bool odd = false;
+  Memory damaged = served();
+  for (auto& block : damaged.blocks)
+    if (!block.empty()) block.front() ^= std::byte{1};
+  const Serving donor = serve([&](const Ballot& ballot, const cluster::Pull& pull) {
+    return find_in((odd = !odd) ? damaged : served())(ballot, pull);
+  });
   const Serving sound = serve(find_in(served()));
-  Transferred result;
-  if (GetParam()) {
-    bool odd = false;
-    Memory damaged = served();
-    for (auto& block : damaged.blocks)
-      if (!block.empty()) block.front() ^= std::byte{1};
-    const Serving source = serve([&](const Ballot& ballot, const cluster::Pull& pull) {
-      return find_in((odd = !odd) ? damaged : served())(ballot, pull);
-    });
-    result = fetch(from({source, sound}), copy.destination(), {});
-    EXPECT_EQ(result.lost, std::vector{source.source.uuid});
-  } else {
-    DamagingHub hub(token_, 1000);
-    result = fetch(from({hub.source, sound}), copy.destination(), {});
-    EXPECT_EQ(result.lost, std::vector{hub.source.uuid});
-  }
+  Memory copy = served().elsewhere();
+  const Transferred result = fetch(from({donor, sound}), copy.destination(), {});
   EXPECT_TRUE(result.done);
+  EXPECT_EQ(result.lost, std::vector{donor.source.uuid});
   EXPECT_EQ(copy.joined(), served().joined());
 }
 
