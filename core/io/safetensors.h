@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/durable_file.h"
+#include "core/base/hash.h"
 #include "core/base/mapped_file.h"
 #include "core/tensor/tensor.h"
 
@@ -31,6 +33,35 @@ struct WrittenFile {
 // UTF-8, Error(kUnavailable) where the system refuses.
 WrittenFile write_safetensors(const std::string& path, std::span<const NamedTensor> tensors,
                               const Metadata& metadata = {});
+
+// What stands in a file's header of a tensor; the device does not count.
+struct NamedSpec {
+  std::string name;
+  Spec spec;
+};
+
+// A file that is written while the tensors' bytes come in. As for DurableFile, nothing stands at `path` before
+// commit(). Errors as for write_safetensors().
+class SafetensorsWriter {
+ public:
+  SafetensorsWriter(const std::string& path, std::span<const NamedSpec> tensors, const Metadata& metadata = {},
+                    Flushing flushing = Flushing::kAtCommit);
+
+  // The next bytes of the tensors' elements, one tensor after the other in the order in which they were named, wherever
+  // the pieces are cut.
+  void write(std::span<const std::byte> bytes);
+  // Throws Error(kInternal) unless every element was written, and none too many.
+  WrittenFile commit();
+
+ private:
+  void put(std::string_view bytes);
+
+  std::string path_;
+  DurableFile file_;
+  Xxh3Hasher128 hasher_;
+  std::int64_t bytes_ = 0;  // written
+  std::int64_t end_ = 0;    // of a whole file
+};
 
 // A file opened for reading. All of the header is checked on opening, so that the data of every tensor is known to be
 // there. Throws Error(kDataLoss) that names the file and what is wrong with it.

@@ -1,10 +1,9 @@
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <nlohmann/json.hpp>
 
-#include "core/base/durable_file.h"
 #include "core/base/error.h"
-#include "core/base/hash.h"
 #include "core/io/safetensors.h"
 #include "core/io/safetensors_dtype.h"
 
@@ -13,30 +12,19 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian");
 
-std::map<std::string, Tensor> by_name(const std::string& path, std::span<const NamedTensor> tensors) {
-  std::map<std::string, Tensor> sorted;
-  for (const auto& [name, tensor] : tensors) {
-    if (name.empty() || name == "__metadata__") {
-      fail(ErrorCode::kInvalidArgument, "{}: \"{}\" cannot be the name of a tensor", path, name);
-    }
-    if (!sorted.emplace(name, tensor).second) {
-      fail(ErrorCode::kInvalidArgument, "{}: two tensors are named \"{}\"", path, name);
-    }
-  }
-  return sorted;
-}
-
 // The JSON header, filled up with spaces so that the data begins at a multiple of 8 bytes.
-std::string make_header(const std::string& path, const std::map<std::string, Tensor>& tensors,
-                        const Metadata& metadata) {
+std::string make_header(const std::string& path, std::span<const NamedSpec> tensors, const Metadata& metadata) {
   auto header = nlohmann::json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t offset = 0;
-  for (const auto& [name, tensor] : tensors) {
-    const std::uint64_t end = offset + tensor.spec().bytes();
+  for (const auto& [name, spec] : tensors) {
+    if (name.empty() || name == "__metadata__")
+      fail(ErrorCode::kInvalidArgument, "{}: \"{}\" cannot be the name of a tensor", path, name);
+    if (header.contains(name)) fail(ErrorCode::kInvalidArgument, "{}: two tensors are named \"{}\"", path, name);
+    const std::uint64_t end = offset + spec.bytes();
     auto shape = nlohmann::json::array();
-    for (const std::int64_t extent : tensor.shape()) shape.push_back(extent);
-    header[name] = {{"dtype", safetensors_name(tensor.dtype())}, {"shape", shape}, {"data_offsets", {offset, end}}};
+    for (const std::int64_t extent : spec.shape) shape.push_back(extent);
+    header[name] = {{"dtype", safetensors_name(spec.dtype)}, {"shape", shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }
   try {
@@ -55,39 +43,45 @@ Tensor contiguous(const Tensor& tensor) {
   return copy;
 }
 
-// The file as it is written, with its size and hash.
-class HashedFile {
- public:
-  explicit HashedFile(const std::string& path) : file_(path) {}
-
-  void write(std::string_view bytes) {
-    file_.write(bytes);
-    hasher_.update(std::as_bytes(std::span(bytes)));
-    bytes_ += static_cast<std::int64_t>(bytes.size());
-  }
-  WrittenFile commit() {
-    file_.commit();
-    return {bytes_, hasher_.hex()};
-  }
-
- private:
-  DurableFile file_;
-  Xxh3Hasher128 hasher_;
-  std::int64_t bytes_ = 0;
-};
-
 }  // namespace
 
-WrittenFile write_safetensors(const std::string& path, std::span<const NamedTensor> tensors, const Metadata& metadata) {
-  const std::map<std::string, Tensor> sorted = by_name(path, tensors);
-  const std::string header = make_header(path, sorted, metadata);
+SafetensorsWriter::SafetensorsWriter(const std::string& path, std::span<const NamedSpec> tensors,
+                                     const Metadata& metadata, Flushing flushing)
+    : path_(path), file_(path, 0666, flushing) {
+  const std::string header = make_header(path, tensors, metadata);
   const auto header_size = std::bit_cast<std::array<char, 8>>(static_cast<std::uint64_t>(header.size()));
-  HashedFile file(path);
-  file.write({header_size.data(), header_size.size()});
-  file.write(header);
+  put({header_size.data(), header_size.size()});
+  put(header);
+  end_ = bytes_;
+  for (const NamedSpec& tensor : tensors) end_ += static_cast<std::int64_t>(tensor.spec.bytes());
+}
+
+void SafetensorsWriter::put(std::string_view bytes) {
+  hasher_.update(std::as_bytes(std::span(bytes)));
+  file_.write(bytes);
+  bytes_ += static_cast<std::int64_t>(bytes.size());
+}
+
+void SafetensorsWriter::write(std::span<const std::byte> bytes) {
+  put({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+WrittenFile SafetensorsWriter::commit() {
+  if (bytes_ != end_)
+    fail(ErrorCode::kInternal, "{}: {} bytes were written, its header announces {}", path_, bytes_, end_);
+  file_.commit();
+  return {bytes_, hasher_.hex()};
+}
+
+WrittenFile write_safetensors(const std::string& path, std::span<const NamedTensor> tensors, const Metadata& metadata) {
+  std::vector<NamedTensor> sorted(tensors.begin(), tensors.end());
+  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  std::vector<NamedSpec> specs;
+  for (const auto& [name, tensor] : sorted) specs.push_back({name, tensor.spec()});
+  SafetensorsWriter file(path, specs, metadata);
   for (const auto& [name, tensor] : sorted) {
     const Tensor values = contiguous(tensor);
-    file.write({static_cast<const char*>(values.raw()), values.spec().bytes()});
+    file.write(std::as_bytes(std::span(static_cast<const char*>(values.raw()), values.spec().bytes())));
   }
   return file.commit();
 }

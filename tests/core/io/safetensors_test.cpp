@@ -106,6 +106,36 @@ TEST_F(SafetensorsTest, BytesFollowTheFormat) {
   EXPECT_EQ(written.hash, hasher.hex());
 }
 
+TEST_F(SafetensorsTest, BytesThatComeInPiecesGiveTheSameFile) {
+  const std::vector<NamedTensor> tensors{{"a", tensor<float>({3}, {1, 2, 3})},
+                                         {"b.empty", tensor<float>({0}, {})},
+                                         {"c", tensor<std::int64_t>({2}, {4, 5})}};
+  const WrittenFile at_once = write_safetensors(path(), tensors, {{"k", "v"}});
+  const std::string expected = contents();
+  std::string data;
+  std::vector<NamedSpec> specs;
+  for (const NamedTensor& tensor : tensors) {
+    specs.push_back({tensor.name, tensor.tensor.spec()});
+    data.append(static_cast<const char*>(tensor.tensor.raw()), tensor.tensor.spec().bytes());
+  }
+  for (const std::size_t piece : {1U, 5U, 100U}) {
+    SafetensorsWriter file(path(), specs, {{"k", "v"}}, Flushing::kAsItGoes);
+    for (std::size_t at = 0; at < data.size(); at += piece)
+      file.write(std::as_bytes(std::span(data).subspan(at, std::min(piece, data.size() - at))));
+    const WrittenFile written = file.commit();
+    EXPECT_EQ(contents(), expected);
+    EXPECT_EQ(written.hash, at_once.hash);
+    EXPECT_EQ(written.bytes, at_once.bytes);
+  }
+}
+
+TEST_F(SafetensorsTest, AFileThatLacksBytesIsNotCommitted) {
+  SafetensorsWriter file(path(), std::vector<NamedSpec>{{"a", {DType::kF32, {3}, &device_}}});
+  file.write(std::as_bytes(std::span("12345678", 8)));
+  EXPECT_THROW(file.commit(), Error);
+  EXPECT_FALSE(fs::exists(path()));
+}
+
 TEST_F(SafetensorsTest, ViewsAreWrittenAsTheyLook) {
   const Tensor rows = tensor<float>({2, 3}, {1, 2, 3, 4, 5, 6});
   const Tensor columns = rows.view({{3, 2}, {1, 3}, 0});
