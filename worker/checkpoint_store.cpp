@@ -1,14 +1,17 @@
 #include "worker/checkpoint_store.h"
 
+#include <fcntl.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <filesystem>
 #include <string_view>
 
-#include "core/base/durable_file.h"
 #include "core/base/error.h"
+#include "core/base/uuid.h"
 #include "worker/manifest.h"
 #include "worker/replica.h"
 
@@ -59,7 +62,7 @@ std::string checkpoint_path(const std::string& run_directory, std::int64_t step)
 }
 
 std::string unfinished_path(const std::string& run_directory, std::int64_t step) {
-  return fmt::format("{}/{}{}.partial", folder_of(run_directory), kUnfinishedPrefix, step);
+  return fmt::format("{}/{}{}.partial-{}", folder_of(run_directory), kUnfinishedPrefix, step, random_hex(4));
 }
 
 std::vector<std::int64_t> checkpoint_steps(const std::string& run_directory) {
@@ -115,17 +118,16 @@ std::string open_checkpoint(const std::string& source, CheckpointPart part,
 }
 
 void move_into_place(const std::string& partial, const std::string& target) {
-  const fs::path folder = fs::path(target).parent_path();
-  if (fs::exists(target)) {
-    const fs::path old = folder / fmt::format("{}{}.old", kUnfinishedPrefix, step_of(target));
-    fs::remove_all(old);
+  // Exchanged, so that at no instant there is neither. Only where there is one, and where the file system can.
+  if (::renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return;
+  if (errno != ENOENT && fs::exists(target)) {
+    const std::string old = unfinished_path(fs::path(target).parent_path().parent_path().string(), step_of(target));
     fs::rename(target, old);
     fs::rename(partial, target);
-    fs::remove_all(old);
-  } else {
-    fs::rename(partial, target);
+    discard(old);
+    return;
   }
-  sync_folder(folder.string());
+  fs::rename(partial, target);
 }
 
 void discard(const std::string& folder) noexcept {
@@ -138,9 +140,10 @@ void keep_newest(const std::string& run_directory, std::int64_t keep) {
   const std::int64_t excess = static_cast<std::int64_t>(steps.size()) - keep;
   for (std::int64_t i = 0; i < excess; ++i) {
     const std::int64_t step = steps[static_cast<std::size_t>(i)];
+    const std::string going = unfinished_path(run_directory, step);
     std::error_code error;
-    fs::rename(checkpoint_path(run_directory, step), unfinished_path(run_directory, step), error);
-    if (!error) discard(unfinished_path(run_directory, step));
+    fs::rename(checkpoint_path(run_directory, step), going, error);
+    if (!error) discard(going);
   }
 }
 
@@ -154,10 +157,14 @@ void set_aside(const std::string& run_directory, std::int64_t step) {
          error.message());
 }
 
-void remove_leftovers(const std::string& run_directory) {
+void remove_unfinished(const std::string& run_directory) {
   for (const fs::path& path : entries(folder_of(run_directory))) {
     if (path.filename().string().starts_with(kUnfinishedPrefix)) discard(path.string());
   }
+}
+
+void remove_leftovers(const std::string& run_directory) {
+  remove_unfinished(run_directory);
   for (const fs::path& path : entries(run_directory)) {
     const std::string name = path.filename().string();
     std::error_code ignored;

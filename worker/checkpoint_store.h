@@ -2,7 +2,7 @@
 //
 //   step-N           whole when it was written
 //   damaged-step-N   found not to be whole any more by a run that was resumed from an older one; kept for whoever asks
-//   .step-N.partial  being written, or being removed; a leftover of a process that was killed
+//   .step-N.partial-X  being written, or being removed; a leftover of a process that was killed
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 namespace convoy::worker {
 
 std::string checkpoint_path(const std::string& run_directory, std::int64_t step);
+// Another one each time: two workers, of which one does not yet know that it leads no more, do not meet there.
 std::string unfinished_path(const std::string& run_directory, std::int64_t step);
 
 // The steps of the checkpoints that stand under a final name, ascending.
@@ -39,7 +40,8 @@ CheckpointSearch find_whole_checkpoint(const std::string& run_directory, Checkpo
 std::string open_checkpoint(const std::string& source, CheckpointPart part,
                             const std::function<void(const std::string&)>& warn);
 
-// Gives a finished checkpoint its final name, in place of one that may stand there, durably.
+// Gives a finished checkpoint its final name. One that stands there already is at `partial` then. Throws
+// std::filesystem::filesystem_error.
 void move_into_place(const std::string& partial, const std::string& target);
 // Removes the folder as far as that goes; throws nothing.
 void discard(const std::string& folder) noexcept;
@@ -48,7 +50,9 @@ void discard(const std::string& folder) noexcept;
 void keep_newest(const std::string& run_directory, std::int64_t keep);
 // Takes a checkpoint that is not whole out of the way.
 void set_aside(const std::string& run_directory, std::int64_t step);
-// Removes what killed processes left half-written: in `checkpoints`, and temporary files of the run's own records.
+// Removes what killed processes left half-written in `checkpoints`: while nobody writes there.
+void remove_unfinished(const std::string& run_directory);
+// The same, and temporary files of the run's own records.
 void remove_leftovers(const std::string& run_directory);
 
 }  // namespace convoy::worker

@@ -37,6 +37,9 @@ std::string to_json(const Manifest& manifest);
 // not the bytes that were written.
 Manifest read_manifest(const std::string& checkpoint);
 
+// Throws Error(kDataLoss) naming the file at `path` unless what was found there is what was written.
+void check_contents(const std::string& path, const WrittenFile& found, const WrittenFile& written);
+
 // Throws Error(kDataLoss) naming the file unless it is, byte for byte, what the manifest describes.
 void verify_file(const std::string& checkpoint, const Manifest& manifest, const std::string& name);
 void verify_files(const std::string& checkpoint, const Manifest& manifest);

@@ -127,7 +127,8 @@ Tensor Replica::bucket_view(const Tensor& arena, const distributed::Bucket& buck
 std::vector<StateTensor> Replica::state() const {
   std::vector<StateTensor> state;
   const Parameters& parameters = model_->parameters();
-  for (const std::size_t i : layout_.by_name()) state.push_back({kParametersFile, parameters[i].name(), parameter(i)});
+  for (const std::size_t i : layout_.by_name())
+    state.push_back({kParametersFile, parameters[i].name(), parameter(i), !is_statistic(i)});
   for (std::size_t k = 0; k < moments_.size(); ++k) {
     for (const std::size_t i : layout_.by_name()) {
       if (is_statistic(i)) continue;

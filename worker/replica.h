@@ -29,9 +29,10 @@ namespace convoy::worker {
 
 // A part of the state: where a checkpoint keeps it, and the memory itself.
 struct StateTensor {
-  std::string file;  // kParametersFile or kOptimizerFile
-  std::string name;  // in that file: "h.0.ln_1.weight", "m.h.0.ln_1.weight"
-  Tensor tensor;     // f32, of the parameter's shape
+  std::string file;           // kParametersFile or kOptimizerFile
+  std::string name;           // in that file: "h.0.ln_1.weight", "m.h.0.ln_1.weight"
+  Tensor tensor;              // f32, of the parameter's shape, contiguous
+  bool is_parameter = false;  // trained: of those parameters_hash() is
 };
 
 inline constexpr char kParametersFile[] = "parameters.safetensors";  // parameters, running statistics

@@ -178,7 +178,6 @@ void Reporter::handle(const cluster::Message& message) {
     joins_ = true;
     send(cluster::Ready{.step = options_.standing().applied});
   }
-  changed_.notify_all();
 }
 
 void Reporter::end(End how, std::string why) {
@@ -189,7 +188,6 @@ void Reporter::end(End how, std::string why) {
     why_ = std::move(why);
     if (how == End::kComplete) outbox_.recorded_all();
   }
-  changed_.notify_all();
   if (how != End::kComplete) logger_.info("the run ends: {}", why_);
   options_.on_end();
 }
@@ -252,13 +250,12 @@ void Reporter::report(std::int64_t step, cluster::Body body) {
   outbox_.add(step, std::move(body));
 }
 
-void Reporter::wait_until_recorded(std::int64_t step) {
+bool Reporter::recorded(std::int64_t step) {
   {
-    std::unique_lock lock(mutex_);
-    waiting_ = true;
-    changed_.wait(lock, [&] { return recorded_step_ >= step || ending_; });
-    waiting_ = false;
-    if (recorded_step_ >= step || (stop_ && stop_->save)) return;
+    const std::lock_guard lock(mutex_);
+    waiting_ = recorded_step_ < step && !(stop_ && stop_->save);
+    if (!waiting_) return true;
+    if (!ending_) return false;
   }
   fail_ended();
 }

@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -57,9 +56,9 @@ class Reporter {
   // Of a step: sent by whoever leads, and kept until the scheduler has it on record.
   void report(std::int64_t step, cluster::Body body);
 
-  // Waits until the scheduler has written every step up to `step`, or wants a checkpoint whatever it has. Throws
-  // Error(kPeerLost) when the scheduler is gone or silent, Error(kInterrupted) when the run ends first.
-  void wait_until_recorded(std::int64_t step);
+  // Whether the scheduler has written every step up to `step`, or wants a checkpoint whatever it has: for whoever asks
+  // until it has. Throws Error(kPeerLost) when the scheduler is gone or silent, Error(kInterrupted) when the run ends.
+  bool recorded(std::int64_t step);
 
   // Whether the run is to stop after the step under way and a checkpoint.
   bool finishes_step() const { return finishes_step_; }
@@ -108,7 +107,6 @@ class Reporter {
   std::atomic<bool> closing_{false};
 
   mutable std::mutex mutex_;
-  mutable std::condition_variable changed_;
   std::unique_ptr<cluster::Link> link_;  // replaced by this object's thread only
   std::optional<cluster::Register> registration_;
   Ballot ballot_;

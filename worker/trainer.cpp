@@ -103,12 +103,13 @@ void Trainer::join() {
   replica_.capture_step(batches_.specs(), reducer_.reduced_data());
   if (batches_.evaluation_batches() > 0) replica_.capture(evaluation_of(replica_), batches_.specs());
   data_digest_ = dataset_->digest();
+  state_parts_ = parts_of(replica_);
+  state_parts_.push_back(bytes_of(last_));
   const auto find = [this](const Ballot& ballot, const cluster::Pull& pull) {
     Offer offer{.kind = session_.offers(ballot, pull.what, pull.step)};
     if (offer.kind != Offer::Kind::kHere) return offer;
     if (pull.what == cluster::Pull::What::kState) {
-      offer.parts = parts_of(replica_);
-      offer.parts.push_back(bytes_of(last_));
+      offer.parts = state_parts_;
     } else {
       offer.parts = {std::as_bytes(reduced()), std::as_bytes(std::span(&step_.sums(), 1))};
     }
@@ -211,13 +212,18 @@ std::optional<cluster::Stop> Trainer::ended_by_scheduler() const {
 void Trainer::leave(int exit_code, const std::string& reason, bool ends_run) {
   donor_.reset();
   if (reporter_ == nullptr) return;
+  try {
+    if (checkpointer_) checkpointer_->finish();
+  } catch (const std::exception&) {
+    // The scheduler has heard of it.
+  }
   const bool takes_part = !reporter_->ending();  // who does not says nothing about the others
   reporter_->set_position(applied(), cluster::Phase::kLeaving);
   reporter_->leave({.exit_code = exit_code,
                     .reason = reason,
                     .step = applied(),
                     .peak_rss_bytes = peak_rss_bytes(),
-                    .ends_run = ends_run && takes_part});
+                    .ends_run = (ends_run || ends_run_) && takes_part});
 }
 
 // --- getting to where an epoch goes on
@@ -336,12 +342,24 @@ void Trainer::meet(const EnterEpoch& task) {
 
 // What rank 0 does for all.
 void Trainer::lead() {
-  if (!checkpointer_)
-    checkpointer_ = std::make_unique<Checkpointer>(command_.run_directory, recipe_, replica_, *reporter_);
+  if (!checkpointer_) checkpointer_ = make_checkpointer();
   if (board_) return;
   board_.emplace(recipe_, *dataset_, replica_, batches_,
                  [this](cluster::Body body) { reporter_->send(std::move(body)); });
   if (began_run_ && applied() == begin_step_) announce();
+}
+
+std::unique_ptr<Checkpointer> Trainer::make_checkpointer() {
+  const auto report = [this](const cluster::EventReport& event) {
+    const LogLevel level = event.kind == "checkpoint" ? LogLevel::kInfo : LogLevel::kWarning;
+    logger_.write(level, fmt::format("{} after step {}: {}", event.kind, event.step, event.detail));
+    at("saved");
+    reporter_->send(event);
+  };
+  return std::make_unique<Checkpointer>(
+      command_.run_directory, recipe_, replica_,
+      CheckpointerOptions{.recorded = [this](std::int64_t step) { return reporter_->recorded(step); },
+                          .report = report});
 }
 
 // What is about to be trained, on record before the first step.
@@ -428,6 +446,7 @@ void Trainer::commit(StepResult& result) {
     fail(ErrorCode::kInvalidArgument,
          "step {}: the loss is {} and the gradient norm {}; lower optimizer.lr, or set train.on_nonfinite = \"skip\"",
          result.step, std::abs(result.loss), std::abs(result.grad_norm));  // without the sign that a NaN may carry
+  if (checkpointer_) checkpointer_->before_update();
   step_.update(result, result.finite);
   at("updated");
   last_ = {.loss = result.loss, .count = result.count};
@@ -512,33 +531,25 @@ CheckpointFacts Trainer::facts() const {
           .data_digest = data_digest_};
 }
 
-// Rank 0 writes; the others go on and wait for it in the next step. A run of weeks does not end because its disk is
-// full for a while: what stands is still there, and the next checkpoint may succeed.
+// Rank 0 writes, in the background. A run of weeks does not end because its disk is full for a while: what stands is
+// still there, and the next checkpoint may succeed.
 void Trainer::save() {
-  const std::int64_t step = applied();
-  reporter_->set_position(step, cluster::Phase::kCheckpointing);
   at("checkpoint");
-  try {
-    logger_.info("checkpoint {}", checkpointer_->write(facts()));
-    saved_after_ = step;
-    at("saved");
-  } catch (const Error& error) {
-    const bool refused = error.code() == ErrorCode::kUnavailable || error.code() == ErrorCode::kDataLoss;
-    if (!refused || step == recipe_.train.steps) throw;
-    logger_.warning("no checkpoint after step {}: {}", step, error.what());
-    reporter_->send(cluster::EventReport{.kind = "checkpoint_failed", .step = step, .detail = error.what()});
-  }
+  saved_after_ = applied();
+  if (applied() < recipe_.train.steps) return checkpointer_->start(facts());
+  reporter_->set_position(applied(), cluster::Phase::kCheckpointing);
+  checkpointer_->start_last(facts());
 }
 
-// Nobody leaves before the checkpoint stands: a launcher may end the others with the first that does.
-Trainer::End Trainer::stop_after(std::int64_t step) {
+// Nobody leaves before the checkpoint stands: a launcher may end the others with the first that does. Returns its
+// folder to rank 0.
+std::string Trainer::wait_for_checkpoint(std::int64_t step, const std::function<std::string()>& wait) {
   std::string checkpoint;
   std::string failure;
   if (leads()) {
     reporter_->set_position(step, cluster::Phase::kCheckpointing);
-    at("checkpoint");
     try {
-      checkpoint = checkpointer_->write(facts());
+      checkpoint = wait();
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kUnavailable && error.code() != ErrorCode::kDataLoss) throw;
       failure = error.what();
@@ -549,10 +560,19 @@ Trainer::End Trainer::stop_after(std::int64_t step) {
   std::uint8_t written = failure.empty() ? 1 : 0;
   communicator_->broadcast(&written, sizeof written, 0);
   if (written == 0) {
+    ends_run_ = leads();
     const std::string what = fmt::format("stopped after step {} without a checkpoint: {}", step, failure);
     // The others hear from the scheduler why.
     fail(leads() ? ErrorCode::kUnavailable : ErrorCode::kPeerLost, "{}", what);
   }
+  return checkpoint;
+}
+
+Trainer::End Trainer::stop_after(std::int64_t step) {
+  const std::string checkpoint = wait_for_checkpoint(step, [&] {
+    at("checkpoint");
+    return checkpointer_->write(facts());
+  });
   if (profile_) profile_->finish();
   if (!leads()) return {.exit_code = kExitStopped};
   return {.exit_code = kExitStopped,
@@ -572,7 +592,8 @@ Trainer::End Trainer::stopped_at_checkpoint(std::int64_t step) const {
 Trainer::End Trainer::save_and_leave(const cluster::Stop& stop) {
   if (saved_after_ < applied()) {
     reporter_->set_position(applied(), cluster::Phase::kCheckpointing);
-    Checkpointer(command_.run_directory, recipe_, replica_, *reporter_).write(facts());
+    if (!checkpointer_) checkpointer_ = make_checkpointer();
+    checkpointer_->write(facts());
   }
   return {.exit_code = stop.exit_code};
 }
@@ -581,7 +602,16 @@ Trainer::End Trainer::save_and_leave(const cluster::Stop& stop) {
 std::optional<Trainer::End> Trainer::finish() {
   const std::int64_t steps = recipe_.train.steps;
   const std::optional<Evaluation> evaluation = run_evaluation(steps);
-  if (evaluation && evaluation->abandoned) return stopped_at_checkpoint(steps);
+  if (evaluation && evaluation->abandoned) {
+    wait_for_checkpoint(steps, [this] { return checkpointer_->finish(); });
+    return stopped_at_checkpoint(steps);
+  }
+  if (leads()) {
+    reporter_->set_position(steps, cluster::Phase::kCheckpointing);
+    ends_run_ = true;
+    checkpointer_->finish();
+    ends_run_ = false;
+  }
   reporter_->set_position(steps, cluster::Phase::kWaiting);
   // Of this process: whoever resumed a run did not see how fast it was before.
   const double samples = static_cast<double>((steps - begin_step_) * recipe_.train.global_batch);

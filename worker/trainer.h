@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -86,7 +87,9 @@ class Trainer {
   void announce();
   void skip_step(const StepResult& result);
   void report_step(const StepResult& result);
+  std::unique_ptr<Checkpointer> make_checkpointer();
   void save();
+  std::string wait_for_checkpoint(std::int64_t step, const std::function<std::string()>& wait);
   CheckpointFacts facts() const;
   End stop_after(std::int64_t step);
   End stopped_at_checkpoint(std::int64_t step) const;
@@ -125,7 +128,9 @@ class Trainer {
   std::int32_t world_ = 0;
 
   LastStep last_;
+  Parts state_parts_;                 // what is served of the state, and last_
   bool state_is_whole_ = true;        // false: a transfer broke off half-way
+  bool ends_run_ = false;             // what may go wrong now is the run's affair
   bool began_run_ = false;            // with the others, from a checkpoint or from the beginning
   std::int64_t begin_step_ = 0;       // steps that were applied when this process came in
   std::int64_t evaluated_after_ = 0;  // the step after which it was evaluated last

@@ -104,11 +104,12 @@ TEST_F(CheckpointStoreTest, ANewOneTakesThePlaceOfAnOldOneOfTheSameStep) {
 
 TEST_F(CheckpointStoreTest, LeftoversOfKilledProcessesGo) {
   write({10});
-  fs::create_directories(unfinished_path(run_.folder(), 20));
+  const std::string unfinished = unfinished_path(run_.folder(), 20);
+  fs::create_directories(unfinished);
   std::ofstream(run_.folder() / "metrics.jsonl.tmp-0123456789abcdef") << "half";
   std::ofstream(run_.folder() / "notes.txt") << "mine";
   remove_leftovers(run_.folder());
-  EXPECT_FALSE(fs::exists(unfinished_path(run_.folder(), 20)));
+  EXPECT_FALSE(fs::exists(unfinished));
   EXPECT_FALSE(fs::exists(run_.folder() / "metrics.jsonl.tmp-0123456789abcdef"));
   EXPECT_TRUE(fs::exists(run_.folder() / "notes.txt"));
   EXPECT_EQ(checkpoint_steps(run_.folder()).size(), 1U);

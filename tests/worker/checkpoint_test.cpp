@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -29,6 +32,13 @@ std::string read_all(const fs::path& path) {
 
 void write_all(const fs::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+std::vector<std::string> entries(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 // The message of what `action` throws, which must be of `code`.
@@ -197,9 +207,53 @@ TEST(CheckpointTest, ADiskThatIsFullLeavesNothingUnderAFinalNameAndKeepsWhatStan
   const CheckpointSearch search = find_whole_checkpoint(run.folder(), CheckpointPart::kEverything);
   EXPECT_EQ(search.step, 10);
   EXPECT_TRUE(search.damaged.empty());
-  EXPECT_FALSE(fs::exists(unfinished_path(run.folder(), 20))) << "it takes no space";
+  EXPECT_EQ(entries(run.folder() / "checkpoints"), std::vector<std::string>{"step-10"}) << "it takes no space";
   write(run, *replica, 20);
   EXPECT_EQ(find_whole_checkpoint(run.folder(), CheckpointPart::kEverything).step, 20);
+}
+
+// In a process of its own, which is killed when write() has asked for the `kill_at`-th time whether to go on, or, past
+// the last of those, before or after the commit. Returns whether it was.
+bool killed_writing(const SmallRun& run, const Replica& replica, std::int64_t step, int kill_at) {
+  const pid_t child = fork();
+  if (child == 0) {
+    int asked = 0;
+    const auto ask = [&] {
+      if (++asked == kill_at) raise(SIGKILL);
+    };
+    StateCopy state(state_bytes(replica), 16'384);
+    state.begin();
+    UnfinishedCheckpoint checkpoint(run.folder(), {.step = step, .ballot = {1, 1}});
+    checkpoint.write(run.recipe, replica, state, ask);
+    ask();
+    checkpoint.commit();
+    ask();
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFSIGNALED(status);
+}
+
+TEST(CheckpointTest, KilledAtAnyInstantItLeavesTheFormerOnesAndNothingHalf) {
+  const SmallRun run("mnist");
+  const auto replica = trained(run);
+  write(run, *replica, 10);
+  replica->state()[0].tensor.data<float>()[1] = 8.0F;
+  write(run, *replica, 20);
+  const std::string old = read_all(run.folder() / "checkpoints/step-20/parameters.safetensors");
+  replica->state()[0].tensor.data<float>()[1] = 9.0F;
+  int kill_at = 1;
+  int replaced = 0;
+  for (; killed_writing(run, *replica, 20, kill_at); ++kill_at) {
+    EXPECT_EQ(checkpoint_steps(run.folder()), (std::vector<std::int64_t>{10, 20}));
+    for (const std::int64_t step : {10, 20}) EXPECT_EQ(find_damage(run.folder(), step), std::nullopt) << kill_at;
+    if (read_all(run.folder() / "checkpoints/step-20/parameters.safetensors") != old) ++replaced;
+    remove_leftovers(run.folder());
+    EXPECT_EQ(entries(run.folder() / "checkpoints").size(), 2U);
+  }
+  EXPECT_GT(kill_at, 12) << "pieces of 16 KiB";
+  EXPECT_EQ(replaced, 1) << "after the commit only";
 }
 
 }  // namespace

@@ -121,7 +121,7 @@ TEST_F(ReporterTest, ASilentSchedulerIsNotWaitedForToRecord) {
   serve_until_registered();
   reporter_.enter({.term = 1, .attempt = 1}, true);
   try {
-    reporter_.wait_until_recorded(3);
+    while (!reporter_.recorded(3)) std::this_thread::sleep_for(milliseconds(5));
     ADD_FAILURE() << "nothing was recorded";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kPeerLost);
