@@ -63,6 +63,34 @@ TEST_F(DurableFileTest, WithoutCommitTheTemporaryFileIsRemoved) {
   EXPECT_EQ(files(), 0u);
 }
 
+TEST_F(DurableFileTest, LargeFilesThatAreFlushedAsTheyGoHoldWhatWasWritten) {
+  std::string expected;
+  DurableFile file(path("a"), 0666, Flushing::kAsItGoes);
+  for (int i = 0; i < 21; ++i) {  // 12.6 MB: pieces and a rest
+    const std::string bytes(600'000, static_cast<char>('a' + i));
+    file.write(bytes);
+    expected += bytes;
+  }
+  EXPECT_FALSE(fs::exists(path("a")));
+  file.commit();
+  EXPECT_TRUE(contents(path("a")) == expected);
+  std::string read;
+  read_through(path("a"), [&](std::span<const std::byte> piece) {
+    read.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+  });
+  EXPECT_TRUE(read == expected);
+}
+
+TEST_F(DurableFileTest, AFileThatCannotBeReadThroughIsNamed) {
+  try {
+    read_through(path("absent"), [](std::span<const std::byte>) {});
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+    EXPECT_NE(std::string(error.what()).find("absent: cannot open: No such file"), std::string::npos) << error.what();
+  }
+}
+
 TEST_F(DurableFileTest, PermissionsAreTheOnesAskedFor) {
   write_durably(path("secret"), "key", 0600);
   struct stat status {};
