@@ -255,6 +255,7 @@ CommandLine parse_scheduler(const std::vector<std::string>& words) {
   app.add_option("--listen", line.listen, "address to bind; port 0 takes a free one")->capture_default_str();
   app.add_option("--workers", line.workers, "how many workers to wait for")->required()->check(at_least(1));
   app.add_option("--min-workers", line.min_workers, "with fewer the run waits")->check(at_least(1));
+  app.add_option("--max-workers", line.max_workers, "more are refused; 0: any number")->check(at_least(0));
   app.add_option("--steps", line.steps, "steps of the whole run")->required()->check(at_least(1));
   app.add_option("--resume-step", line.resume_step, "step of the checkpoint that the run goes on from")
       ->check(at_least(0))
@@ -378,6 +379,7 @@ std::vector<std::string> to_arguments(const SchedulerLine& line) {
                                         "--listen=" + line.listen,
                                         fmt::format("--workers={}", line.workers),
                                         fmt::format("--min-workers={}", line.min_workers),
+                                        fmt::format("--max-workers={}", line.max_workers),
                                         fmt::format("--steps={}", line.steps),
                                         fmt::format("--resume-step={}", line.resume_step),
                                         "--program=" + line.program,

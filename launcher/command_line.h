@@ -47,6 +47,7 @@ struct SchedulerLine {
   std::string listen;
   int workers = 1;
   int min_workers = 1;  // with fewer the run waits
+  int max_workers = 0;  // more are refused; 0: any number
   std::int64_t steps = 0;
   std::int64_t resume_step = 0;
   std::string program = "convoy";  // whose `resume` goes on with the run

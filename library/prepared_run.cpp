@@ -57,13 +57,15 @@ std::optional<launcher::SchedulerLine> prepare_run(const launcher::TrainLine& li
     fail(ErrorCode::kUsage, "-n {}: expected at most one worker a logical shard, of which there are {} ({})", workers,
          recipe.train.logical_shards, recipe.where("train.logical_shards"));
   }
-  uses_mpi(recipe, place);  // refuses what cannot be
+  const bool mpi = uses_mpi(recipe, place);  // refuses what cannot be
   if (shown_instead_of_trained(line, recipe, workload, workers, workers, output)) return std::nullopt;
   const RunPlan plan = plan_run(run_directory_of(line), line.resume, recipe, name_of(line, workload), workload.program);
   for (const std::string& note : plan.notes) output.line(launcher::Stream::kOutput, "convoy: " + note);
   if (plan.finished) return std::nullopt;
   worker::check_profiled_steps(line.inspection, plan.resume_step);
-  return scheduler_line(plan, workload.program, workers);
+  launcher::SchedulerLine scheduler = scheduler_line(plan, workload.program, workers);
+  scheduler.rebuilds = !mpi;
+  return scheduler;
 }
 
 bool asked_to_prepare() { return environment(launcher::kPrepareDescriptorVariable).has_value(); }

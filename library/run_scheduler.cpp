@@ -15,6 +15,7 @@
 #include "launcher/run_lock.h"
 #include "launcher/scheduler_file.h"
 #include "library/environment.h"
+#include "library/instants.h"
 #include "library/run_signals.h"
 #include "library/scheduler_setup.h"
 #include "scheduler/scheduler.h"
@@ -48,7 +49,9 @@ int run_scheduler(const launcher::SchedulerLine& line, launcher::Output& output)
   Logger logger;
   log_to_file(logger, line.run);
   const launcher::RunLock lock(line.run);
-  scheduler::Scheduler scheduler(scheduler_options(line, address_pipe ? *token : cluster::make_token()), logger);
+  scheduler::SchedulerOptions options = scheduler_options(line, address_pipe ? *token : cluster::make_token());
+  options.at_instant = instants_of(line.restarted ? "scheduler+" : "scheduler", environment);
+  scheduler::Scheduler scheduler(std::move(options), logger);
   // The launcher decides when a run stops; a signal of its own is a wish like the user's.
   const SignalWatcher watcher(signals, [&](int signal) {
     scheduler.request_stop(fmt::format("the scheduler was stopped by {}", signal_name(signal)));

@@ -10,6 +10,7 @@ launcher::SchedulerLine scheduler_line(const RunPlan& plan, const ProgramRecipe&
   return {.run = plan.run_directory,
           .listen = "tcp://127.0.0.1:0",
           .workers = workers,
+          .max_workers = static_cast<int>(recipe.train.logical_shards),
           .steps = recipe.train.steps,
           .resume_step = plan.resume_step,
           .program = program.command(),
@@ -23,6 +24,10 @@ scheduler::SchedulerOptions scheduler_options(const launcher::SchedulerLine& lin
   options.listen = line.listen;
   options.token = std::move(token);
   options.world = line.workers;
+  options.min_workers = line.min_workers;
+  options.max_workers = line.max_workers;
+  options.rebuilds = line.rebuilds;
+  options.restarted = line.restarted;
   options.steps = line.steps;
   options.resume_step = line.resume_step;
   options.program = line.program;

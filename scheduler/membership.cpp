@@ -92,6 +92,8 @@ Actions Membership::on_message(const Message& message, Time now) {
         } else if constexpr (std::is_same_v<Kind, WorkerEnded>) {
           receive(message.sender, body, now, actions);
         } else if constexpr (std::is_same_v<Kind, StopRequest>) {
+          if (wish_)
+            send(message.sender, FinishStep{.reason = *wish_}, actions);  // it says it again until it hears this
           wish_to_stop(body.reason, now, actions);
         } else if constexpr (std::is_same_v<Kind, Leave>) {
           if (worker != nullptr) receive(*worker, body, now, actions);
@@ -227,7 +229,10 @@ void Membership::receive(const Uuid& sender, const Register& message, Time now, 
   worker->numbered = true;
   worker->connected = true;
   worker->heard = worker->moved = now;
-  replaced_.erase({message.host, message.rank});
+  const auto awaited = std::find_if(replaced_.begin(), replaced_.end(), [&](const auto& one) {
+    return one.first.first == message.host && one.second == message.rank;
+  });
+  if (is_new && awaited != replaced_.end()) replaced_.erase(awaited);
   if (is_new || returns) {
     actions.emplace_back(event(is_new ? "worker_joined" : "worker_reconnected", worker,
                                fmt::format("pid {} on {}", message.pid, message.host)));
@@ -377,7 +382,9 @@ void Membership::receive(Worker& worker, const Leave& message, Time now, Actions
 void Membership::receive(const Uuid& agent, const WorkerEnded& message, Time now, Actions& actions) {
   const ExitStatus status{.exit_code = message.exit_code, .signal = message.signal};
   const std::string host = roster_.host_of_agent(agent).value_or("");
-  message.replaced ? (void)replaced_.insert({host, message.rank}) : (void)replaced_.erase({host, message.rank});
+  // An agent that changes its mind says so again.
+  replaced_.erase({host, message.pid});
+  if (message.replaced) replaced_[{host, message.pid}] = message.rank;
 
   Worker* worker = roster_.find(agent, message);
   const bool killed = message.signal != 0;
@@ -392,17 +399,18 @@ void Membership::receive(const Uuid& agent, const WorkerEnded& message, Time now
 
   if (worker == nullptr) {
     if (refused_.contains({host, message.pid})) return;  // its end changes nothing
-    Event lost =
-        event("worker_lost", nullptr,
-              fmt::format("{} {} before it registered", title(message.rank, message.pid), describe_exit(status)));
-    lost.rank = message.rank;
-    cause.outcome.reason = lost.detail;
+    cause.outcome.reason =
+        fmt::format("{} {} before it registered", title(message.rank, message.pid), describe_exit(status));
     if (ending_ == Ending::kStopping && !killed) return;  // it did as it was told
-    actions.emplace_back(std::move(lost));
+    if (told_ends_.insert({host, message.pid}).second) {
+      Event lost = event("worker_lost", nullptr, cause.outcome.reason);
+      lost.rank = message.rank;
+      actions.emplace_back(std::move(lost));
+    }
     if (gathering() && cause.due) add_cause(std::move(cause));
     return hurry_if_nobody_comes(now, actions);
   }
-  if (worker->ended) return;
+  if (worker->ended) return hurry_if_nobody_comes(now, actions);
   // As it was asked to; its own words are on their way.
   if (wish_ && !worker->leave && message.exit_code == kExitStopped && !killed) {
     worker->exited_as_wished = true;
@@ -487,7 +495,7 @@ void Membership::lose_agent(const std::string& host, Time now, Actions& actions)
     lose(*worker, Loss::kNodeLost, std::move(cause), now, actions);
   }
   if (parented) actions.emplace_back(event("agent_lost", nullptr, fmt::format("the agent of host {} is gone", host)));
-  std::erase_if(replaced_, [&](const auto& one) { return node && one.first == host; });
+  std::erase_if(replaced_, [&](const auto& one) { return node && one.first.first == host; });
   hurry_if_nobody_comes(now, actions);
 }
 
@@ -546,9 +554,7 @@ Event Membership::event(std::string kind, const Worker* worker, std::string deta
           .detail = std::move(detail)};
 }
 
-void Membership::append(JournalRecord record, Actions& actions) {
-  actions.emplace_back(Append{std::move(record)});
-}
+void Membership::append(JournalRecord record, Actions& actions) { actions.emplace_back(Append{std::move(record)}); }
 
 void Membership::send(const Uuid& to, Body body, Actions& actions) const {
   actions.emplace_back(Send{.to = to, .body = std::move(body), .ballot = ballot()});

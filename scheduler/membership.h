@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -210,8 +211,11 @@ class Membership {
   std::optional<Time> excluding_since_;          // since when somebody is to be killed
   std::optional<std::int64_t> last_standstill_;  // where everybody waited for another
 
-  std::set<std::pair<std::string, std::int32_t>> replaced_;  // host and number of workers that are to come again
-  std::set<std::pair<std::string, std::int32_t>> refused_;   // host and pid: their ends change nothing
+  // By host and pid: the number that whoever comes in the place of a worker that ended will have.
+  std::map<std::pair<std::string, std::int32_t>, std::int32_t> replaced_;
+  // Host and pid of processes that are no workers: refused, or ended (and told so) before they registered.
+  std::set<std::pair<std::string, std::int32_t>> refused_;
+  std::set<std::pair<std::string, std::int32_t>> told_ends_;
   std::optional<std::pair<std::int32_t, Fingerprint>> fingerprint_;  // of the first worker, and its number
 
   std::int64_t reported_step_;    // the last one that stands on record

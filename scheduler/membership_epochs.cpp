@@ -79,7 +79,7 @@ void Membership::carry_out(const Kill& action, Time now, Actions& actions) {
   if (!excluding_since_) excluding_since_ = now;
   const Exclude order{.worker = member.uuid, .rank = member.rank, .pid = member.pid, .reason = reason};
   if (worker->connected) send(member.uuid, order, actions);
-  for (const Uuid& agent : roster_.agents_of(member.host)) send(agent, order, actions);
+  for (const Uuid& agent : roster_.agents_at(member.host)) send(agent, order, actions);
   // Without a line to it, and nobody who would tell of its end, it is as good as dead: it hears nothing and is heard by
   // nobody. Agents, too, need a while to find a scheduler that was started anew.
   const bool may_come_back = past_.restarted && seconds(now - start_) < kReconnect;

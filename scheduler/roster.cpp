@@ -85,6 +85,14 @@ std::vector<Uuid> Roster::agents() const {
   return found;
 }
 
+std::vector<Uuid> Roster::agents_at(const std::string& host) const {
+  std::vector<Uuid> found;
+  for (const auto& [uuid, agent] : agents_) {
+    if (agent.connected && agent.host == host) found.push_back(uuid);
+  }
+  return found;
+}
+
 std::vector<Uuid> Roster::agents_of(const std::string& host) const {
   std::vector<Uuid> found;
   for (const auto& [uuid, agent] : agents_) {

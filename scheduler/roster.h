@@ -64,6 +64,7 @@ class Roster {
   // False if it was none, or is known to be lost.
   bool lose_agent(const Uuid& uuid);
   std::vector<Uuid> agents() const;
+  std::vector<Uuid> agents_at(const std::string& host) const;
   // Those that may have started processes of `host`.
   std::vector<Uuid> agents_of(const std::string& host) const;
   // Somebody on its host reports the end of its process, and can kill it.

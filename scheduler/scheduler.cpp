@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -132,6 +133,11 @@ struct Scheduler::Impl {
                   fmt::format("step {}: warning: the loss or its gradient is not finite: the step is skipped, as "
                               "train.on_nonfinite says; events.jsonl lists every such step",
                               body.step));
+          } else if constexpr (std::is_same_v<Kind, SealAnswer>) {
+            at("answer");
+          } else if constexpr (std::is_same_v<Kind, Register>) {
+            // Who comes back to a scheduler waits for a word of it.
+            if (membership.number_of(message.sender)) send(message.sender, recorded());
           } else if constexpr (std::is_same_v<Kind, Leave>) {
             peak_rss_bytes = std::max(peak_rss_bytes.value_or(0), body.peak_rss_bytes);
           } else if constexpr (std::is_same_v<Kind, StepReport> || std::is_same_v<Kind, EvalReport> ||
@@ -182,7 +188,9 @@ struct Scheduler::Impl {
     if (final_report) return;
     record([&] {
       board.flush();
+      at("final");
       records.final(report, std::nullopt);
+      at("finaled");
       final_report = report;
     });
     show_progress(true);
@@ -203,14 +211,23 @@ struct Scheduler::Impl {
 
   // What the journal does not hold is not acted upon.
   void perform(const Actions& actions) {
+    std::int64_t seals = 0;
+    std::int64_t epochs = 0;
     for (const Action& action : actions) {
       if (superseded) return;
+      const Send* send = std::get_if<Send>(&action);
+      const bool announces = send != nullptr && std::holds_alternative<Epoch>(send->body);
+      if (send != nullptr && std::holds_alternative<Seal>(send->body)) ++seals;
+      if (announces && epochs == 0) at("announce");
       if (const Append* append = std::get_if<Append>(&action)) {
         if (!this->append(append->record)) return;
       } else {
         std::visit([this](const auto& value) { perform(value); }, action);
       }
+      if (announces && ++epochs == 1) at("announcing");
     }
+    if (seals > 0) at("seal");
+    if (epochs > 0) at("announced");
   }
   void perform(const Append&) {}
   void perform(const Send& action) { hub.send(action.to, action.ballot, action.body); }
@@ -219,7 +236,9 @@ struct Scheduler::Impl {
   bool append(const JournalRecord& record) {
     if (const auto* epoch = std::get_if<EpochRecord>(&record)) logger.set_ballot(epoch->ballot.to_string());
     try {
+      at("journal");
       journal.append(record);
+      at("journaled");
       return true;
     } catch (const Error& error) {
       logger.error("{}", error.what());
@@ -294,6 +313,10 @@ struct Scheduler::Impl {
     for (const Uuid& agent : membership.agents()) send(agent, Notice{.text = text});
   }
 
+  void at(std::string_view instant) {
+    if (options.at_instant) options.at_instant(instant, ++instants[instant]);
+  }
+
   struct StopCall {
     std::string reason;
     bool at_once;
@@ -328,6 +351,7 @@ struct Scheduler::Impl {
   std::optional<std::int64_t> peak_rss_bytes;
   std::optional<std::string> record_failure;  // why nothing is recorded any more
   bool journal_lost = false;
+  std::map<std::string_view, std::int64_t> instants;  // how often each has come by
   bool superseded = false;  // by a scheduler of a later term: nothing is said or written any more
   bool progress_is_new = false;
   bool told_of_skips = false;

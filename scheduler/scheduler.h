@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "cluster/link.h"
 #include "cluster/messages.h"
@@ -27,6 +28,11 @@ struct SchedulerOptions {
   std::int64_t resume_step = 0;    // steps that stand in a checkpoint, from which the run goes on
   std::string program = "convoy";  // whose `resume` goes on with the run, for messages
   Limits limits;
+  // Told when an instant comes by that tests wait for, and for which time, from 1: "journal" (before a record is
+  // appended), "journaled", "seal" (a round's seals are out), "answer" (a worker's to one is taken in), "announce"
+  // (before an epoch is), "announcing" (one member was told), "announced", "final" (before the final report is
+  // written), "finaled" (before anybody hears of that). May be empty.
+  std::function<void(std::string_view, std::int64_t)> at_instant;
   // Called by run()'s thread, beside the messages to agents; may be empty.
   std::function<void(const cluster::Progress&)> on_progress;
   std::function<void(const std::string&)> on_notice;

@@ -187,6 +187,7 @@ TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
                            .listen = "tcp://127.0.0.1:0",
                            .workers = 3,
                            .min_workers = 2,
+                           .max_workers = 8,
                            .steps = 600,
                            .resume_step = 40,
                            .program = "my model",
@@ -198,6 +199,7 @@ TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
   EXPECT_EQ(back.run, line.run);
   EXPECT_EQ(back.listen, line.listen);
   EXPECT_EQ(back.workers, line.workers);
+  EXPECT_EQ(back.max_workers, line.max_workers);
   EXPECT_EQ(back.steps, line.steps);
   EXPECT_EQ(back.resume_step, line.resume_step);
   EXPECT_EQ(back.program, line.program);

@@ -1,3 +1,4 @@
+// Who comes to a run, who is lost, and that the others go on.
 #include "scheduler/membership.h"
 
 #include <gtest/gtest.h>
@@ -5,6 +6,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "tests/scheduler/membership_play.h"
 
 namespace convoy::scheduler {
 namespace {
@@ -12,118 +14,36 @@ namespace {
 using namespace cluster;
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t kTerm = 1;
-constexpr Ballot kEpochBallot{.term = kTerm, .attempt = 1};
-
-// A Membership with `world` workers to play, an agent, and a clock that the test moves.
-class Play {
- public:
-  explicit Play(std::int32_t world, const Limits& limits = {}, const Past& past = {})
-      : machine(kTerm, world, limits, now, past) {
-    for (std::int32_t rank = 0; rank < world; ++rank) uuids.push_back(Uuid::random());
-    from(agent, RegisterAgent{.host = "node", .pid = 1});
-  }
-
-  void from(const Uuid& sender, Body body, const Ballot& ballot = kEpochBallot) {
-    add(machine.on_message({.ballot = ballot, .sender = sender, .body = std::move(body)}, now));
-  }
-  void enter(const Uuid& sender, std::int32_t rank, const std::string& build = "same") {
-    Register message{.rank = rank, .host = "node", .pid = pid_of(rank), .meeting_place = "socket", .fingerprint = {}};
-    message.fingerprint.add("build", build);
-    from(sender, message, Ballot{});
-  }
-  void enter_all() {
-    for (std::size_t rank = 0; rank < uuids.size(); ++rank) enter(uuids[rank], static_cast<std::int32_t>(rank));
-  }
-  void beat(std::int32_t rank, std::int64_t step, Phase phase, std::uint64_t activity = 0) {
-    from(uuids.at(rank), Heartbeat{.step = step, .phase = phase, .activity = activity});
-  }
-  // Rank 0 has done the steps up to `step`, with a checkpoint after `checkpoint`.
-  void steps(std::int64_t step, std::int64_t checkpoint) {
-    StepReport report;
-    report.step = step;
-    from(uuids.at(0), report);
-    if (checkpoint > 0) from(uuids.at(0), EventReport{.kind = "checkpoint", .step = checkpoint, .detail = "folder"});
-  }
-  void leave(std::int32_t rank, std::int32_t exit_code = 0, const std::string& reason = "") {
-    from(uuids.at(rank), Leave{.exit_code = exit_code, .reason = reason, .step = 0, .peak_rss_bytes = 0});
-  }
-  void ended(std::int32_t rank, std::int32_t exit_code, std::int32_t signal) {
-    from(agent, WorkerEnded{.rank = rank, .pid = pid_of(rank), .exit_code = exit_code, .signal = signal}, Ballot{});
-  }
-  void tick() { add(machine.on_tick(now)); }
-  // Lets time pass as it does: with a tick at least each second.
-  void pass(std::chrono::milliseconds time) {
-    for (; time > 1s; time -= 1s) {
-      now += 1s;
-      tick();
-    }
-    now += time;
-    tick();
-  }
-
-  static std::int32_t pid_of(std::int32_t rank) { return 4240 + rank; }
-  void add(Actions more) { actions.insert(actions.end(), more.begin(), more.end()); }
-
-  template <typename Kind>
-  std::vector<Kind> sent_to(const Uuid& to) const {
-    std::vector<Kind> found;
-    for (const Action& action : actions) {
-      const Send* send = std::get_if<Send>(&action);
-      if (send != nullptr && send->to == to && std::holds_alternative<Kind>(send->body)) {
-        found.push_back(std::get<Kind>(send->body));
-      }
-    }
-    return found;
-  }
-  template <typename Kind>
-  std::vector<Kind> sent_to(std::int32_t rank) const {
-    return sent_to<Kind>(uuids.at(rank));
-  }
-  // The reason of the one Stop that went to `rank`, or what went wrong.
-  std::string stop_of(std::int32_t rank) const {
-    const auto stops = sent_to<Stop>(rank);
-    return stops.size() == 1 ? stops[0].reason : std::to_string(stops.size()) + " Stops";
-  }
-  std::vector<Event> events(const std::string& kind) const {
-    std::vector<Event> found;
-    for (const Action& action : actions) {
-      const Event* event = std::get_if<Event>(&action);
-      if (event != nullptr && event->kind == kind) found.push_back(*event);
-    }
-    return found;
-  }
-  int exit_code() const { return machine.outcome() ? machine.outcome()->exit_code : -1; }
-  std::string reason() const { return machine.outcome() ? machine.outcome()->reason : "not ended"; }
-
-  Time now{};
-  Membership machine;
-  std::vector<Uuid> uuids;
-  const Uuid agent = Uuid::random();
-  Actions actions;
-};
+constexpr Ballot kFirst{.term = Play::kTerm, .attempt = 1};
+constexpr Ballot kSecond{.term = Play::kTerm, .attempt = 2};
+using Players = std::vector<int>;
 
 // --- gathering
 
 TEST(MembershipTest, BeginsOnceEveryWorkerIsThere) {
   Play play(3);
-  play.enter(play.uuids[2], 2);
-  play.enter(play.uuids[0], 0);
+  play.enter(2);
+  play.enter(0);
   EXPECT_TRUE(play.machine.gathering());
-  EXPECT_TRUE(play.sent_to<Epoch>(0).empty());
-  play.enter(play.uuids[1], 1);
-  EXPECT_EQ(play.machine.ballot(), kEpochBallot);
+  EXPECT_TRUE(play.sent_to<Seal>(0).empty());
+  play.enter(1);
+  EXPECT_EQ(play.machine.epoch_ballot(), kFirst);
   EXPECT_EQ(play.events("worker_joined").size(), 3U);
-  EXPECT_EQ(play.events("epoch").size(), 1U);
-  for (std::int32_t rank = 0; rank < 3; ++rank) {
-    const auto epochs = play.sent_to<Epoch>(rank);
+  ASSERT_EQ(play.events("epoch").size(), 1U);
+  EXPECT_EQ(play.events("epoch")[0].detail, "3 workers");
+  for (int player = 0; player < 3; ++player) {
+    EXPECT_TRUE(play.sent_to<Copy>(player).empty()) << "it starts with the others";
+    const auto epochs = play.sent_to<Epoch>(player);
     ASSERT_EQ(epochs.size(), 1U);
     EXPECT_EQ(epochs[0].resume_step, 0);
     ASSERT_EQ(epochs[0].members.size(), 3U);
-    for (std::int32_t i = 0; i < 3; ++i) {
-      EXPECT_EQ(
-          epochs[0].members[i],
-          (Member{.uuid = play.uuids[i], .rank = i, .host = "node", .pid = Play::pid_of(i), .meeting_place = "socket"}));
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(epochs[0].members[i], (Member{.uuid = play.players[i].uuid,
+                                              .rank = i,
+                                              .host = "node",
+                                              .pid = Play::pid_of(i),
+                                              .meeting_place = "socket",
+                                              .donor = {}}));
     }
   }
 }
@@ -131,63 +51,83 @@ TEST(MembershipTest, BeginsOnceEveryWorkerIsThere) {
 TEST(MembershipTest, JournalsTheEpochBeforeAnybodyIsTold) {
   Play play(2);
   play.enter_all();
-  const auto journalled = std::find_if(play.actions.begin(), play.actions.end(), [](const Action& action) {
-    return std::holds_alternative<JournalEpoch>(action);
-  });
+  const auto journalled = std::find_if(play.actions.begin(), play.actions.end(),
+                                       [](const Action& action) { return std::holds_alternative<Append>(action); });
   const auto told = std::find_if(play.actions.begin(), play.actions.end(), [](const Action& action) {
     const Send* send = std::get_if<Send>(&action);
     return send != nullptr && std::holds_alternative<Epoch>(send->body);
   });
   ASSERT_NE(journalled, play.actions.end());
   EXPECT_LT(journalled, told);
-  EXPECT_EQ(std::get<JournalEpoch>(*journalled).ballot, kEpochBallot);
-  EXPECT_EQ(std::get<JournalEpoch>(*journalled).epoch.members.size(), 2U);
+  const auto records = play.journalled<EpochRecord>();
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(records[0].ballot, kFirst);
+  EXPECT_EQ(records[0].epoch, play.sent_to<Epoch>(1).at(0));
 }
 
 TEST(MembershipTest, RegisteringTwiceIsRegisteringOnce) {
   Play play(2);
-  play.enter(play.uuids[0], 0);
-  play.enter(play.uuids[0], 0);
+  play.enter(0);
+  play.enter(0);
   EXPECT_TRUE(play.sent_to<Refuse>(0).empty());
   EXPECT_EQ(play.events("worker_joined").size(), 1U);
 }
 
 TEST(MembershipTest, RefusesARankThatIsTaken) {
   Play play(2);
-  const Uuid intruder = Uuid::random();
-  play.enter(play.uuids[0], 0);
-  play.enter(intruder, 0);
+  play.enter_agent();
+  const int intruder = play.newcomer(0, 77);
+  play.enter(0);
+  play.enter(intruder);
   ASSERT_EQ(play.sent_to<Refuse>(intruder).size(), 1U);
   EXPECT_EQ(play.sent_to<Refuse>(intruder)[0].reason, "rank 0 is taken by pid 4240 on node");
-  play.enter(play.uuids[1], 1);  // the run goes on without it
+  play.enter(1);  // the run goes on without it
   EXPECT_EQ(play.sent_to<Epoch>(0).size(), 1U);
   EXPECT_TRUE(play.sent_to<Epoch>(intruder).empty());
-  play.from(play.agent, WorkerEnded{.rank = 0, .pid = 77, .exit_code = 1, .signal = 0});  // the intruder's process
+  play.ended(intruder, 1, 0);
   play.pass(1s);
   EXPECT_TRUE(play.sent_to<Stop>(0).empty());
+  EXPECT_TRUE(play.events("worker_lost").empty());
 }
 
 TEST(MembershipTest, RefusesARankOutsideOfTheRun) {
   Play play(2);
-  for (const std::int32_t rank : {-1, 2}) {
-    const Uuid intruder = Uuid::random();
-    play.enter(intruder, rank);
+  for (const std::int32_t rank : {-2, 2}) {
+    const int intruder = play.newcomer(rank, 77);
+    play.enter(intruder);
     ASSERT_EQ(play.sent_to<Refuse>(intruder).size(), 1U);
     EXPECT_EQ(play.sent_to<Refuse>(intruder)[0].reason,
               "rank " + std::to_string(rank) + " is outside of this run of 2 workers");
   }
 }
 
+TEST(MembershipTest, TakesNoMoreWorkersThanThereAreLogicalShards) {
+  Play play(MembershipOptions{.world = 2, .max_workers = 3, .steps = Play::kSteps, .limits = {}});
+  play.enter_all();
+  const int third = play.newcomer(-1, 70);
+  const int fourth = play.newcomer(-1, 71);
+  play.enter(third);
+  EXPECT_TRUE(play.sent_to<Refuse>(third).empty());
+  play.enter(fourth);
+  EXPECT_EQ(play.sent_to<Refuse>(fourth).at(0).reason,
+            "the run has 3 workers already, as many as train.logical_shards allows");
+  play.killed(1);
+  const int fifth = play.newcomer(-1, 72);
+  play.enter(fifth);
+  EXPECT_TRUE(play.sent_to<Refuse>(fifth).empty()) << "there is a place again";
+}
+
 TEST(MembershipTest, StopsWhenAWorkerDiffers) {
   Play play(3);
-  play.enter(play.uuids[0], 0, "A");
-  play.enter(play.uuids[1], 1, "B");
+  play.enter_agent();
+  play.enter(0, "A");
+  play.enter(1, "B");
   const std::string reason = "worker 1 (pid 4241) differs from worker 0 in build: 'B' here, 'A' there";
   ASSERT_EQ(play.sent_to<Refuse>(1).size(), 1U);
   EXPECT_EQ(play.sent_to<Refuse>(1)[0].reason, reason);
   EXPECT_EQ(play.stop_of(0), reason);
   EXPECT_EQ(play.sent_to<Stop>(play.agent).size(), 1U);
-  play.enter(play.uuids[2], 2, "A");  // too late
+  play.enter(2, "A");  // too late
   EXPECT_EQ(play.sent_to<Refuse>(2)[0].reason, "the run is stopping: " + reason);
   play.leave(0, 1, "told to stop");
   EXPECT_EQ(play.exit_code(), 1);
@@ -196,8 +136,8 @@ TEST(MembershipTest, StopsWhenAWorkerDiffers) {
 
 TEST(MembershipTest, NamesWhoDidNotRegisterInTime) {
   Play play(4, {.start_timeout = 60});
-  play.enter(play.uuids[0], 0);
-  play.enter(play.uuids[1], 1);
+  play.enter(0);
+  play.enter(1);
   play.pass(60s);
   EXPECT_EQ(play.reason(), "not ended");
   play.pass(1s);
@@ -209,73 +149,222 @@ TEST(MembershipTest, NamesWhoDidNotRegisterInTime) {
 
 TEST(MembershipTest, NamesAWorkerThatDiesBeforeItRegisters) {
   Play play(2);
-  play.enter(play.uuids[0], 0);
+  play.enter_agent();
+  play.enter(0);
   play.ended(1, 0, 11);
   EXPECT_EQ(play.stop_of(0), "worker 1 (pid 4241) was killed by signal 11 (SIGSEGV) before it registered");
 }
 
+TEST(MembershipTest, WaitsForWhoComesInItsPlace) {
+  Play play(2);
+  play.enter_agent();
+  play.enter(0);
+  play.ended(1, 0, 11, /*replaced=*/true);
+  play.pass(1s);
+  EXPECT_TRUE(play.sent_to<Stop>(0).empty());
+  EXPECT_EQ(play.events("worker_lost").size(), 1U);
+  play.enter(play.newcomer(1, 77));
+  EXPECT_EQ(play.members(), (Players{0, 2}));
+}
+
+TEST(MembershipTest, WhoDiesWhileOthersAreAwaitedIsReplacedToo) {
+  Play play(3);
+  play.enter_agent();
+  play.enter(0);
+  play.enter(1);
+  play.killed(1, /*replaced=*/true);
+  play.enter(2);
+  EXPECT_TRUE(play.members().empty());
+  play.enter(play.newcomer(1, 77));
+  EXPECT_EQ(play.members(), (Players{0, 3, 2}));
+}
+
 TEST(MembershipTest, WrongInputBeforeRegisteringIsExitCode2) {
   Play play(2);
+  play.enter_agent();
   play.ended(0, 2, 0);
   play.pass(1s);
   EXPECT_EQ(play.exit_code(), 2);
 }
 
-// --- running
+// --- losing workers
 
-TEST(MembershipTest, AKilledWorkerStopsTheRunAtOnce) {
+TEST(MembershipTest, WhenAWorkerIsKilledTheOthersGoOn) {
   Play play(3);
   play.enter_all();
+  play.steps(16);
   play.beat(1, 17, Phase::kForwardBackward);
-  play.ended(1, 0, 9);
-  const std::string reason = "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) at step 17";
-  EXPECT_EQ(play.stop_of(0), reason);
-  EXPECT_EQ(play.stop_of(2), reason);
-  EXPECT_TRUE(play.sent_to<Stop>(1).empty());
-  EXPECT_EQ(play.sent_to<Stop>(play.agent)[0], (Stop{.exit_code = 1, .reason = reason}));
+  play.killed(1);
+  for (const int player : {0, 2}) {
+    EXPECT_EQ(play.sent_to<Seal>(player).back().at_step, -1);
+    ASSERT_EQ(play.sent_to<Epoch>(player).size(), 2U);
+    EXPECT_TRUE(play.sent_to<Stop>(player).empty());
+  }
+  const EpochRecord epoch = play.journalled<EpochRecord>().back();
+  EXPECT_EQ(epoch.ballot, kSecond);
+  EXPECT_EQ(epoch.epoch.resume_step, 16);
+  EXPECT_EQ(epoch.epoch.donors, (std::vector<Uuid>{play.players[0].uuid, play.players[2].uuid}));
+  ASSERT_EQ(play.members(), (Players{0, 2}));
+  EXPECT_EQ(epoch.epoch.members[1].rank, 1) << "its place in the epoch";
   const auto lost = play.events("worker_lost");
   ASSERT_EQ(lost.size(), 1U);
   EXPECT_EQ(lost[0], (Event{.kind = "worker_lost",
-                            .worker = play.uuids[1],
+                            .worker = play.players[1].uuid,
                             .rank = 1,
-                            .ballot = kEpochBallot,
+                            .ballot = kFirst,
                             .step = 17,
-                            .detail = reason}));
+                            .detail = "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) at step 17"}));
+  EXPECT_EQ(play.events("epoch").back().detail, "2 workers, from step 16, donors 0, 2");
+  EXPECT_EQ(play.events("epoch").back().ballot, kSecond);
+  EXPECT_EQ(play.told(),
+            std::vector<std::string>{"step 17: worker 1 (pid 4241) was killed by signal 9 (SIGKILL); 2 workers go on"});
   EXPECT_EQ(play.reason(), "not ended");
-  play.leave(0, 1);
-  play.ended(2, 1, 0);
-  EXPECT_EQ(play.exit_code(), 1);
-  EXPECT_EQ(play.reason(), reason);
 }
 
-TEST(MembershipTest, AStepThatWasReportedIsAStepOfEveryWorker) {
-  Play play(2);
+TEST(MembershipTest, TwoDeathsAtOnce) {
+  Play play(4);
   play.enter_all();
-  play.beat(1, 3, Phase::kForwardBackward);
-  play.from(play.uuids[0], StepReport{.step = 17});
-  play.ended(1, 0, 9);
-  EXPECT_EQ(play.stop_of(0), "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) at step 17");
+  play.steps(16);
+  play.players[1].answers = play.players[0].answers = false;
+  play.killed(1);
+  play.killed(0);
+  EXPECT_EQ(play.members(), (Players{2, 3}));
+  EXPECT_EQ(play.journalled<EpochRecord>().back().epoch.resume_step, 16);
+  EXPECT_EQ(play.told().back(), "step 16: worker 0 (pid 4240) was killed by signal 9 (SIGKILL); 2 workers go on");
 }
 
-TEST(MembershipTest, ADeathIsNamedRatherThanWhatItCaused) {
-  Play play(2);
+TEST(MembershipTest, AReplacementComesInBetweenSteps) {
+  Play play(3);
   play.enter_all();
-  play.leave(0, 1, "worker 1 is gone");  // noticed before the agent did
-  play.pass(100ms);
-  EXPECT_TRUE(play.events("run_stopped").empty());
-  play.ended(1, 0, 9);
-  EXPECT_EQ(play.reason(), "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) before step 1");
+  play.steps(16);
+  play.killed(1, /*replaced=*/true);
+  play.steps(18);
+  const int replacement = play.newcomer(1, 4711);
+  play.enter(replacement);
+  EXPECT_TRUE(play.sent_to<Refuse>(replacement).empty()) << "its rank is free again";
+  ASSERT_EQ(play.sent_to<Copy>(replacement).size(), 1U);
+  EXPECT_EQ(play.sent_to<Copy>(replacement)[0].donors.size(), 2U);
+  EXPECT_GE(play.sent_to<Seal>(0).back().at_step, 18);
+  EXPECT_EQ(play.members(), (Players{0, 2, replacement})) << "behind those who were there";
+  EXPECT_EQ(play.told().back(), "step 20: worker 1 (pid 4711) joined; 3 workers");
 }
 
-TEST(MembershipTest, AWorkerThatGivesUpStopsTheOthers) {
+TEST(MembershipTest, AJoinerGetsTheNextNumber) {
   Play play(2);
   play.enter_all();
-  play.leave(1, 1, "the loss is NaN at step 7");
-  play.pass(500ms);
+  play.steps(5);
+  play.enter(play.newcomer(-1, 100));
+  EXPECT_EQ(play.members(), (Players{0, 1, 2}));
+  EXPECT_EQ(play.events("worker_joined").back().rank, 2);
+  play.steps(9);
+  play.enter(play.newcomer(-1, 101));
+  EXPECT_EQ(play.events("worker_joined").back().rank, 3);
+  play.killed(2);
+  EXPECT_EQ(play.members(), (Players{0, 1, 3})) << "found by its pid, whatever number its agent gives it";
+}
+
+TEST(MembershipTest, AJoinerThatDiffersIsRefusedAndNothingElse) {
+  Play play(2);
+  play.enter_all();
+  const int joiner = play.newcomer(-1, 100);
+  play.enter(joiner, "other");
+  EXPECT_EQ(play.sent_to<Refuse>(joiner).at(0).reason,
+            "the worker of pid 100 on node differs from worker 0 in build: 'other' here, 'same' there");
+  EXPECT_TRUE(play.sent_to<Stop>(0).empty());
+}
+
+TEST(MembershipTest, WhoIsExcludedIsDeadBeforeTheEpoch) {
+  Play play(3);
+  play.enter_all();
+  play.steps(16);
+  play.closed(1);
+  ASSERT_EQ(play.sent_to<Exclude>(play.agent).size(), 1U);
+  const Exclude order = play.sent_to<Exclude>(play.agent)[0];
+  EXPECT_EQ(order.worker, play.players[1].uuid);
+  EXPECT_EQ(order.rank, 1);
+  EXPECT_EQ(order.pid, 4241);
+  EXPECT_EQ(order.reason, "worker 1 (pid 4241) closed its connection at step 16");
+  const std::vector<QuarantineRecord> quarantined{
+      {.worker = play.players[1].uuid, .reason = order.reason, .host = "node", .pid = 4241}};
+  EXPECT_EQ(play.journalled<QuarantineRecord>(), quarantined);
+  EXPECT_EQ(play.events("worker_excluded").at(0).detail, order.reason);
+  EXPECT_EQ(play.journalled<EpochRecord>().size(), 1U) << "it may live";
+  play.pass(600ms);
+  EXPECT_EQ(play.sent_to<Exclude>(play.agent).size(), 2U) << "said again";
+  play.killed(1);
+  EXPECT_EQ(play.members(), (Players{0, 2}));
+  EXPECT_EQ(play.events("worker_lost").at(0).detail, "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) at step 16");
+  EXPECT_EQ(play.told().size(), 1U);
+}
+
+TEST(MembershipTest, WhereNobodyKillsNoEpochBegins) {
+  Play play(3, {.hang = 20});
+  play.enter_all();
+  play.steps(16, 10);
+  play.closed(1);
+  play.pass(22s);
+  EXPECT_EQ(play.stop_of(0),
+            "worker 1 (pid 4241) closed its connection at step 16, and its process on node could not be killed within "
+            "20 s; the last checkpoint is of step 10: run `convoy resume ` to go on");
+}
+
+TEST(MembershipTest, WithoutAnAgentAClosedConnectionIsTheEnd) {
+  Play play(3);
+  for (int player = 0; player < 3; ++player) play.enter(player);
+  // The scheduler that rank 0 brings along under mpirun listens like an agent.
+  play.from(Uuid::random(), RegisterAgent{.host = "node", .pid = Play::pid_of(0)}, {});
+  play.steps(16);
+  play.closed(1);
+  EXPECT_EQ(play.members(), (Players{0, 2}));
+  EXPECT_EQ(play.events("worker_lost").at(0).detail, "worker 1 (pid 4241) closed its connection at step 16");
+}
+
+TEST(MembershipTest, ALostAgentTakesItsWorkersAlong) {
+  Play play(3);
+  play.players[2].host = "other";
+  play.enter_all();
+  const Uuid second = Uuid::random();
+  play.from(second, RegisterAgent{.host = "other", .pid = 1}, {});
+  play.steps(16);
+  play.players[2].answers = false;
+  play.add(play.machine.on_closed(second, play.now));
+  EXPECT_EQ(play.members(), (Players{0, 1}));
+  EXPECT_EQ(play.events("worker_lost").at(0).detail,
+            "worker 2 (pid 4242) was lost with the agent of its host other at step 16");
+  EXPECT_EQ(play.events("agent_lost").size(), 1U);
+}
+
+TEST(MembershipTest, AWorkerThatGivesUpIsLostOnceItsProcessHasEnded) {
+  Play play(2);
+  play.enter_all();
+  play.steps(6);
+  play.leave(1, 1, "cannot read train.bin: Input/output error");
+  EXPECT_EQ(play.members(), (Players{0, 1}));
+  EXPECT_EQ(play.events("worker_left").at(0).detail, "exit code 1: cannot read train.bin: Input/output error");
+  play.ended(1, 1, 0);
+  EXPECT_EQ(play.members(), (Players{0}));
+  EXPECT_EQ(play.events("worker_lost").at(0).detail,
+            "worker 1 (pid 4241) gave up at step 6: cannot read train.bin: Input/output error");
+  play.pass(1s);
+  EXPECT_TRUE(play.sent_to<Stop>(0).empty());
+}
+
+TEST(MembershipTest, WhatWouldBefallEveryWorkerStopsTheRun) {
+  Play play(2);
+  play.enter_all();
+  play.leave(1, 1, "the loss is NaN at step 7", /*ends_run=*/true);
   EXPECT_EQ(play.stop_of(0), "worker 1: the loss is NaN at step 7");
   play.leave(0, 1, "told to stop");
   EXPECT_EQ(play.exit_code(), 1);
   EXPECT_EQ(play.reason(), "worker 1: the loss is NaN at step 7");
+}
+
+TEST(MembershipTest, WhatStopsTheRunMayComeAfterItsProcessEnded) {
+  Play play(2);
+  play.enter_all();
+  play.ended(1, 1, 0);
+  play.leave(1, 1, "the loss is NaN at step 7", /*ends_run=*/true);
+  EXPECT_EQ(play.stop_of(0), "worker 1: the loss is NaN at step 7");
 }
 
 TEST(MembershipTest, WrongInputIsExitCode2AtOnce) {
@@ -287,375 +376,193 @@ TEST(MembershipTest, WrongInputIsExitCode2AtOnce) {
   EXPECT_EQ(play.exit_code(), 2);
 }
 
-struct Exit {
-  std::int32_t code;
-  std::string text;
-};
-class ExitTest : public testing::TestWithParam<Exit> {};
-INSTANTIATE_TEST_SUITE_P(Codes, ExitTest,
-                         testing::Values(Exit{0, "exited with code 0"}, Exit{3, "exited with code 3"}));
+TEST(MembershipTest, WorkersThatLostAPeerAreSealed) {
+  Play play(3);
+  play.enter_all();
+  play.steps(16);
+  play.from(0, PeersLost{.peers = {play.players[1].uuid}});
+  play.from(2, PeersLost{.peers = {}});  // of the same epoch
+  EXPECT_EQ(play.members(), (Players{0, 1, 2}));
+  EXPECT_EQ(play.machine.epoch_ballot(), kSecond);
+}
 
-TEST_P(ExitTest, WithoutALeaveIsALoss) {
+TEST(MembershipTest, AStepThatWasReportedIsAStepOfEveryWorker) {
   Play play(2);
   play.enter_all();
-  play.ended(1, GetParam().code, 0);
-  EXPECT_EQ(play.events("worker_lost").size(), 1U);
-  play.pass(500ms);
-  EXPECT_EQ(play.stop_of(0), "worker 1 (pid 4241) " + GetParam().text + " before step 1");
-}
-
-TEST(MembershipTest, ALeaveMayArriveAfterItsProcessEnded) {
-  Play play(2);
-  play.enter_all();
-  play.from(play.uuids[0], FinalReport{});
-  play.leave(0);
-  play.ended(1, 0, 0);
-  play.pass(100ms);
-  play.leave(1);
-  EXPECT_EQ(play.exit_code(), 0);
-}
-
-TEST(MembershipTest, AClosedConnectionIsALossUnlessItsReasonArrives) {
-  Play silent(2);
-  silent.enter_all();
-  silent.add(silent.machine.on_closed(silent.uuids[1], silent.now));
-  silent.pass(500ms);
-  EXPECT_EQ(silent.stop_of(0), "worker 1 (pid 4241) closed its connection before step 1");
-
-  Play known(2);
-  known.enter_all();
-  known.add(known.machine.on_closed(known.uuids[1], known.now));
-  known.ended(1, 0, 9);
-  EXPECT_EQ(known.stop_of(0), "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) before step 1");
-}
-
-TEST(MembershipTest, SilenceIsALoss) {
-  Play play(2, {.suspect = 5});
-  play.enter_all();
-  for (int i = 0; i < 5; ++i) {
-    play.pass(1s);
-    play.beat(0, 3, Phase::kReducing);
-    if (i == 0) play.beat(1, 3, Phase::kForwardBackward);
-  }
-  EXPECT_TRUE(play.sent_to<Stop>(0).empty());
-  play.pass(2s);
-  EXPECT_EQ(play.stop_of(0),
-            "worker 1 (pid 4241) has been silent for 6 s; it was last in phase forward_backward of step 3");
-  EXPECT_EQ(play.stop_of(1), play.stop_of(0)) << "it may only have been asleep";
-  EXPECT_EQ(play.events("worker_lost").size(), 1U);
-  play.leave(0, 1);
-  EXPECT_EQ(play.exit_code(), 1) << "the lost worker is not waited for";
-}
-
-class SilenceTest : public testing::TestWithParam<Phase> {};
-INSTANTIATE_TEST_SUITE_P(Phases, SilenceTest,
-                         testing::Values(Phase::kStarting, Phase::kForwardBackward, Phase::kEvaluating,
-                                         Phase::kCheckpointing));
-
-TEST_P(SilenceTest, IsALossWhateverTheOthersDo) {
-  Play play(2, {.suspect = 5});
-  play.enter_all();
-  play.beat(1, 9, Phase::kEvaluating);
-  for (std::uint64_t i = 0; i < 7; ++i) {
-    play.beat(0, 9, GetParam(), i);
-    play.pass(1s);
-  }
-  EXPECT_EQ(play.stop_of(0), "worker 1 (pid 4241) has been silent for 6 s; it was last in phase evaluating of step 9");
-}
-
-TEST(MembershipTest, SilenceIsNoLossWhileStepsAreCompleted) {
-  Play play(2, {.suspect = 5});
-  play.enter_all();
-  for (int step = 1; step <= 20; ++step) {
-    play.pass(1s);
-    play.from(play.uuids[0], StepReport{.step = step});
-  }
-  EXPECT_TRUE(play.sent_to<Stop>(0).empty());
-}
-
-TEST(MembershipTest, ASchedulerThatSleptBlamesNobody) {
-  Play play(2, {.suspect = 5, .hang = 30});
-  play.enter_all();
-  play.now += 100s;
-  play.tick();
-  EXPECT_TRUE(play.sent_to<Stop>(0).empty());
-}
-
-TEST(MembershipTest, AHangIsBlamedOnWhoeverDoesNotWait) {
-  Play play(3, {.suspect = 5, .hang = 30});
-  play.enter_all();
-  for (int i = 0; i < 32; ++i) {
-    play.beat(0, 9, Phase::kReducing);
-    play.beat(1, 9, Phase::kForwardBackward);
-    play.beat(2, 9, Phase::kWaiting);
-    play.pass(1s);
-  }
-  EXPECT_EQ(play.stop_of(0),
-            "worker 1 (pid 4241) hangs: no step was completed for 31 s and it is in phase forward_backward of step 9");
-  EXPECT_EQ(play.events("hang").at(0).rank, 1);
-}
-
-TEST(MembershipTest, AHangOfAllIsSaidToBeOne) {
-  Play play(2, {.hang = 30});
-  play.enter_all();
-  for (int i = 0; i < 32; ++i) {
-    play.beat(0, 9, Phase::kReducing);
-    play.beat(1, 9, Phase::kReducing);
-    play.pass(1s);
-  }
-  EXPECT_EQ(play.stop_of(0), "the run hangs: no step was completed for 31 s and every worker waits at step 9");
-}
-
-TEST(MembershipTest, AStepOfMinutesIsNoHangWhileAWorkerComputes) {
-  Play play(2, {.hang = 30});
-  play.enter_all();
-  for (std::uint64_t i = 0; i < 100; ++i) {
-    play.from(play.uuids[0], Heartbeat{.step = 1, .phase = Phase::kReducing});
-    play.from(play.uuids[1], Heartbeat{.step = 1, .phase = Phase::kForwardBackward, .activity = i});
-    play.pass(1s);
-  }
-  EXPECT_TRUE(play.sent_to<Stop>(0).empty());
-  for (int i = 0; i < 40; ++i) {
-    play.from(play.uuids[0], Heartbeat{.step = 1, .phase = Phase::kReducing});
-    play.from(play.uuids[1], Heartbeat{.step = 1, .phase = Phase::kForwardBackward, .activity = 99});
-    play.pass(1s);
-  }
-  EXPECT_EQ(play.sent_to<Stop>(0).size(), 1U) << "then it does hang";
-}
-
-TEST(MembershipTest, AnEvaluationOfMinutesIsNoHangWhileAWorkerComputes) {
-  Play play(2, {.hang = 30});
-  play.enter_all();
-  for (std::uint64_t i = 0; i < 100; ++i) {
-    play.beat(0, 9, Phase::kEvaluating, i);
-    play.beat(1, 9, Phase::kEvaluating);  // done with its part
-    play.pass(1s);
-  }
-  EXPECT_TRUE(play.sent_to<Stop>(0).empty());
-  for (int i = 0; i < 40; ++i) {
-    play.beat(0, 9, Phase::kEvaluating, 99);
-    play.beat(1, 9, Phase::kEvaluating);
-    play.pass(1s);
-  }
-  EXPECT_EQ(play.sent_to<Stop>(0).size(), 1U) << "then it does hang";
-}
-
-TEST(MembershipTest, AWorkerThatHangsAloneIsNamedWhileAnotherWritesACheckpoint) {
-  Play play(2, {.hang = 30});
-  play.enter_all();
-  for (int i = 0; i < 33; ++i) {
-    play.beat(0, 9, Phase::kCheckpointing);
-    play.beat(1, 9, Phase::kForwardBackward);
-    play.pass(1s);
-  }
-  EXPECT_EQ(play.stop_of(0),
-            "worker 1 (pid 4241) hangs: no step was completed for 31 s and it is in phase forward_backward of step 9");
-}
-
-class LongPhaseTest : public testing::TestWithParam<Phase> {};
-INSTANTIATE_TEST_SUITE_P(Phases, LongPhaseTest, testing::Values(Phase::kStarting, Phase::kCheckpointing));
-
-TEST_P(LongPhaseTest, IsNoHang) {
-  Play play(2, {.hang = 30});
-  play.enter_all();
-  for (int i = 0; i < 100; ++i) {
-    play.beat(0, 9, GetParam());
-    play.beat(1, 9, Phase::kWaiting);
-    play.pass(1s);
-  }
-  EXPECT_TRUE(play.sent_to<Stop>(0).empty());
-}
-
-TEST(MembershipTest, LongStepsAreNoHang) {
-  Play play(1, {.hang = 30});
-  play.enter_all();
-  play.from(play.uuids[0], StepReport{.step = 1, .step_ms = 20'000});
-  for (int i = 0; i < 95; ++i) {
-    play.beat(0, 2, Phase::kForwardBackward);
-    play.pass(1s);
-  }
-  EXPECT_TRUE(play.sent_to<Stop>(0).empty());
-  for (int i = 0; i < 10; ++i) {
-    play.beat(0, 2, Phase::kForwardBackward);
-    play.pass(1s);
-  }
-  EXPECT_EQ(play.sent_to<Stop>(0).size(), 1U);
+  play.beat(1, 3, Phase::kForwardBackward);
+  play.steps(17);
+  play.killed(1);
+  EXPECT_EQ(play.events("worker_lost").at(0).step, 17);
 }
 
 TEST(MembershipTest, MessagesOfAnotherBallotAreIgnored) {
-  constexpr Ballot kOld{.term = kTerm, .attempt = 0};
+  constexpr Ballot kOld{.term = Play::kTerm, .attempt = 0};
   Play play(2);
   play.enter_all();
   const auto message = [&](const Ballot& ballot, const Uuid& sender) {
     return Message{.ballot = ballot, .sender = sender, .body = FinalReport{}};
   };
-  EXPECT_TRUE(play.machine.may_report(message(kEpochBallot, play.uuids[0])));
-  EXPECT_FALSE(play.machine.may_report(message(kOld, play.uuids[0])));
-  EXPECT_FALSE(play.machine.may_report(message(kEpochBallot, play.uuids[1]))) << "rank 0 reports";
-  EXPECT_FALSE(play.machine.may_report(message(kEpochBallot, Uuid::random())));
+  EXPECT_TRUE(play.machine.may_report(message(kFirst, play.players[0].uuid)));
+  EXPECT_FALSE(play.machine.may_report(message(kOld, play.players[0].uuid)));
+  EXPECT_FALSE(play.machine.may_report(message(kFirst, play.players[1].uuid))) << "rank 0 reports";
+  EXPECT_FALSE(play.machine.may_report(message(kFirst, Uuid::random())));
 
-  play.from(play.uuids[1], Heartbeat{.step = 99, .phase = Phase::kReducing}, kOld);
-  play.from(play.uuids[0], FinalReport{}, kOld);
-  play.ended(1, 0, 9);
-  EXPECT_EQ(play.stop_of(0), "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) before step 1");
+  play.from(play.players[1].uuid, Heartbeat{.step = 99, .phase = Phase::kReducing}, kOld);
+  play.killed(0);
+  EXPECT_EQ(play.events("worker_lost").at(0).detail,
+            "worker 0 (pid 4240) was killed by signal 9 (SIGKILL) before step 1");
+  EXPECT_TRUE(play.machine.may_report(message(kSecond, play.players[1].uuid))) << "it is rank 0 now";
 }
 
-// --- the end
+// --- an engine that cannot be rebuilt
 
-TEST(MembershipTest, ARunIsDoneWhenItIsReportedAndAllHaveLeft) {
-  Play play(2);
+TEST(MembershipTest, WithoutRebuildingADeathStopsTheRun) {
+  Play play(MembershipOptions{.world = 3, .steps = Play::kSteps, .rebuilds = false, .limits = {}});
   play.enter_all();
-  play.from(play.uuids[0], FinalReport{});
-  play.leave(0);
-  EXPECT_EQ(play.reason(), "not ended");
-  play.leave(1);
-  play.ended(0, 0, 0);
-  EXPECT_EQ(play.exit_code(), 0);
-  EXPECT_EQ(play.reason(), "");
-  EXPECT_EQ(play.events("run_finished").size(), 1U);
-  EXPECT_TRUE(play.sent_to<Stop>(play.agent).empty());
-}
-
-TEST(MembershipTest, ARunThatWasNotReportedIsNotDone) {
-  Play play(2);
-  play.enter_all();
-  play.leave(0);
-  play.leave(1);
+  play.beat(1, 17, Phase::kForwardBackward);
+  play.from(0, PeersLost{.peers = {play.players[1].uuid}});
+  play.killed(1);
+  const std::string reason = "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) at step 17";
+  EXPECT_EQ(play.stop_of(0), reason);
+  EXPECT_EQ(play.stop_of(2), reason);
+  EXPECT_TRUE(play.sent_to<Stop>(1).empty());
+  EXPECT_EQ(play.sent_to<Stop>(play.agent)[0], (Stop{.exit_code = 1, .reason = reason}));
+  EXPECT_EQ(play.sent_to<Seal>(0).size(), 1U);
+  play.leave(0, 1);
+  play.ended(2, 1, 0);
   EXPECT_EQ(play.exit_code(), 1);
-  EXPECT_EQ(play.reason(), "all workers left before the run was complete");
-}
-
-TEST(MembershipTest, AFailureAfterTheReportIsAFailure) {
-  Play play(2);
-  play.enter_all();
-  play.from(play.uuids[0], FinalReport{});
-  play.leave(0);
-  play.ended(1, 0, 6);
-  EXPECT_EQ(play.exit_code(), 1);
-}
-
-TEST(MembershipTest, WhoLeavesAsToldIsNotLost) {
-  Play play(2);
-  play.enter_all();
-  play.from(play.agent, StopRequest{.reason = "stopped by SIGINT"}, Ballot{});
-  play.ended(0, 1, 0);  // its end overtook its Leave
-  play.ended(1, 0, 9);
-  ASSERT_EQ(play.events("worker_lost").size(), 1U);
-  EXPECT_EQ(play.events("worker_lost")[0].rank, 1);
-}
-
-TEST(MembershipTest, AStopRequestEndsTheRunInOrder) {
-  Play play(2);
-  play.enter_all();
-  play.from(play.agent, StopRequest{.reason = "stopped by SIGINT"}, Ballot{});
-  play.from(play.agent, StopRequest{.reason = "stopped by SIGTERM"}, Ballot{});
-  EXPECT_EQ(play.sent_to<Stop>(0), (std::vector<Stop>{{.exit_code = 1, .reason = "stopped by SIGINT"}}));
-  EXPECT_EQ(play.stop_of(1), "stopped by SIGINT");
-  play.pass(5s);
-  EXPECT_EQ(play.reason(), "not ended");
-  play.leave(0);
-  play.leave(1);
-  EXPECT_EQ(play.exit_code(), 1);
-  EXPECT_EQ(play.reason(), "stopped by SIGINT");
-}
-
-TEST(MembershipTest, ARunWithStepsToLoseFinishesTheStepAndLeavesOnce) {
-  Play play(2, {}, {.run_directory = "out"});
-  play.enter_all();
-  play.steps(7, 5);
-  play.from(play.agent, StopRequest{.reason = "stopped by SIGTERM"}, Ballot{});
-  play.from(play.uuids[1], StopRequest{.reason = "stopped by SIGUSR2"});
-  for (std::int32_t rank : {0, 1}) {
-    EXPECT_EQ(play.sent_to<FinishStep>(rank), std::vector<FinishStep>{{.reason = "stopped by SIGTERM"}});
-    EXPECT_TRUE(play.sent_to<Stop>(rank).empty());
-  }
-  EXPECT_EQ(play.sent_to<FinishStep>(play.agent).size(), 1U);
-  play.leave(1, 75);
-  play.ended(1, 75, 0);
-  EXPECT_EQ(play.reason(), "not ended");
-  play.ended(0, 75, 0);  // its end overtook its Leave
-  EXPECT_EQ(play.reason(), "not ended");
-  play.leave(0, 75, "after step 8; checkpoint out/checkpoints/step-8; run `convoy resume out` to go on");
-  const std::string reason =
-      "stopped by SIGTERM after step 8; checkpoint out/checkpoints/step-8; run `convoy resume out` to go on";
-  EXPECT_EQ(play.exit_code(), 75);
   EXPECT_EQ(play.reason(), reason);
-  EXPECT_EQ(play.sent_to<Stop>(play.agent), (std::vector<Stop>{{.exit_code = 75, .reason = reason}}));
-  EXPECT_TRUE(play.events("worker_lost").empty());
 }
 
-TEST(MembershipTest, WhatACheckpointHoldsIsNotLostByStoppingAtOnce) {
-  const std::string reason =
-      "stopped by SIGTERM after step 5, of which there is a checkpoint; run `convoy resume out` "
-      "to go on";
-  Play right_after(2, {}, {.run_directory = "out"});
-  right_after.enter_all();
-  right_after.steps(5, 5);
-  Play resumed(2, {}, {.step = 5, .run_directory = "out"});
-  resumed.enter_all();
-  EXPECT_EQ(resumed.sent_to<Epoch>(1).at(0).resume_step, 5);
-  Play gathering(2, {}, {.step = 5, .run_directory = "out"});
-  gathering.enter(gathering.uuids[0], 0);
-  for (Play* play : {&right_after, &resumed, &gathering}) {
-    play->from(play->agent, StopRequest{.reason = "stopped by SIGTERM"}, Ballot{});
-    EXPECT_EQ(play->sent_to<Stop>(0), (std::vector<Stop>{{.exit_code = 75, .reason = reason}}));
-  }
-}
-
-TEST(MembershipTest, AProgramsOwnRunGoesOnWithThatProgram) {
-  Play play(2, {}, {.step = 5, .run_directory = "out", .program = "mine"});
+TEST(MembershipTest, WithoutRebuildingADeathIsNamedRatherThanWhatItCaused) {
+  Play play(MembershipOptions{.world = 2, .steps = Play::kSteps, .rebuilds = false, .limits = {}});
   play.enter_all();
-  play.from(play.agent, StopRequest{.reason = "stopped by SIGTERM"}, Ballot{});
-  EXPECT_EQ(play.stop_of(1),
-            "stopped by SIGTERM after step 5, of which there is a checkpoint; run `mine resume out` to go on");
+  play.leave(0, 1, "worker 1 is gone");  // noticed before the agent did
+  play.pass(100ms);
+  EXPECT_TRUE(play.events("run_stopped").empty());
+  play.killed(1);
+  EXPECT_EQ(play.reason(), "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) before step 1");
 }
 
-TEST(MembershipTest, WhoDoesNotFinishItsStepIsNotWaitedForForever) {
-  Play play(2, {.hang = 30});
+TEST(MembershipTest, WithoutRebuildingAClosedConnectionIsALossUnlessItsReasonArrives) {
+  const MembershipOptions options{.world = 2, .steps = Play::kSteps, .rebuilds = false, .limits = {}};
+  Play silent(options);
+  silent.enter_all();
+  silent.closed(1);
+  silent.pass(500ms);
+  EXPECT_EQ(silent.stop_of(0), "worker 1 (pid 4241) closed its connection before step 1");
+
+  Play known(options);
+  known.enter_all();
+  known.closed(1);
+  known.killed(1);
+  EXPECT_EQ(known.stop_of(0), "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) before step 1");
+}
+
+TEST(MembershipTest, WithoutRebuildingNobodyJoins) {
+  Play play(MembershipOptions{.world = 2, .steps = Play::kSteps, .rebuilds = false, .limits = {}});
   play.enter_all();
-  play.steps(7, 5);
-  play.from(play.agent, StopRequest{.reason = "stopped by SIGTERM"}, Ballot{});
-  for (int i = 0; i < 40; ++i) {
-    play.beat(0, 8, Phase::kCheckpointing);
-    play.beat(1, 8, Phase::kWaiting);
-    play.pass(1s);
-  }
-  EXPECT_EQ(play.sent_to<Stop>(0).size(), 0U) << "a checkpoint takes the time it takes";
-  play.beat(0, 8, Phase::kReducing);
-  play.pass(1s);
-  EXPECT_EQ(play.stop_of(1),
-            "stopped by SIGTERM after step 7, and no checkpoint was written within 30 s; the last one is of step 5");
+  const int joiner = play.newcomer(-1, 100);
+  play.enter(joiner);
+  EXPECT_EQ(play.sent_to<Refuse>(joiner).at(0).reason,
+            "the run has begun, and its engine (mpi) cannot take in workers while it goes on");
 }
 
-TEST(MembershipTest, ADeathWhileStoppingIsAFailure) {
-  Play play(2);
-  play.enter_all();
-  play.steps(7, 5);
-  play.from(play.agent, StopRequest{.reason = "stopped by SIGTERM"}, Ballot{});
-  play.leave(1, 75);
-  play.ended(0, 0, 9);
-  EXPECT_EQ(play.exit_code(), 1);
-  EXPECT_NE(play.reason().find("SIGKILL"), std::string::npos) << play.reason();
+// --- a scheduler that was started anew
+
+// What a second scheduler finds of a run of `world` workers in their first epoch, after `steps` steps.
+Past restarted(const Play& before, std::int64_t steps) {
+  Past past{.term = 2, .restarted = true, .recorded_step = steps};
+  for (const EpochRecord& record : before.journalled<EpochRecord>()) past.journal.push_back(record);
+  for (const QuarantineRecord& record : before.journalled<QuarantineRecord>()) past.journal.push_back(record);
+  return past;
+}
+// The same workers, as they meet it.
+void come_back(Play& play, const Play& before) {
+  play.players = before.players;
+  play.add(play.machine.start(play.now));
+  play.enter_agent();
 }
 
-TEST(MembershipTest, AStopRequestBeforeAnybodyCameEndsTheRun) {
-  Play play(2);
-  play.add(play.machine.on_stop_request(1, "stopped by SIGTERM", play.now));
-  EXPECT_EQ(play.exit_code(), 1);
+TEST(MembershipTest, ARestartDisturbsNobodyWhoGoesOn) {
+  Play before(3);
+  before.enter_all();
+  before.steps(16);
+  Play play(3, {}, restarted(before, 16));
+  come_back(play, before);
+  EXPECT_EQ(play.events("scheduler_restarted").at(0).detail, "term 2 goes on with epoch 1.1 of 3 workers");
+  for (int player = 0; player < 3; ++player) play.enter(player);
+  EXPECT_TRUE(play.journalled<EpochRecord>().empty());
+  EXPECT_EQ(play.machine.epoch_ballot(), kFirst);
+  for (int player = 0; player < 3; ++player) EXPECT_TRUE(play.sent_to<Epoch>(player).empty());
+  // As if nothing had happened.
+  play.steps(17);
+  play.killed(1);
+  EXPECT_EQ(play.members(), (Players{0, 2}));
+  EXPECT_EQ(play.journalled<EpochRecord>().at(0).epoch.resume_step, 17);
 }
 
-TEST(MembershipTest, WorkersThatDoNotLeaveAreNotWaitedForForever) {
-  Play play(2, {.stop_grace = 10});
-  play.enter_all();
-  play.add(play.machine.on_stop_request(1, "stopped by SIGTERM", play.now));
-  play.leave(0);
-  play.pass(10s);
+TEST(MembershipTest, ARestartHearsOfWhoEndedMeanwhile) {
+  Play before(3);
+  before.enter_all();
+  before.steps(16);
+  Play play(3, {}, restarted(before, 16));
+  come_back(play, before);
+  play.killed(1);  // an agent tells of everybody who has ended since the run began
+  play.enter(0);
+  play.enter(2);
+  EXPECT_EQ(play.members(), (Players{0, 2}));
+  EXPECT_EQ(play.machine.epoch_ballot().term, 2U);
+  EXPECT_EQ(play.events("worker_lost").at(0).detail, "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) at step 16");
+}
+
+TEST(MembershipTest, ARestartWaitsAWhileForWorkers) {
+  Play before(2);
+  before.enter_all();
+  before.steps(16);
+  Play play(2, {}, restarted(before, 16));
+  come_back(play, before);
+  play.pass(2s);
   EXPECT_EQ(play.reason(), "not ended");
-  play.pass(1s);
-  EXPECT_EQ(play.exit_code(), 1);
+  play.enter(0);
+  play.enter(1);
+  EXPECT_EQ(play.machine.epoch_ballot(), kFirst);
 }
 
-TEST(MembershipTest, ARunNeedsAWorker) { EXPECT_THROW(Membership(1, 0, {}, Time{}), Error); }
+TEST(MembershipTest, ARestartSeesToItThatTheExcludedAreKilled) {
+  Play before(3);
+  before.enter_all();
+  before.steps(16);
+  before.closed(1);
+  Play play(3, {}, restarted(before, 16));
+  come_back(play, before);
+  play.enter(0);
+  play.enter(2);
+  EXPECT_TRUE(play.journalled<EpochRecord>().empty());
+  play.pass(600ms);
+  ASSERT_FALSE(play.sent_to<Exclude>(play.agent).empty());
+  EXPECT_EQ(play.sent_to<Exclude>(play.agent)[0].pid, 4241);
+  play.killed(1);
+  EXPECT_EQ(play.members(), (Players{0, 2}));
+}
+
+TEST(MembershipTest, ANewStartForgetsOldEpochs) {
+  Play before(2);
+  before.enter_all();
+  before.steps(16);
+  Past past = restarted(before, 16);
+  past.restarted = false;
+  past.step = 10;
+  Play play(2, {}, past);
+  play.add(play.machine.start(play.now));
+  EXPECT_TRUE(play.machine.gathering());
+  play.enter_all();
+  EXPECT_EQ(play.machine.epoch_ballot(), (Ballot{.term = 2, .attempt = 1}));
+  EXPECT_EQ(play.sent_to<Epoch>(1).at(0).resume_step, 10);
+  EXPECT_EQ(play.events("epoch").at(0).detail, "2 workers, from the checkpoint of step 10");
+}
+
+TEST(MembershipTest, ARunNeedsAWorker) { EXPECT_THROW(Membership({.world = 0, .limits = {}}, {}, Time{}), Error); }
 
 }  // namespace
 }  // namespace convoy::scheduler

@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -26,7 +29,12 @@ using Clock = std::chrono::steady_clock;
 class Served {
  public:
   explicit Served(const std::string& run_directory, std::int32_t world, const Limits& limits = {})
-      : scheduler_(options(run_directory, world, limits), logger_) {
+      : Served(run_directory, [&](SchedulerOptions& options) {
+          options.world = world;
+          options.limits = limits;
+        }) {}
+  template <typename Set>
+  Served(const std::string& run_directory, Set set) : scheduler_(options(run_directory, set), logger_) {
     logger_.mute_terminal();
     thread_ = std::thread([this] { exit_code_ = scheduler_.run(); });
   }
@@ -46,13 +54,13 @@ class Served {
   std::vector<std::string> notices;
 
  private:
-  SchedulerOptions options(const std::string& run_directory, std::int32_t world, const Limits& limits) {
+  template <typename Set>
+  SchedulerOptions options(const std::string& run_directory, Set set) {
     SchedulerOptions out;
     out.run_directory = run_directory;
     out.token = make_token();
-    out.world = world;
     out.steps = 3;
-    out.limits = limits;
+    set(out);
     out.on_progress = [this](const Progress& value) { progress.push_back(value); };
     out.on_notice = [this](const std::string& value) { notices.push_back(value); };
     return out;
@@ -64,32 +72,73 @@ class Served {
   int exit_code_ = -1;
 };
 
-// A worker, or an agent, as the scheduler sees it.
+// A worker, or an agent, as the scheduler sees it. A thread answers seals and keeps what arrives.
 class Player {
  public:
-  Player(Served& scheduler, std::int32_t rank) : link_(scheduler->credentials(), uuid), rank_(rank) {}
+  Player(Served& scheduler, std::int32_t rank) : Player(scheduler->credentials(), rank, Uuid::random(), {}) {}
+  // A worker that lives on and meets another scheduler.
+  Player(const Credentials& credentials, std::int32_t rank, const Uuid& self, const Standing& stands)
+      : uuid(self), link_(credentials, uuid), rank_(rank), standing_(stands) {
+    ballot_ = standing_.entered;
+    thread_ = std::jthread([this](const std::stop_token& stop) {
+      while (!stop.stop_requested()) listen();
+    });
+  }
+  ~Player() { hang_up(); }
 
   void enter(const std::string& build = "same") {
-    Register message{.rank = rank_, .host = "node", .pid = 4240 + rank_, .meeting_place = "socket", .fingerprint = {}};
+    Register message{.rank = rank_,
+                     .host = "node",
+                     .pid = pid(),
+                     .meeting_place = "socket",
+                     .donor = {},
+                     .fingerprint = {},
+                     .standing = standing()};
     message.fingerprint.add("build", build);
     send(message);
   }
-  void send(Body body) { link_.send(ballot, std::move(body)); }
+  std::int32_t pid() const { return 4240 + rank_; }
+  Ballot ballot() const {
+    const std::lock_guard lock(mutex_);
+    return ballot_;
+  }
+  Standing standing() const {
+    const std::lock_guard lock(mutex_);
+    return standing_;
+  }
+  void send(Body body) { link_.send(ballot(), std::move(body)); }
+  // It has done the steps up to `step`.
+  void applied(std::int64_t step) {
+    {
+      const std::lock_guard lock(mutex_);
+      standing_.applied = step;
+      standing_.chain = 1000 + static_cast<std::uint64_t>(step);
+      standing_.previous_chain = standing_.chain - 1;
+    }
+    send(Heartbeat{.step = step, .phase = Phase::kReducing, .activity = 0, .applied = step});
+  }
   void leave(std::int32_t exit_code, std::int64_t peak_rss_bytes = 0) {
     send(Leave{.exit_code = exit_code, .reason = "", .step = 0, .peak_rss_bytes = peak_rss_bytes});
+    hang_up();
     link_.close(2s);
   }
-  void vanish() { link_.close(0ms); }
+  void vanish() {
+    hang_up();
+    link_.close(0ms);
+  }
 
   // The next message of this kind; what comes before it is passed over.
   template <typename Kind>
   Kind next() {
     const auto deadline = Clock::now() + 10s;
+    std::unique_lock lock(mutex_);
     while (Clock::now() < deadline) {
-      auto message = link_.receive(100ms);
-      if (!message) continue;
-      if (std::holds_alternative<Epoch>(message->body)) ballot = message->ballot;
-      if (const Kind* body = std::get_if<Kind>(&message->body)) return *body;
+      while (!arrived_.empty()) {
+        const Message message = std::move(arrived_.front());
+        arrived_.pop_front();
+        if (const Kind* body = std::get_if<Kind>(&message.body)) return *body;
+      }
+      changed_.wait_for(lock, 100ms);
     }
     throw std::runtime_error("the message did not come");
   }
@@ -98,12 +147,54 @@ class Player {
     }
   }
 
-  const Uuid uuid = Uuid::random();
-  Ballot ballot;
+  const Uuid uuid;
 
  private:
+  void hang_up() {
+    thread_.request_stop();
+    if (thread_.joinable()) thread_.join();
+  }
+  void listen() {
+    std::optional<Message> message;
+    try {
+      message = link_.receive(20ms);
+    } catch (const Error&) {
+      std::this_thread::sleep_for(20ms);
+      return;
+    }
+    if (!message) return;
+    std::optional<std::pair<Ballot, Body>> answer;
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto* seal = std::get_if<Seal>(&message->body)) {
+        standing_.sealed = message->ballot;
+        const bool kept = seal->keep != Ballot{} && seal->keep == standing_.entered;
+        standing_.applied = std::max(standing_.applied, seal->at_step);
+        answer = {message->ballot, SealAnswer{.standing = standing_, .kept = kept, .unreachable = {}}};
+      } else if (const auto* epoch = std::get_if<Epoch>(&message->body)) {
+        ballot_ = standing_.entered = message->ballot;
+        standing_.has_state = true;
+        standing_.applied = epoch->resume_step;
+        standing_.chain = epoch->chain;
+        standing_.previous_chain = epoch->previous_chain;
+        answer = {ballot_, Heartbeat{.step = epoch->resume_step, .applied = epoch->resume_step}};
+      } else if (std::holds_alternative<Copy>(message->body)) {
+        answer = {ballot_, Ready{.step = 0}};
+      }
+      arrived_.push_back(*std::move(message));
+    }
+    if (answer) link_.send(answer->first, std::move(answer->second));
+    changed_.notify_all();
+  }
+
   Link link_;
-  std::int32_t rank_;
+  const std::int32_t rank_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  Ballot ballot_;
+  Standing standing_;
+  std::deque<Message> arrived_;
+  std::jthread thread_;
 };
 
 StepReport report(std::int64_t step) {
@@ -133,14 +224,15 @@ TEST(SchedulerTest, SeesARunFromRegistrationToItsFiles) {
     second.enter();
     second.next<Epoch>();
     second.send(EventReport{.kind = "straggler", .step = 2, .detail = "slow disk"});
-    for (int step = 1; step <= 3; ++step) second.send(Heartbeat{.step = step, .phase = Phase::kReducing});
+    for (int step = 1; step <= 3; ++step) second.applied(step);
+    second.await_final();
     second.leave(0, 2'000'000);
   });
   first.enter();
   const Epoch epoch = first.next<Epoch>();
   EXPECT_EQ(epoch.members.size(), 2U);
   EXPECT_EQ(epoch.members.back().uuid, second.uuid);
-  EXPECT_EQ(first.ballot, (Ballot{.term = 1, .attempt = 1}));
+  EXPECT_EQ(first.ballot(), (Ballot{.term = 1, .attempt = 1}));
   for (int step = 1; step <= 3; ++step) {
     first.send(report(step));
     first.send(report(step));  // repeated, as by a worker that saw no acknowledgement
@@ -149,6 +241,7 @@ TEST(SchedulerTest, SeesARunFromRegistrationToItsFiles) {
   }
   for (int step = 2; step <= 3; ++step) first.send(EventReport{.kind = "step_skipped", .step = step, .detail = ""});
   first.send(EvalReport{.step = 3, .loss = 2.125, .accuracy = 0.5});
+  first.send(EvalReport{.step = 3, .loss = 2.125, .accuracy = 0.5});  // as by whoever is rank 0 next
   FinalReport final;
   final.steps = 3;
   final.parameters_hash = std::string(32, 'a');
@@ -207,9 +300,121 @@ TEST(SchedulerTest, ShowsWhatRankZeroReportsWhileTheRunGoesOn) {
   EXPECT_EQ(tags, (std::vector<std::string>{"recipe", "train/loss", "weights/w", "eval/loss"}));
 }
 
-TEST(SchedulerTest, StopsTheOthersWhenAWorkerIsKilled) {
+TEST(SchedulerTest, WhenAWorkerIsKilledTheOthersGoOnAndItsReplacementComesIn) {
   const Scratch scratch;
   Served scheduler(scratch.path(), 2);
+  Player agent(scheduler, -1);
+  Player first(scheduler, 0);
+  auto second = std::make_unique<Player>(scheduler, 1);
+  agent.send(RegisterAgent{.host = "node", .pid = 1});
+  second->enter();
+  first.enter();
+  first.next<Epoch>();
+  second->next<Epoch>();
+  first.send(report(1));
+  first.applied(1);
+  while (first.next<Recorded>().step < 1) {
+  }
+  second->vanish();
+  const auto start = Clock::now();
+  agent.send(WorkerEnded{.rank = 1, .pid = 4241, .exit_code = 0, .signal = 9, .replaced = true});
+  const Epoch alone = first.next<Epoch>();
+  EXPECT_LT(Clock::now() - start, 1s);
+  EXPECT_EQ(alone.members.size(), 1U);
+  EXPECT_EQ(alone.resume_step, 1);
+  EXPECT_EQ(agent.next<Notice>().text,
+            "step 1: worker 1 (pid 4241) was killed by signal 9 (SIGKILL); 1 worker goes on");
+  Player replacement(scheduler, 1);
+  replacement.enter();
+  EXPECT_EQ(replacement.next<Copy>().donors.at(0).uuid, first.uuid);
+  EXPECT_EQ(replacement.next<Epoch>().members.size(), 2U);
+  EXPECT_EQ(first.next<Epoch>().members.at(1).uuid, replacement.uuid);
+  EXPECT_EQ(agent.next<Notice>().text, "step 3: worker 1 (pid 4241) joined; 2 workers");
+  first.send(report(2));
+  first.send(report(3));
+  first.send(FinalReport{.steps = 3});
+  first.await_final();
+  replacement.await_final();
+  first.leave(0);
+  replacement.leave(0);
+  EXPECT_EQ(scheduler.wait(), 0);
+  EXPECT_EQ(lines_of(scratch.file("metrics.jsonl")).size(), 3U);
+  const auto kinds = kinds_of(scratch.file("events.jsonl"));
+  EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "epoch"), 3);
+  EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "worker_lost"), 1);
+}
+
+TEST(SchedulerTest, AnotherSchedulerGoesOnWithTheWorkers) {
+  const Scratch scratch;
+  std::vector<Standing> standings;
+  std::vector<Uuid> uuids;
+  {
+    Served scheduler(scratch.path(), 2);
+    Player first(scheduler, 0);
+    Player second(scheduler, 1);
+    first.enter();
+    second.enter();
+    first.next<Epoch>();
+    second.next<Epoch>();
+    first.send(report(1));
+    while (first.next<Recorded>().step < 1) {
+    }
+    first.applied(1);
+    second.applied(1);
+    standings = {first.standing(), second.standing()};
+    uuids = {first.uuid, second.uuid};
+    scheduler->stop_now("the test goes on");
+    first.leave(1);
+    second.leave(1);
+    scheduler.wait();
+  }
+  Served scheduler(scratch.path(), [](SchedulerOptions& options) {
+    options.world = 2;
+    options.restarted = true;
+  });
+  Player first(scheduler->credentials(), 0, uuids[0], standings[0]);
+  Player second(scheduler->credentials(), 1, uuids[1], standings[1]);
+  first.enter();
+  second.enter();
+  EXPECT_EQ(first.next<Recorded>().step, 1) << "it knows what is on record, and says so at once";
+  first.send(report(1));  // once more, to be sure
+  first.send(report(2));
+  while (first.next<Recorded>().step < 2) {
+  }
+  second.vanish();
+  const Epoch alone = first.next<Epoch>();
+  EXPECT_EQ(alone.members.size(), 1U);
+  EXPECT_EQ(first.ballot().term, 2U);
+  first.send(report(3));
+  first.send(FinalReport{.steps = 3});
+  first.await_final();
+  first.leave(0);
+  EXPECT_EQ(scheduler.wait(), 0);
+  EXPECT_EQ(lines_of(scratch.file("metrics.jsonl")).size(), 3U);
+  EXPECT_TRUE(read_journal(scratch.file("journal")).size() == 4U) << "two terms, two epochs";
+}
+
+TEST(SchedulerTest, ASchedulerOfALaterTermEndsTheEarlierQuietly) {
+  const Scratch scratch;
+  Served earlier(scratch.path(), 1);
+  Player worker(earlier, 0);
+  worker.enter();
+  worker.next<Epoch>();
+  const auto lines = lines_of(scratch.file("events.jsonl")).size();
+  const Journal later(scratch.file("journal"), Uuid::random());
+  worker.send(EventReport{.kind = "checkpoint", .step = 1, .detail = "folder"});
+  EXPECT_EQ(earlier.wait(), 1);
+  EXPECT_NE(earlier->reason().find("another scheduler of this run has begun"), std::string::npos) << earlier->reason();
+  EXPECT_THROW(worker.next<Stop>(), std::runtime_error);
+  EXPECT_EQ(lines_of(scratch.file("events.jsonl")).size(), lines) << "what it writes counts no more";
+}
+
+TEST(SchedulerTest, WithoutRebuildingTheOthersStopWhenAWorkerIsKilled) {
+  const Scratch scratch;
+  Served scheduler(scratch.path(), [](SchedulerOptions& options) {
+    options.world = 2;
+    options.rebuilds = false;
+  });
   Player agent(scheduler, -1);
   Player first(scheduler, 0);
   Player second(scheduler, 1);
