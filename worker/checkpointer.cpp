@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "core/base/available_memory.h"
-#include "core/base/background.h"
 #include "core/base/durable_file.h"
 #include "core/base/error.h"
 #include "worker/checkpoint_store.h"
@@ -59,7 +58,7 @@ Checkpointer::Checkpointer(std::string run_directory, const Recipe& recipe, cons
       counted_(Clock::now()),
       writer_([this](const std::stop_token& stop) { run(stop); }),
       copier_([this](const std::stop_token& stop) {
-        work_in_background();
+        work_in_background(options_.cores);
         state_.copy_ahead(stop);
       }) {}
 
@@ -135,7 +134,7 @@ void Checkpointer::abandon() {
 }
 
 void Checkpointer::run(const std::stop_token& stop) {
-  work_in_background();
+  work_in_background(options_.cores);
   remove_unfinished(run_directory_);
   Lock lock(mutex_);
   while (changed_.wait(lock, stop, [this] { return under_way_.has_value(); })) {

@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "cluster/messages.h"
+#include "core/base/background.h"
 #include "core/base/recipe.h"
 #include "worker/checkpoint.h"
 #include "worker/replica.h"
@@ -38,6 +39,8 @@ struct CheckpointerOptions {
   // writes what it was asked for, and one whose disk is too slow does not wait for it.
   std::chrono::duration<double> patience{1.0};  // seconds
   double more_patience = 0.005;
+  // That the background threads may run on; empty: those of the thread that makes the Checkpointer.
+  Cores cores{};
 };
 
 class Checkpointer {
