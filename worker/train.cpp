@@ -65,12 +65,13 @@ int train(const TrainCommand& command, Logger& logger) {
   const std::string logs = command.run_directory + "/logs";
   make_folder(logs);
   logger.add_file(logs + "/worker-" + uuid.to_string() + ".log");
+  const Cores all_cores = allowed_cores();
   bind_to_cores(command.place, command.recipe.train.threads, logger);
   logger
       .mute_terminal();  // the terminal has the progress line and what goes wrong, said once by main(); the log has all
   logger.info("worker {}: rank {} of {} on host {} ({})", uuid.to_string(), command.place.rank, command.place.world,
               cluster::host_name(), command.place.detected_by);
-  Trainer trainer(command, uuid, logger);
+  Trainer trainer(command, uuid, logger, all_cores);
   Trainer::End end;
   try {
     end = trainer.run();

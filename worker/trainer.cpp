@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "cluster/address.h"
 #include "core/base/durable_file.h"
@@ -46,11 +47,12 @@ std::span<std::byte> bytes_of(Value& value) {
 
 }  // namespace
 
-Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger)
+Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger, Cores background_cores)
     : command_(command),
       recipe_(command.recipe),
       logger_(logger),
       uuid_(uuid),
+      background_cores_(std::move(background_cores)),
       dataset_(command.workload.open_dataset(recipe_)),
       device_(static_cast<int>(recipe_.train.threads)),
       replica_(
@@ -230,6 +232,7 @@ void Trainer::leave(int exit_code, const std::string& reason, bool ends_run) {
 
 void Trainer::get_state(const FetchState& task) {
   reporter_->set_position(task.fetch.step, cluster::Phase::kStarting);
+  if (checkpointer_ && task.fetch.what != Fetch::What::kGradient) checkpointer_->abandon();
   switch (task.fetch.what) {
     case Fetch::What::kCheckpoint:
       return read_checkpoint(task);
@@ -337,7 +340,11 @@ void Trainer::meet(const EnterEpoch& task) {
   rank_ = rank;
   world_ = world;
   reporter_->enter(ballot_, leads());
-  if (leads()) lead();
+  if (leads()) {
+    lead();
+  } else if (checkpointer_) {
+    checkpointer_->abandon();
+  }
 }
 
 // What rank 0 does for all.
@@ -359,7 +366,8 @@ std::unique_ptr<Checkpointer> Trainer::make_checkpointer() {
   return std::make_unique<Checkpointer>(
       command_.run_directory, recipe_, replica_,
       CheckpointerOptions{.recorded = [this](std::int64_t step) { return reporter_->recorded(step); },
-                          .report = report});
+                          .report = report,
+                          .cores = background_cores_});
 }
 
 // What is about to be trained, on record before the first step.
@@ -503,7 +511,7 @@ std::optional<Trainer::End> Trainer::evaluate_if_due() {
   if (!evaluation_due(step) || evaluated_after_ == step) return std::nullopt;
   const std::optional<Evaluation> evaluation = run_evaluation(step);
   if (evaluation && evaluation->abandoned)
-    return saved_after_ == step && step > 0 ? stopped_at_checkpoint(step) : stop_after(step);
+    return begin_step_ == step && began_run_ ? stopped_at_checkpoint(step) : stop_after(step);
   evaluated_after_ = step;
   return std::nullopt;
 }
@@ -590,11 +598,9 @@ Trainer::End Trainer::stopped_at_checkpoint(std::int64_t step) const {
 
 // The run cannot go on, and this worker has its state: what was done is not lost.
 Trainer::End Trainer::save_and_leave(const cluster::Stop& stop) {
-  if (saved_after_ < applied()) {
-    reporter_->set_position(applied(), cluster::Phase::kCheckpointing);
-    if (!checkpointer_) checkpointer_ = make_checkpointer();
-    checkpointer_->write(facts());
-  }
+  reporter_->set_position(applied(), cluster::Phase::kCheckpointing);
+  if (!checkpointer_) checkpointer_ = make_checkpointer();
+  checkpointer_->write(facts());
   return {.exit_code = stop.exit_code};
 }
 

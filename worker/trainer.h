@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 
+#include "core/base/background.h"
 #include "core/base/error.h"
 #include "core/data/dataset.h"
 #include "core/device/cpu_device.h"
@@ -34,8 +35,8 @@ namespace convoy::worker {
 
 class Trainer {
  public:
-  // Opens the data and builds the replica; nothing is sent yet.
-  Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger);
+  // Opens the data and builds the replica; nothing is sent yet. `background_cores`: of threads that write checkpoints.
+  Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger, Cores background_cores);
   ~Trainer();
 
   // How the run ended for this worker.
@@ -105,6 +106,7 @@ class Trainer {
   const Recipe& recipe_;
   Logger& logger_;
   const Uuid uuid_;
+  const Cores background_cores_;
   std::unique_ptr<Dataset> dataset_;
   CpuDevice device_;
   Replica replica_;
