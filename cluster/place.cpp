@@ -106,7 +106,7 @@ std::optional<Place> from_convoy_launch(const Environment& environment) {
   place.world = number(kWorldVariable);
   place.local_rank = number(kLocalRankVariable);
   place.local_world = number(kLocalWorldVariable);
-  check_rank({kRankVariable, place.rank, kWorldVariable, place.world});
+  if (place.rank != Place::kJoins) check_rank({kRankVariable, place.rank, kWorldVariable, place.world});
   check_rank({kLocalRankVariable, place.local_rank, kLocalWorldVariable, place.local_world});
   check_local_world(kLocalWorldVariable, kWorldVariable, place);
   place.scheduler = scheduler_credentials(environment, present);

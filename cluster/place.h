@@ -22,8 +22,10 @@ enum class Launcher : std::uint8_t { kNone, kConvoy, kOpenMpi, kPmi, kSlurm };
 std::string_view launcher_name(Launcher launcher);  // "convoy launch", "Open MPI", …
 
 struct Place {
-  std::int32_t rank = 0;
-  std::int32_t world = 1;
+  static constexpr std::int32_t kJoins = -1;
+
+  std::int32_t rank = 0;   // kJoins: it joins a run under way, whose scheduler numbers it
+  std::int32_t world = 1;  // to begin with; of who joins: those that do so together
   // Among the workers of this host. 0 of 1 where the launcher does not tell: then nothing is known to share the host.
   std::int32_t local_rank = 0;
   std::int32_t local_world = 1;
@@ -36,6 +38,7 @@ struct Place {
   // The same for this one start of it; empty with `job`.
   std::string incarnation;
 
+  bool joins() const { return rank == kJoins; }
   bool spans_hosts() const { return local_world < world; }
 };
 

@@ -51,6 +51,16 @@ TEST(PlaceTest, ComesFromConvoyLaunch) {
   EXPECT_EQ(place.detected_by, "convoy launch: CONVOY_RANK=2, CONVOY_WORLD_SIZE=4");
 }
 
+TEST(PlaceTest, WhoJoinsARunIsNumberedByItsScheduler) {
+  Variables variables = launched();
+  EXPECT_FALSE(place_in(variables).joins());
+  variables[kRankVariable] = "-1";
+  const Place place = place_in(variables);
+  EXPECT_TRUE(place.joins());
+  EXPECT_EQ(place.rank, Place::kJoins);
+  EXPECT_EQ(place.local_rank, 0);
+}
+
 TEST(PlaceTest, NeedsEveryVariableOnceOneIsThere) {
   for (const auto& [name, value] : launched()) {
     Variables variables = launched();
@@ -78,7 +88,7 @@ INSTANTIATE_TEST_SUITE_P(
                     WrongValue{kRankVariable, "1x", "CONVOY_RANK='1x' is not a whole number"},
                     WrongValue{kRankVariable, "99999999999", "CONVOY_RANK='99999999999' is not a whole number"},
                     WrongValue{kRankVariable, "4", "CONVOY_RANK=4 must be at least 0 and below CONVOY_WORLD_SIZE=4"},
-                    WrongValue{kRankVariable, "-1", "CONVOY_RANK=-1 must be at least 0 and below CONVOY_WORLD_SIZE=4"},
+                    WrongValue{kRankVariable, "-2", "CONVOY_RANK=-2 must be at least 0 and below CONVOY_WORLD_SIZE=4"},
                     WrongValue{kWorldVariable, "0", "CONVOY_WORLD_SIZE=0 must be at least 1"},
                     WrongValue{kLocalRankVariable, "2",
                                "CONVOY_LOCAL_RANK=2 must be at least 0 and below CONVOY_LOCAL_WORLD_SIZE=2"},
