@@ -105,13 +105,21 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
   }
   launcher::LaunchOptions options;
   for (char** entry = environ; *entry != nullptr; ++entry) options.environment.emplace_back(*entry);
-  const Launched launched = prepare(line, options.environment, output);
+  Launched launched = prepare(line, options.environment, output);
+  launched.scheduler.min_workers = line.min_workers;
   if (launched.exit_code != 0 || launched.finished) return launched.exit_code;
   output.line(Stream::kOutput, fmt::format("convoy: {} with {} {}; records in {}", launched.name, line.workers,
                                            line.workers == 1 ? "worker" : "workers", launched.scheduler.run));
   options.program = kProgram;
   options.workers = line.workers;
-  options.scheduler_arguments = launcher::to_arguments(launched.scheduler);
+  options.listen = launched.scheduler.listen;
+  options.scheduler_arguments = [line = launched.scheduler](const launcher::SchedulerStart& start) {
+    SchedulerLine told = line;
+    told.listen = start.listen;
+    told.restarted = start.restarted;
+    return launcher::to_arguments(told);
+  };
+  options.worker_restarts.most = line.max_restarts;
   options.worker_program = launched.worker_program;
   options.worker_arguments = launched.worker_arguments;
   options.run_directory = launched.scheduler.run;

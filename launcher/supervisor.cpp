@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <optional>
 #include <set>
@@ -12,22 +11,24 @@
 #include <variant>
 
 #include "cluster/address.h"
-#include "cluster/link.h"
 #include "cluster/messages.h"
-#include "cluster/place.h"
 #include "core/base/error.h"
 #include "core/base/exit_code.h"
 #include "core/base/signals.h"
 #include "core/base/uuid.h"
 #include "launcher/child_environment.h"
-#include "launcher/forwarded_process.h"
 #include "launcher/lifeline.h"
 #include "launcher/progress.h"
+#include "launcher/scheduler_file.h"
+#include "launcher/worker_processes.h"
 
 namespace convoy::launcher {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kReconnect{50};  // between two tries to reach a scheduler that lives
 
 // A worker's own line about what the scheduler words as "worker 3: what".
 std::string in_its_own_words(const std::string& reason) {
@@ -35,15 +36,7 @@ std::string in_its_own_words(const std::string& reason) {
   return "convoy: " + (colon == std::string::npos ? reason : reason.substr(colon + 2));
 }
 
-// How the first worker that failed did so.
-enum class Failure { kNone, kExited, kKilled };
-
-struct Worker {
-  int rank;
-  ForwardedProcess child;
-  // The child's number outlives the child: it is what messages name.
-  pid_t pid;
-};
+double in_seconds(milliseconds time) { return std::chrono::duration<double>(time).count(); }
 
 class Supervisor {
  public:
@@ -52,31 +45,49 @@ class Supervisor {
         output_(output),
         signals_(kStopSignals),
         environment_(child_environment(options.environment)),
-        token_(cluster::make_token()),
-        progress_(output) {}
+        progress_(output),
+        workers_({.program = options.worker_program.empty() ? options.program : options.worker_program,
+                  .arguments = options.worker_arguments,
+                  .environment = environment_,
+                  .run_directory = options.run_directory,
+                  .count = options.workers,
+                  .join = options.join.has_value(),
+                  .lifeline = lifeline_.inherited(),
+                  .restarts = options.worker_restarts},
+                 {.line = [this](const std::string& label, Stream stream,
+                                 std::string_view line) { show_line(label, stream, line); },
+                  .own = [this](const std::string& what) { say(what); }}) {
+    if (!options.join) scheduler_.emplace(scheduler_options());
+  }
 
   int run() {
-    start_scheduler();
-    while (running()) {
+    if (scheduler_) {
+      scheduler_->start();
+    } else {
+      begin();
+    }
+    while (!ending_ || processes_running()) {
       wait();
       take_signals();
-      read_address();
+      if (scheduler_ && scheduler_->became_ready() && !ending_) meet_scheduler();
       forward_lines();
       receive();
       reap_scheduler();  // first: workers whose scheduler is gone end too, and are not the cause
-      reap_workers();
+      workers_.reap(Clock::now(), last_step_);
+      workers_.start_due(Clock::now());
+      tell_scheduler();
       keep_deadlines();
     }
     progress_.finish();
     output_.drain(std::chrono::seconds(1));
-    return exit_code();
+    return verdict_ == 1 && workers_.misused() && !judged_ ? 2 : verdict_;
   }
 
  private:
   struct Deadline {
     std::optional<Clock::time_point> at;
 
-    void set(std::chrono::milliseconds from_now) {
+    void set(milliseconds from_now) {
       const auto then = Clock::now() + from_now;
       at = at ? std::min(*at, then) : then;
     }
@@ -87,98 +98,132 @@ class Supervisor {
     }
   };
 
-  // --- starting ---
+  // --- the scheduler ---
 
-  void start_scheduler() {
-    Pipe address = make_pipe();
-    SpawnOptions spawn{.program = options_.program,
-                       .arguments = options_.scheduler_arguments,
-                       .environment = environment_,
-                       .inherited = {lifeline_.inherited(), address.write_end.get()}};
-    set_variable(spawn, cluster::kTokenVariable, token_);
-    set_variable(spawn, cluster::kAddressDescriptorVariable, std::to_string(address.write_end.get()));
-    set_variable(spawn, cluster::kLifelineVariable, std::to_string(lifeline_.inherited()));
-    scheduler_ = std::make_unique<ForwardedProcess>(
-        spawn, [this](Stream stream, std::string_view line) { show_line("scheduler", stream, line); });
-    scheduler_pid_ = scheduler_->process().pid();
-    address_pipe_ = std::move(address.read_end);
-    set_nonblocking(address_pipe_.get());
-    address_by_.set(options_.limits.scheduler_start);
+  SchedulerChildOptions scheduler_options() {
+    return {.listen = options_.listen,
+            .lifeline = lifeline_.inherited(),
+            .command = [this](const SchedulerStart& start) -> SchedulerChildOptions::Command {
+              return {.spawn = {.program = options_.program,
+                                .arguments = options_.scheduler_arguments(start),
+                                .environment = environment_}};
+            },
+            .take = [this](Stream stream, std::string_view line) { show_line("scheduler", stream, line); },
+            .start_limit = options_.limits.scheduler_start,
+            .restarts = options_.scheduler_restarts};
   }
 
-  // The scheduler writes two lines: where it listens and its public key.
-  void read_address() {
-    if (!address_pipe_) return;
-    std::array<char, 512> buffer;
-    ssize_t got = 0;
-    while ((got = read(address_pipe_.get(), buffer.data(), buffer.size())) > 0) {
-      address_text_.append(buffer.data(), static_cast<std::size_t>(got));
+  const cluster::Credentials& credentials() const { return scheduler_ ? scheduler_->credentials() : *options_.join; }
+
+  void meet_scheduler() {
+    if (workers_.started()) {
+      connect();
+    } else {
+      begin();
     }
-    const std::size_t first = address_text_.find('\n');
-    const std::size_t second = first == std::string::npos ? first : address_text_.find('\n', first + 1);
-    if (second == std::string::npos) {
-      if (got == 0) address_pipe_.reset();  // it closed the pipe unsaid: its end or the deadline says the rest
+  }
+
+  void begin() {
+    if (scheduler_ && !options_.run_directory.empty()) file_.emplace(options_.run_directory, whereabouts());
+    connect();
+    workers_.start(credentials());
+  }
+
+  // On other hosts nobody answers at this one's loopback, or somebody who does not know the run's token.
+  Whereabouts whereabouts() const {
+    Whereabouts result{
+        .addresses = {}, .public_key = credentials().public_key, .token = credentials().token, .incarnation = ""};
+    if (const auto where = cluster::split_address(options_.listen); where.host == "0.0.0.0") {
+      const auto port = cluster::split_address(credentials().address).port;
+      for (const std::string& address : cluster::own_addresses())
+        result.addresses.push_back(fmt::format("tcp://{}:{}", address, port));
+    }
+    result.addresses.push_back(credentials().address);
+    return result;
+  }
+
+  // A scheduler knows nothing of this node but what it is told over this very link.
+  void connect() {
+    reconnect_at_.at.reset();
+    link_ = std::make_unique<cluster::Link>(credentials(), self_);
+    link_->send({}, cluster::RegisterAgent{.host = cluster::host_name(), .pid = getpid()});
+    for (const cluster::WorkerEnded& ended : workers_.history()) link_->send({}, ended);
+    if (!wish_.empty()) link_->send({}, cluster::StopRequest{.reason = wish_});
+  }
+  bool may_connect() const { return !link_ && !ending_ && (!scheduler_ || scheduler_->ready()); }
+
+  void tell_scheduler() {
+    if (!link_) return;
+    for (const cluster::WorkerEnded& ended : workers_.take_news()) link_->send({}, ended);
+  }
+
+  void reap_scheduler() {
+    if (!scheduler_) return;
+    const auto status = scheduler_->try_reap();
+    if (!status) return;
+    receive_last();
+    answer_by_.at.reset();
+    verdict_by_.at.reset();
+    if (ending_) return;
+    const std::string how = fmt::format("the scheduler (pid {}) {}", scheduler_->pid(), describe_exit(*status));
+    if (!workers_.started()) {
+      conclude(status->exit_code == 2 ? 2 : 1, how + " before it published its address");
+    } else if (status->success()) {
+      leave();  // its last words were lost: the workers were told to leave and are on their way
+    } else if (*status == ExitStatus{.exit_code = kExitStopped, .signal = 0}) {
+      conclude(kExitStopped, "stopped by a signal");
+      end_workers();
+    } else if (status->signal == 0 && status->exit_code == 2) {
+      conclude(2, fmt::format("{} after step {}; stopping", how, last_step_));
+      end_workers();
+    } else if (const auto code = workers_.agreed_exit()) {
+      conclude(*code, *code == 0 ? "" : "stopped by a signal");
+    } else {
+      replace_scheduler(how);
+    }
+  }
+
+  void replace_scheduler(const std::string& how) {
+    if (const auto wait = scheduler_->replace(Clock::now())) {
+      say(fmt::format("{} after step {}; a new one takes its place{}", how, last_step_,
+                      *wait == milliseconds(0) ? "" : fmt::format(" in {:g} s", in_seconds(*wait))));
       return;
     }
-    address_pipe_.reset();
-    address_by_.at.reset();
-    if (ending_) return;
-    start_workers({.address = address_text_.substr(0, first),
-                   .public_key = address_text_.substr(first + 1, second - first - 1),
-                   .token = token_});
+    conclude(1, fmt::format("{} after step {}; no restarts are left, stopping", how, last_step_));
+    end_workers();
   }
 
-  void start_workers(const cluster::Credentials& credentials) {
-    link_ = std::make_unique<cluster::Link>(credentials, Uuid::random());
-    link_->send({}, cluster::RegisterAgent{.host = cluster::host_name(), .pid = getpid()});
-    workers_.reserve(static_cast<std::size_t>(options_.workers));
-    for (int rank = 0; rank < options_.workers; ++rank) {
-      SpawnOptions spawn{.program = options_.worker_program.empty() ? options_.program : options_.worker_program,
-                         .arguments = options_.worker_arguments,
-                         .environment = environment_,
-                         .inherited = {lifeline_.inherited()}};
-      set_variable(spawn, cluster::kRankVariable, std::to_string(rank));
-      set_variable(spawn, cluster::kWorldVariable, std::to_string(options_.workers));
-      set_variable(spawn, cluster::kLocalRankVariable, std::to_string(rank));
-      set_variable(spawn, cluster::kLocalWorldVariable, std::to_string(options_.workers));
-      set_variable(spawn, cluster::kSchedulerVariable, credentials.address);
-      set_variable(spawn, cluster::kSchedulerKeyVariable, credentials.public_key);
-      set_variable(spawn, cluster::kTokenVariable, token_);
-      if (!options_.run_directory.empty()) set_variable(spawn, cluster::kRunVariable, options_.run_directory);
-      set_variable(spawn, cluster::kLifelineVariable, std::to_string(lifeline_.inherited()));
-      ForwardedProcess child(spawn, [this, label = std::to_string(rank)](Stream stream, std::string_view line) {
-        show_line(label, stream, line);
-      });
-      const pid_t pid = child.process().pid();
-      workers_.push_back({.rank = rank, .child = std::move(child), .pid = pid});
+  // What a scheduler said last may still be on its way when its process has ended.
+  void receive_last() {
+    const auto until = Clock::now() + milliseconds(200);
+    try {
+      while (link_ && Clock::now() < until) {
+        if (const auto message = link_->receive(milliseconds(20))) handle(message->body);
+      }
+    } catch (const Error&) {  // all is received
     }
-  }
-
-  static void set_variable(SpawnOptions& spawn, const char* name, const std::string& value) {
-    spawn.environment.push_back(std::string(name) + '=' + value);
+    link_.reset();
   }
 
   // --- the loop's steps: none of them waits, but for wait() ---
 
-  bool workers_running() const {
-    return std::any_of(workers_.begin(), workers_.end(), [](const Worker& worker) { return worker.child.running(); });
-  }
-  bool running() const { return scheduler_->running() || workers_running(); }
+  bool processes_running() const { return (scheduler_ && scheduler_->running()) || workers_.running(); }
 
   void wait() {
     std::vector<pollfd> watched{{.fd = signals_.descriptor(), .events = POLLIN, .revents = 0}};
-    if (address_pipe_) watched.push_back({.fd = address_pipe_.get(), .events = POLLIN, .revents = 0});
     if (link_) watched.push_back({.fd = link_->poll_descriptor(), .events = POLLIN, .revents = 0});
     // Whoever shows our lines is slow: let the children wait rather than keep ever more for them.
     const bool only_ends = output_.backed_up();
-    scheduler_->watch(watched, only_ends);
-    for (const Worker& worker : workers_) worker.child.watch(watched, only_ends);
+    if (scheduler_) scheduler_->watch(watched, only_ends);
+    workers_.watch(watched, only_ends);
     if (const auto room = output_.waiting_for()) watched.push_back(*room);
     auto until = Clock::now() + std::chrono::seconds(1);
-    for (const Deadline* deadline : {&address_by_, &answer_by_, &workers_gone_by_, &scheduler_gone_by_}) {
-      if (deadline->at) until = std::min(until, *deadline->at);
+    for (const auto& at :
+         {answer_by_.at, verdict_by_.at, workers_gone_by_.at, scheduler_gone_by_.at, back_by_.at, workers_.due(),
+          may_connect() ? reconnect_at_.at : std::nullopt, scheduler_ && !ending_ ? scheduler_->due() : std::nullopt}) {
+      if (at) until = std::min(until, *at);
     }
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
+    const auto left = std::chrono::ceil<milliseconds>(until - Clock::now()).count();
     poll(watched.data(), watched.size(), static_cast<int>(std::max<std::int64_t>(left, 0)));
     output_.flush();
   }
@@ -187,7 +232,7 @@ class Supervisor {
     while (const auto signal = signals_.take()) {
       // Terminals and batch systems often send the same wish twice within a moment.
       const bool first = stop_signal_ == 0;
-      if (!first && Clock::now() - stop_signal_at_ < std::chrono::milliseconds(500)) continue;
+      if (!first && Clock::now() - stop_signal_at_ < milliseconds(500)) continue;
       stop_signal_at_ = Clock::now();
       // What follows an announcement is no second wish.
       const bool insists = (hurried_ || ending_) && !announces_preemption(*signal);
@@ -196,165 +241,158 @@ class Supervisor {
       stop_signal_ = *signal;
       if (insists) {
         kill_everyone();
-      } else if (!link_) {
+      } else if (!workers_.started()) {
         conclude(1, fmt::format("stopped by {} before the workers had started", signal_name(*signal)));
         end_everyone();
       } else {
-        output_.line(Stream::kErrors, fmt::format("convoy: {}: the workers finish their step, write a checkpoint and "
-                                                  "leave; once more ends them at once",
-                                                  signal_name(*signal)));
-        const std::string what = fmt::format("stopped by {}", signal_name(*signal));
-        link_->send({}, cluster::StopRequest{.reason = what});
-        await_verdict(what);
+        say(fmt::format("{}: the workers finish their step, write a checkpoint and leave; once more ends them at once",
+                        signal_name(*signal)));
+        wish(fmt::format("stopped by {}", signal_name(*signal)));
+        if (!link_) continue;  // whoever is next will be asked
+        link_->send({}, cluster::StopRequest{.reason = wish_});
+        answer_by_.set(options_.limits.scheduler_answer);
       }
     }
   }
 
   void forward_lines() {
     if (output_.backed_up()) return;
-    scheduler_->forward();
-    for (Worker& worker : workers_) worker.child.forward();
+    if (scheduler_) scheduler_->forward();
+    workers_.forward();
   }
 
   void receive() {
     try {
       while (link_) {
-        const auto message = link_->receive(std::chrono::milliseconds(0));
+        const auto message = link_->receive(milliseconds(0));
         if (!message) return;
         handle(message->body);
       }
     } catch (const Error& error) {
-      link_.reset();
-      // Most often the scheduler is ending, which its process will say better.
-      if (scheduler_->running() && workers_running() && first_failure_ == Failure::kNone) await_verdict(error.what());
+      link_.reset();  // most often the scheduler is dead, or ending
+      lost_ = error.what();
+      reconnect_at_.set(kReconnect);
+      if (!scheduler_) back_by_.set(options_.limits.scheduler_back);
     }
   }
 
   void handle(const cluster::Body& body) {
+    back_by_.at.reset();
+    if (verdict_by_.at) verdict_by_.at = Clock::now() + options_.limits.scheduler_verdict;
     if (const auto* progress = std::get_if<cluster::Progress>(&body)) {
       last_step_ = progress->step;
       progress_.update(*progress, Clock::now());
     } else if (const auto* notice = std::get_if<cluster::Notice>(&body)) {
       output_.line(Stream::kOutput, notice->text);
+    } else if (const auto* exclude = std::get_if<cluster::Exclude>(&body)) {
+      workers_.exclude(*exclude);
     } else if (const auto* stop = std::get_if<cluster::Stop>(&body)) {
-      if (ending_) return;
-      judged_ = true;
-      conclude(stop->exit_code, stop->reason);
-      if (stop->exit_code == 0 || stop_signal_ != 0) {
-        workers_gone_by_.set(options_.limits.finish);
-      } else {
-        end_workers();
-      }
-    } else if (std::holds_alternative<cluster::FinishStep>(body)) {
+      take_verdict(*stop);
+    } else if (const auto* finish = std::get_if<cluster::FinishStep>(&body)) {
       answer_by_.at.reset();  // it may take as long as a step and a checkpoint take; the scheduler watches them
+      wish(finish->reason);
     }
   }
 
-  void reap_workers() {
-    for (Worker& worker : workers_) {
-      const auto status = worker.child.try_reap();
-      if (!status) continue;
-      if (link_) {
-        link_->send(
-            {}, cluster::WorkerEnded{
-                    .rank = worker.rank, .pid = worker.pid, .exit_code = status->exit_code, .signal = status->signal});
-      }
-      if (!status->success()) note_failure(worker, *status);
-      if (!workers_running()) scheduler_gone_by_.set(options_.limits.finish);
-    }
-  }
-
-  void note_failure(const Worker& worker, const ExitStatus& status) {
-    if (killed_ || status == ExitStatus{.exit_code = kExitStopped, .signal = 0}) return;  // as it was asked to
-    usage_failure_ = usage_failure_ || status.exit_code == 2;
-    const std::string what =
-        fmt::format("worker {} (pid {}) {} after step {}", worker.rank, worker.pid, describe_exit(status), last_step_);
-    if (ending_ && verdict_ == 0) {
-      conclude(1, what + ", when the run was already complete");
-    } else if (scheduler_->running()) {
-      if (first_failure_ == Failure::kNone) {
-        first_failure_ = status.signal != 0 ? Failure::kKilled : Failure::kExited;
-        await_verdict(what);
-      }
-    } else {
-      conclude(1, what);
-      end_workers();
-    }
-  }
-
-  void reap_scheduler() {
-    const auto status = scheduler_->try_reap();
-    if (!status) return;
-    receive_last();
-    answer_by_.at.reset();
-    if (ending_) return;
-    if (status->success() && !workers_.empty() && first_failure_ == Failure::kNone) {
-      workers_gone_by_.set(options_.limits.finish);  // they were told to leave and are on their way
-      return;
-    }
-    const std::string how = fmt::format("the scheduler (pid {}) {}", scheduler_pid_, describe_exit(*status));
-    if (*status == ExitStatus{.exit_code = kExitStopped, .signal = 0}) {
-      conclude(kExitStopped, "stopped by a signal");  // its last words were lost
-    } else if (workers_.empty()) {
-      conclude(status->exit_code == 2 ? 2 : 1, how + " before it published its address");
-    } else if (first_failure_ == Failure::kKilled || (first_failure_ == Failure::kExited && status->signal == 0)) {
-      conclude(1, unanswered_);
-    } else {
-      conclude(1, fmt::format("{} after step {}; stopping", how, last_step_));
-    }
-    end_workers();
-  }
-
-  // What a scheduler said last may still be on its way when its process has ended.
-  void receive_last() {
-    const auto until = Clock::now() + std::chrono::milliseconds(200);
-    try {
-      while (link_ && Clock::now() < until) {
-        if (const auto message = link_->receive(std::chrono::milliseconds(20))) handle(message->body);
-      }
-    } catch (const Error&) {  // all is received
-    }
-    link_.reset();
+  // The run is to end after the step under way: that holds for a scheduler that has not heard of it too.
+  void wish(const std::string& reason) {
+    if (wish_.empty()) wish_ = reason;
+    workers_.cease(false);
   }
 
   void keep_deadlines() {
-    if (address_by_.passed()) {
-      conclude(1, fmt::format("the scheduler (pid {}) did not publish its address within {} s", scheduler_pid_,
-                              std::chrono::duration<double>(options_.limits.scheduler_start).count()));
-      end_everyone();
+    const auto now = Clock::now();
+    if (scheduler_ && !ending_) keep_scheduler_started(now);
+    if (may_connect() && reconnect_at_.passed()) connect();
+    if (back_by_.passed() && !ending_) {
+      conclude(1, lost_);
+      end_workers();
     }
     if (answer_by_.passed() && !ending_) {
-      conclude(1, fmt::format("{}; the scheduler (pid {}) did not answer", unanswered_, scheduler_pid_));
+      conclude(1, fmt::format("{}; {} did not answer", wish_, scheduler_title()));
       end_everyone();
     }
-    if (workers_gone_by_.passed() && workers_running()) {
+    if (!ending_ && workers_.started() && !workers_.expected()) await_verdict();
+    if (ending_ && !workers_.running()) scheduler_gone_by_.set(options_.limits.finish);
+    if (workers_gone_by_.passed() && workers_.running()) {
       if (!terminated_) complain(still_running());
-      killed_ = true;
-      for (Worker& worker : workers_) worker.child.process().kill_group();
+      workers_.cease(true);
+      workers_.kill();
     }
-    if (scheduler_gone_by_.passed() && scheduler_->running()) {
-      if (!terminated_) complain(fmt::format("the scheduler (pid {}) did not end and was killed", scheduler_pid_));
+    if (scheduler_gone_by_.passed() && scheduler_ && scheduler_->running()) {
+      if (!terminated_) complain(scheduler_title() + " did not end and was killed");
       scheduler_->process().kill_group();
     }
   }
 
-  std::string still_running() const {
-    std::vector<int> ranks;
-    for (const Worker& worker : workers_) {
-      if (worker.child.running()) ranks.push_back(worker.rank);
+  void keep_scheduler_started(Clock::time_point now) {
+    if (scheduler_->overdue(now)) {
+      if (workers_.started()) {
+        scheduler_->process().kill_group();  // its end will say so
+      } else {
+        conclude(1, fmt::format("{} did not publish its address within {} s", scheduler_title(),
+                                in_seconds(options_.limits.scheduler_start)));
+        end_everyone();
+      }
     }
+    if (const auto failure = scheduler_->start_if_due(now)) {
+      if (scheduler_->expected()) {
+        say(*failure);
+      } else {
+        conclude(1, fmt::format("{} after step {}; no restarts are left, stopping", *failure, last_step_));
+        end_workers();
+      }
+    }
+  }
+
+  // No worker is here or will come: the scheduler has the last word, unless it is gone itself.
+  void await_verdict() {
+    const std::optional<int> code = workers_.agreed_exit();
+    if (over_) {
+      conclude(code.value_or(1), code ? "" : "workers failed when the run was already complete");
+    } else if (!scheduler_ && !link_ && code) {  // its last words were lost
+      conclude(*code, *code == 0 ? "" : "stopped by a signal");
+    } else if (!verdict_by_.at && link_) {
+      verdict_by_.set(options_.limits.scheduler_verdict);
+    } else if (verdict_by_.passed()) {
+      conclude(1, fmt::format("no worker is left after step {}; {} did not answer", last_step_, scheduler_title()));
+      end_everyone();
+    }
+  }
+
+  std::string scheduler_title() const {
+    return scheduler_ ? fmt::format("the scheduler (pid {})", scheduler_->pid())
+                      : fmt::format("the scheduler at {}", credentials().address);
+  }
+
+  std::string still_running() const {
+    const std::vector<int> ranks = workers_.running_ranks();
     const bool one = ranks.size() == 1;
     return fmt::format("worker{} {} did not leave within {} s and {} killed", one ? "" : "s", fmt::join(ranks, ", "),
-                       std::chrono::duration<double>(options_.limits.finish).count(), one ? "was" : "were");
+                       in_seconds(options_.limits.finish), one ? "was" : "were");
   }
 
   // --- ending ---
 
-  // Something failed: the scheduler knows more about it, so it has the word, for a while.
-  void await_verdict(const std::string& what) {
+  void take_verdict(const cluster::Stop& stop) {
     if (ending_) return;
-    unanswered_ = what;
-    answer_by_.set(options_.limits.scheduler_answer);
+    judged_ = true;
+    conclude(stop.exit_code, stop.reason);
+    if (stop.exit_code == 0 || stop.exit_code == kExitStopped) {
+      workers_.cease(false);
+      if (!stop.save) workers_gone_by_.set(options_.limits.finish);
+    } else if (stop_signal_ != 0) {
+      workers_.cease(true);
+      workers_gone_by_.set(options_.limits.finish);
+    } else {
+      end_workers();
+    }
+  }
+
+  void leave() {
+    over_ = true;
+    workers_.cease(false);
+    workers_gone_by_.set(options_.limits.finish);
   }
 
   // Settles the exit code and says why, once; only a failure replaces a success.
@@ -362,21 +400,26 @@ class Supervisor {
     if (ending_ && (verdict_ != 0 || code == 0)) return;
     ending_ = true;
     verdict_ = code;
+    verdict_by_.at.reset();
+    if (scheduler_) scheduler_->give_up();
     progress_.finish();
     if (!reason.empty() && said_.emplace(in_its_own_words(reason)).second) {
       output_.line(code == 0 ? Stream::kOutput : Stream::kErrors, code == 0 ? reason : "convoy: " + reason);
     }
   }
 
+  void say(const std::string& what) { output_.line(Stream::kErrors, "convoy: " + what); }
+
   // A failure on top of whatever was settled.
   void complain(const std::string& what) {
-    output_.line(Stream::kErrors, "convoy: " + what);
+    say(what);
     conclude(1, "");
   }
 
   void end_workers() {
     terminated_ = true;
-    for (Worker& worker : workers_) worker.child.process().terminate();
+    workers_.cease(true);
+    workers_.terminate();
     workers_gone_by_.set(options_.limits.terminate);
     // It may still be writing down what happened.
     scheduler_gone_by_.set(2 * options_.limits.terminate);
@@ -384,20 +427,16 @@ class Supervisor {
 
   void end_everyone() {
     end_workers();
+    if (!scheduler_ || !scheduler_->running()) return;
     scheduler_->process().terminate();
     scheduler_gone_by_.set(options_.limits.terminate);
   }
 
   void kill_everyone() {
-    killed_ = true;
     conclude(1, fmt::format("stopped by {}", signal_name(stop_signal_)));
-    for (Worker& worker : workers_) worker.child.process().kill_group();
-    scheduler_->process().kill_group();
-  }
-
-  int exit_code() const {
-    const int code = ending_ ? verdict_ : 0;
-    return code == 1 && usage_failure_ && !judged_ ? 2 : code;
+    workers_.cease(true);
+    workers_.kill();
+    if (scheduler_ && scheduler_->running()) scheduler_->process().kill_group();
   }
 
   // One line of a child. What several workers, or a worker and the verdict, give as the reason is said once.
@@ -411,31 +450,29 @@ class Supervisor {
   SignalReceiver signals_;
   Lifeline lifeline_;
   const std::vector<std::string> environment_;
-  const std::string token_;
+  const Uuid self_ = Uuid::random();
   ProgressDisplay progress_;
-
-  std::unique_ptr<ForwardedProcess> scheduler_;
-  pid_t scheduler_pid_ = -1;
-  UniqueFd address_pipe_;
-  std::string address_text_;
-  std::vector<Worker> workers_;
+  std::optional<SchedulerChild> scheduler_;  // none where workers join a run
+  std::optional<SchedulerFile> file_;
+  WorkerProcesses workers_;
   std::unique_ptr<cluster::Link> link_;
+  std::string lost_;  // what became of the last link
 
   std::int64_t last_step_ = 0;
   std::set<std::string, std::less<>> said_;
   int stop_signal_ = 0;  // the last signal of the user
   Clock::time_point stop_signal_at_;
   bool hurried_ = false;     // a signal came that is no mere announcement
+  std::string wish_;         // why the run ends after the step under way, if it does
+  bool over_ = false;        // the scheduler is done with the run
   bool ending_ = false;      // verdict_ stands
   int verdict_ = 0;          // the run's exit code
   bool terminated_ = false;  // after a failure: who stays is killed without another word
-  bool killed_ = false;      // by us: how workers end says nothing any more
   bool judged_ = false;      // the verdict is the scheduler's
-  bool usage_failure_ = false;
-  Failure first_failure_ = Failure::kNone;
-  std::string unanswered_;  // what the scheduler was told and has not judged yet
-  Deadline address_by_;
-  Deadline answer_by_;
+  Deadline answer_by_;       // to a user's signal
+  Deadline verdict_by_;
+  Deadline reconnect_at_;
+  Deadline back_by_;  // the scheduler of a run that was joined
   Deadline workers_gone_by_;
   Deadline scheduler_gone_by_;
 };

@@ -45,6 +45,22 @@ TEST(CommandLineTest, LaunchTakesTheNumberOfWorkersAndATrainLine) {
   EXPECT_EQ(parsed<LaunchLine>({"launch", "-n2", "--", "train", "gpt.toml", "--run=x"}).train.run, "x");
 }
 
+TEST(CommandLineTest, LaunchIsToldHowManyMayBeLostAndHowOftenTheyAreReplaced) {
+  const auto plain = parsed<LaunchLine>({"launch", "-n", "4", "--", "train", "gpt.toml"});
+  EXPECT_EQ(plain.min_workers, 1);
+  EXPECT_EQ(plain.max_restarts, 10);
+  const auto line =
+      parsed<LaunchLine>({"launch", "-n", "4", "--min-workers", "3", "--max-restarts=0", "--", "train", "gpt.toml"});
+  EXPECT_EQ(line.min_workers, 3);
+  EXPECT_EQ(line.max_restarts, 0);
+  EXPECT_EQ(refusal({"launch", "-n", "2", "--min-workers=3", "--", "train", "gpt.toml"}),
+            "convoy launch: --min-workers 3 is more than -n 2");
+  EXPECT_NE(refusal({"launch", "-n", "2", "--min-workers=0", "--", "train", "r"}).find("at least 1"),
+            std::string::npos);
+  EXPECT_NE(refusal({"launch", "-n", "2", "--max-restarts=-1", "--", "train", "r"}).find("0 or more"),
+            std::string::npos);
+}
+
 TEST(CommandLineTest, LaunchTakesAnyOtherProgramWithItsArguments) {
   const auto line = parsed<LaunchLine>({"launch", "-n", "2", "--run", "out", "--", "./mine", "--flag", "a=1"});
   ASSERT_TRUE(line.program.has_value());
@@ -208,7 +224,8 @@ TEST(CommandLineTest, SchedulerLineSurvivesTheWayToItsProcess) {
   EXPECT_EQ(back.min_workers, line.min_workers);
   EXPECT_FALSE(back.rebuilds);
   EXPECT_TRUE(back.restarted);
-  const auto plain = parsed<SchedulerLine>(to_arguments(SchedulerLine{.run = "run", .listen = "", .steps = 1}));
+  const auto plain =
+      parsed<SchedulerLine>(to_arguments(SchedulerLine{.run = "run", .listen = "tcp://127.0.0.1:0", .steps = 1}));
   EXPECT_TRUE(plain.rebuilds);
   EXPECT_FALSE(plain.restarted);
 }
