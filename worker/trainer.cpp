@@ -138,7 +138,7 @@ void Trainer::join() {
           .on_epoch = [this](const Ballot& ballot, const cluster::Epoch& epoch) { session_.on_epoch(ballot, epoch); },
           .on_end =
               [this] {
-                abort_communication();
+                if (reporter_->ending() != Reporter::End::kComplete) abort_communication();
                 session_.end();
               },
           .on_second_signal = command_.on_second_signal},
