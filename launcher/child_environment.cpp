@@ -15,8 +15,8 @@ constexpr std::array kOwnVariables = {
     cluster::kRankVariable,           cluster::kWorldVariable,     cluster::kLocalRankVariable,
     cluster::kLocalWorldVariable,     cluster::kSchedulerVariable, cluster::kSchedulerKeyVariable,
     cluster::kTokenVariable,          cluster::kLifelineVariable,  cluster::kAddressDescriptorVariable,
-    cluster::kSchedulerWordsVariable, cluster::kRunVariable,       kPrepareDescriptorVariable,
-    kPrepareWorkersVariable};
+    cluster::kSchedulerWordsVariable, cluster::kRunVariable,       cluster::kReplacesVariable,
+    kPrepareDescriptorVariable,       kPrepareWorkersVariable};
 
 }  // namespace
 

@@ -350,7 +350,9 @@ class Supervisor {
     const std::optional<int> code = workers_.agreed_exit();
     if (over_) {
       conclude(code.value_or(1), code ? "" : "workers failed when the run was already complete");
-    } else if (!scheduler_ && !link_ && code) {  // its last words were lost
+    } else if (!scheduler_ && !code) {  // others may go on
+      conclude(workers_.misused() ? 2 : 1, "none of these workers is left in the run");
+    } else if (!scheduler_ && !link_) {  // its last words were lost
       conclude(*code, *code == 0 ? "" : "stopped by a signal");
     } else if (!verdict_by_.at && link_) {
       verdict_by_.set(options_.limits.scheduler_verdict);

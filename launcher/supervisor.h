@@ -23,7 +23,7 @@ struct LaunchLimits {
   std::chrono::milliseconds scheduler_start{20'000};  // from its start to its listening
   std::chrono::milliseconds scheduler_answer{2'000};  // from a user's signal to its verdict
   // Of silence, once no worker is here or will come: it may wait for others, or for what others do.
-  std::chrono::milliseconds scheduler_verdict{30'000};
+  std::chrono::milliseconds scheduler_verdict{120'000};
   std::chrono::milliseconds scheduler_back{90'000};  // until another launcher has replaced one that died
   std::chrono::milliseconds finish{10'000};          // from a verdict of success, or a user's signal, to the end
   std::chrono::milliseconds terminate{1'000};        // from SIGTERM to SIGKILL after a failure

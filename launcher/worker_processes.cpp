@@ -13,7 +13,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-// A worker that ends by itself before the first step will hardly get further at the next try.
+// A worker that ends by itself before the first step (one that joins: soon after its start) will hardly get further at
+// the next try.
 constexpr int kMostVain = 3;
 
 bool died(const ExitStatus& status) {
@@ -59,10 +60,12 @@ void WorkerProcesses::start(Slot& slot) {
   spawn.environment.insert(spawn.environment.end(), told_.begin(), told_.end());
   spawn.environment.push_back(fmt::format("{}={}", cluster::kRankVariable, options_.join ? -1 : slot.rank));
   spawn.environment.push_back(fmt::format("{}={}", cluster::kLocalRankVariable, slot.rank));
+  if (slot.processes > 0) spawn.environment.push_back(fmt::format("{}={}", cluster::kReplacesVariable, slot.processes));
   const std::string label = fmt::format("{}{}", options_.join ? "+" : "", slot.rank);
   slot.child.emplace(spawn, [this, label](Stream stream, std::string_view line) { voice_.line(label, stream, line); });
   slot.pid = slot.child->process().pid();
   slot.started = Clock::now();
+  ++slot.processes;
   slot.exclusion.clear();
 }
 
@@ -108,7 +111,8 @@ void WorkerProcesses::note_end(Slot& slot, const ExitStatus& status, Time now, s
       .rank = options_.join ? -1 : slot.rank, .pid = slot.pid, .exit_code = status.exit_code, .signal = status.signal};
   if (died(status) && mode_ != Mode::kEnd) {
     const bool exited = status.signal == 0;
-    slot.vain = exited && step == 0 ? slot.vain + 1 : 0;
+    const bool vain = exited && (step == 0 || (options_.join && now - slot.started < options_.restarts.young));
+    slot.vain = vain ? slot.vain + 1 : 0;
     slot.line = fmt::format(
         "{} (pid {}) {} at step {}", name(slot), slot.pid,
         slot.exclusion.empty() ? describe_exit(status) : fmt::format("was excluded ({}) and killed", slot.exclusion),
@@ -123,7 +127,7 @@ void WorkerProcesses::note_end(Slot& slot, const ExitStatus& status, Time now, s
 
 bool WorkerProcesses::plan_next(Slot& slot, Time now) {
   if (slot.vain >= kMostVain) {
-    slot.outlook = "; none of its starts came as far as a step, there will be no other";
+    slot.outlook = "; so did those before it, there will be no other";
     return false;
   }
   const auto wait = slot.restarts.after_death(slot.started, now);

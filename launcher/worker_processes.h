@@ -82,7 +82,8 @@ class WorkerProcesses {
     int rank;
     Restarts restarts;
     std::optional<ForwardedProcess> child{};
-    pid_t pid = -1;  // of the last process: messages name it when it is gone
+    int processes = 0;  // so far
+    pid_t pid = -1;     // of the last process: messages name it when it is gone
     Time started{};
     ExitStatus status{};
     std::string exclusion{};         // why it is to die

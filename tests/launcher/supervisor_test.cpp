@@ -98,8 +98,10 @@ TEST_F(SupervisorTest, KilledWorkerIsReplacedInOneLineThatNamesIt) {
       << run_.errors();
   expect_error("^[^\n]* at step [1-9][0-9]*; a new one takes its place\n$");
   wait_for_output(fmt::format("[scheduler] ended 1 {} 0 9 replaced\n", victim));
+  EXPECT_EQ(run_.with_variable("CONVOY_REPLACES=1"), next);
   kill(next, SIGKILL);  // soon after its start: the next one waits
-  replacement(1, next);
+  const pid_t last = replacement(1, next);
+  EXPECT_EQ(run_.with_variable("CONVOY_REPLACES=2"), last);
   expect_error("at step [1-9][0-9]*; a new one takes its place in 0.1 s\n$");
   expect_stop();
 }
