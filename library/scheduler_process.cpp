@@ -3,9 +3,9 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <array>
 #include <csignal>
 #include <optional>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -13,6 +13,7 @@
 #include "cluster/messages.h"
 #include "cluster/place.h"
 #include "core/base/error.h"
+#include "core/base/exit_code.h"
 #include "launcher/child_environment.h"
 #include "launcher/preparation.h"
 #include "library/environment.h"
@@ -28,6 +29,7 @@ constexpr char kProgram[] = "/proc/self/exe";  // also when this file was replac
 constexpr milliseconds kStart{20'000};         // from its start to its address
 constexpr milliseconds kFinish{20'000};        // from the end of this worker to the end of the run
 constexpr milliseconds kVerdict{1'000};        // from a failure here to its own account of it
+constexpr milliseconds kReconnect{50};         // between two tries to reach a scheduler that lives
 
 // A pipe that holds `bytes`, of which there are few, and gets no more.
 launcher::Pipe pipe_with(const std::string& bytes) {
@@ -38,72 +40,73 @@ launcher::Pipe pipe_with(const std::string& bytes) {
   return pipe;
 }
 
+using Command = launcher::SchedulerChildOptions::Command;
+
+Command command(launcher::SchedulerLine line, const launcher::SchedulerStart& start, SchedulerProcess::Program program,
+                const std::vector<std::string>& environment) {
+  line.listen = start.listen;
+  line.restarted = start.restarted;
+  Command result{.spawn = {.program = kProgram,
+                           .arguments = launcher::to_arguments(line),
+                           .environment = launcher::child_environment(environment)}};
+  if (program == SchedulerProcess::Program::kOwn) {
+    result.kept = pipe_with(launcher::encode_words(result.spawn.arguments)).read_end;
+    result.spawn.arguments = command_words();
+    result.spawn.inherited.push_back(result.kept.get());
+    result.spawn.environment.push_back(fmt::format("{}={}", cluster::kSchedulerWordsVariable, result.kept.get()));
+  }
+  return result;
+}
+
 }  // namespace
 
 SchedulerProcess::SchedulerProcess(const launcher::SchedulerLine& line, Program program,
                                    const std::vector<std::string>& environment, launcher::Output& output)
-    : output_(output), progress_(output) {
-  credentials_.token = cluster::make_token();
-  launcher::Pipe address = launcher::make_pipe();
-  launcher::SpawnOptions spawn{.program = kProgram,
-                               .arguments = launcher::to_arguments(line),
-                               .environment = launcher::child_environment(environment),
-                               .inherited = {lifeline_.inherited(), address.write_end.get()}};
-  const auto set = [&](const char* name, const std::string& value) {
-    spawn.environment.push_back(std::string(name) + '=' + value);
-  };
-  set(cluster::kTokenVariable, credentials_.token);
-  set(cluster::kAddressDescriptorVariable, std::to_string(address.write_end.get()));
-  set(cluster::kLifelineVariable, std::to_string(lifeline_.inherited()));
-  launcher::Pipe words;
-  if (program == Program::kOwn) {
-    words = pipe_with(launcher::encode_words(spawn.arguments));
-    spawn.arguments = command_words();
-    spawn.inherited.push_back(words.read_end.get());
-    set(cluster::kSchedulerWordsVariable, std::to_string(words.read_end.get()));
-  }
-  child_ = std::make_unique<launcher::ForwardedProcess>(spawn, [&output](Stream stream, std::string_view text) {
-    output.line(stream, fmt::format("[scheduler] {}", text));
-  });
-  wait_for_address(std::move(address));
-  link_ = std::make_unique<cluster::Link>(credentials_, Uuid::random());
-  link_->send({}, cluster::RegisterAgent{.host = cluster::host_name(), .pid = getpid()});
+    : output_(output),
+      progress_(output),
+      child_(
+          {.listen = line.listen,
+           .lifeline = lifeline_.inherited(),
+           .command = [=](const launcher::SchedulerStart& start) { return command(line, start, program, environment); },
+           .take = [&output](Stream stream,
+                             std::string_view text) { output.line(stream, fmt::format("[scheduler] {}", text)); },
+           .start_limit = kStart}) {
+  child_.start();
+  wait_until_ready();
+  connect();
   thread_ = std::thread([this] { serve(); });
 }
 
-// It writes two lines: where it listens and its public key.
-void SchedulerProcess::wait_for_address(launcher::Pipe address) {
-  address.write_end.reset();
-  const auto until = Clock::now() + kStart;
-  std::string text;
-  std::size_t first = std::string::npos;
-  std::size_t second = std::string::npos;
-  while (second == std::string::npos) {
-    pollfd readable{.fd = address.read_end.get(), .events = POLLIN, .revents = 0};
-    const auto left = std::chrono::ceil<milliseconds>(until - Clock::now()).count();
-    std::array<char, 512> buffer;
-    const bool ready = left > 0 && poll(&readable, 1, static_cast<int>(left)) == 1;
-    const ssize_t got = ready ? read(address.read_end.get(), buffer.data(), buffer.size()) : 0;
-    if (got <= 0) {
-      child_->forward();
-      fail(ErrorCode::kUnavailable, "the scheduler (pid {}) {}", child_->process().pid(),
-           ready ? "ended before it published its address" : "did not publish its address within 20 s");
+void SchedulerProcess::wait_until_ready() {
+  while (!child_.became_ready()) {
+    std::vector<pollfd> watched;
+    child_.watch(watched, false);
+    poll(watched.data(), watched.size(), 100);
+    child_.forward();
+    const auto status = child_.try_reap();
+    if (status) {
+      fail(ErrorCode::kUnavailable, "the scheduler (pid {}) {} before it published its address", child_.pid(),
+           describe_exit(*status));
     }
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-    first = text.find('\n');
-    second = first == std::string::npos ? first : text.find('\n', first + 1);
+    if (child_.overdue(Clock::now())) {
+      fail(ErrorCode::kUnavailable, "the scheduler (pid {}) did not publish its address within {} s", child_.pid(),
+           std::chrono::duration_cast<std::chrono::seconds>(kStart).count());
+    }
   }
-  credentials_.address = text.substr(0, first);
-  credentials_.public_key = text.substr(first + 1, second - first - 1);
-  cluster::HostPort where = cluster::split_address(credentials_.address);
-  if (where.host == "0.0.0.0") credentials_.address = fmt::format("tcp://127.0.0.1:{}", where.port);
+}
+
+void SchedulerProcess::connect() {
+  link_ = std::make_unique<cluster::Link>(child_.credentials(), self_);
+  link_->send({}, cluster::RegisterAgent{.host = cluster::host_name(), .pid = getpid()});
+  asked_ = false;
 }
 
 SchedulerProcess::~SchedulerProcess() {
   if (!thread_.joinable()) return;
+  failed_ = true;
   joining_ = true;
   if (!ended_within(kVerdict)) {
-    link_->send({}, cluster::StopRequest{.reason = "worker 0 failed"});
+    stop_ = true;
     if (!ended_within(3 * kVerdict)) kill_ = true;
   }
   thread_.join();
@@ -125,28 +128,63 @@ int SchedulerProcess::join() {
   return exit_code_;
 }
 
+// Starts whoever takes the child's place, too: the thread lives until there is none.
 void SchedulerProcess::serve() {
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals are for the program's own threads
-  std::optional<ExitStatus> status;
-  while (!status) {
-    if (kill_) child_->process().kill_group();
-    std::vector<pollfd> watched{{.fd = link_->poll_descriptor(), .events = POLLIN, .revents = 0}};
-    child_->watch(watched, output_.backed_up());
-    poll(watched.data(), watched.size(), 100);
+  for (;;) {
+    if (kill_ && child_.running()) child_.process().kill_group();
+    std::vector<pollfd> watched;
+    if (link_) watched.push_back({.fd = link_->poll_descriptor(), .events = POLLIN, .revents = 0});
+    child_.watch(watched, output_.backed_up());
+    poll(watched.data(), watched.size(), link_ ? 100 : 10);
     output_.flush();
-    child_->forward();
+    child_.forward();
     receive(milliseconds(0));
-    status = child_->try_reap();
+    if (const auto status = child_.try_reap()) {
+      // What it said last may still be on its way.
+      for (const auto until = Clock::now() + milliseconds(200); link_ && !judged_ && Clock::now() < until;)
+        receive(milliseconds(20));
+      link_.reset();
+      if (has_spoken(*status)) return conclude(*status);
+      replace(*status);
+      if (!child_.expected()) return conclude(*status);
+    }
+    if (child_.expected() && (kill_ || failed_)) return conclude({.exit_code = 1, .signal = 0});
+    keep_started();
+    if (!child_.running() && !child_.expected()) return conclude({.exit_code = 1, .signal = 0});
+    if (link_ && stop_ && !std::exchange(asked_, true))
+      link_->send({}, cluster::StopRequest{.reason = "worker 0 failed"});
   }
-  // What it said last may still be on its way.
-  for (const auto until = Clock::now() + milliseconds(200); reason_.empty() && Clock::now() < until;)
-    receive(milliseconds(20));
-  conclude(*status);
+}
+
+void SchedulerProcess::keep_started() {
+  const auto now = Clock::now();
+  if (const auto failure = child_.start_if_due(now)) output_.line(Stream::kErrors, "convoy: " + *failure);
+  if (child_.overdue(now)) child_.process().kill_group();
+  if (child_.became_ready() || (!link_ && child_.ready() && now - lost_at_ > kReconnect)) connect();
+}
+
+// Whether the run has ended with it; otherwise it died.
+bool SchedulerProcess::has_spoken(const ExitStatus& status) const {
+  return judged_ || kill_ || failed_ || status.success() ||
+         (status.signal == 0 && (status.exit_code == 2 || status.exit_code == kExitStopped));
+}
+
+void SchedulerProcess::replace(const ExitStatus& status) {
+  const auto wait = child_.replace(Clock::now());
+  if (!wait) return;
+  output_.line(
+      Stream::kErrors,
+      fmt::format(
+          "convoy: the scheduler (pid {}) {} after step {}; a new one takes its place{}", child_.pid(),
+          describe_exit(status), last_step_,
+          *wait == milliseconds(0) ? "" : fmt::format(" in {:g} s", std::chrono::duration<double>(*wait).count())));
 }
 
 void SchedulerProcess::receive(milliseconds timeout) {
+  if (!link_) return;
   try {
     while (const auto message = link_->receive(timeout)) {
       if (const auto* progress = std::get_if<cluster::Progress>(&message->body)) {
@@ -155,21 +193,22 @@ void SchedulerProcess::receive(milliseconds timeout) {
       } else if (const auto* notice = std::get_if<cluster::Notice>(&message->body)) {
         output_.line(Stream::kOutput, notice->text);
       } else if (const auto* stop = std::get_if<cluster::Stop>(&message->body)) {
+        judged_ = true;
         reason_ = stop->reason;
       }
     }
-  } catch (const Error&) {  // the link ends with the process, whose end says more
-    std::this_thread::sleep_for(milliseconds(5));
+  } catch (const Error&) {  // most often the process has ended, which says more
+    link_.reset();
+    lost_at_ = Clock::now();
   }
 }
 
 void SchedulerProcess::conclude(const ExitStatus& status) {
   exit_code_ = status.signal != 0 ? 1 : status.exit_code;
   if (kill_) {
-    reason_ = fmt::format("the scheduler (pid {}) did not end and was killed", child_->process().pid());
+    reason_ = fmt::format("the scheduler (pid {}) did not end and was killed", child_.pid());
   } else if (!status.success() && reason_.empty()) {
-    reason_ = fmt::format("the scheduler (pid {}) {} after step {}", child_->process().pid(), describe_exit(status),
-                          last_step_);
+    reason_ = fmt::format("the scheduler (pid {}) {} after step {}", child_.pid(), describe_exit(status), last_step_);
   }
   // The scheduler gave the worker its grace: what has not left by now hangs, or is far from the end of its step.
   if (exit_code_ != 0 && !joining_) {

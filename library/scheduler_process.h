@@ -1,5 +1,5 @@
 // The scheduler that rank 0 of an mpirun or srun brings along: a child process, with the progress line that a launcher
-// would draw.
+// would draw, and another one in its place when it dies.
 #pragma once
 
 #include <atomic>
@@ -10,10 +10,10 @@
 
 #include "cluster/link.h"
 #include "launcher/command_line.h"
-#include "launcher/forwarded_process.h"
 #include "launcher/lifeline.h"
 #include "launcher/output.h"
 #include "launcher/progress.h"
+#include "launcher/scheduler_child.h"
 
 namespace convoy::library {
 
@@ -25,7 +25,7 @@ class SchedulerProcess {
     kOwn,     // built on the library: started with the words that this process was, it is told through a pipe
   };
 
-  // Starts it and waits for its address. From the main thread: when that ends, so does the child. `environment`:
+  // Starts it and waits until it listens. From the main thread: when that ends, so does the child. `environment`:
   // "NAME=value" entries that it inherits. Throws Error(kUnavailable).
   SchedulerProcess(const launcher::SchedulerLine& line, Program program, const std::vector<std::string>& environment,
                    launcher::Output& output);
@@ -35,7 +35,7 @@ class SchedulerProcess {
   SchedulerProcess& operator=(const SchedulerProcess&) = delete;
 
   // With the address as this host reaches it.
-  const cluster::Credentials& credentials() const { return credentials_; }
+  const cluster::Credentials& credentials() const { return child_.credentials(); }
   // Waits until the run has ended; its exit code.
   int join();
   const std::string& reason() const { return reason_; }  // once join() has returned; empty when all is well
@@ -43,8 +43,12 @@ class SchedulerProcess {
  private:
   using Clock = std::chrono::steady_clock;
 
-  void wait_for_address(launcher::Pipe address);
+  void wait_until_ready();
+  void connect();
   void serve();
+  void keep_started();
+  bool has_spoken(const ExitStatus& status) const;
+  void replace(const ExitStatus& status);
   void receive(std::chrono::milliseconds timeout);
   void conclude(const ExitStatus& status);
   bool ended_within(std::chrono::milliseconds limit);
@@ -52,16 +56,21 @@ class SchedulerProcess {
   launcher::Output& output_;
   launcher::Lifeline lifeline_;
   launcher::ProgressDisplay progress_;
-  std::unique_ptr<launcher::ForwardedProcess> child_;
-  cluster::Credentials credentials_;
+  launcher::SchedulerChild child_;
+  const Uuid self_ = Uuid::random();
   std::unique_ptr<cluster::Link> link_;  // as an agent
   std::thread thread_;
-  std::atomic<bool> ended_{false};    // the child
+  std::atomic<bool> ended_{false};    // the child, and there is no other
   std::atomic<bool> joining_{false};  // the worker is done
+  std::atomic<bool> failed_{false};   // the worker: there is to be no other child
+  std::atomic<bool> stop_{false};     // the scheduler is asked to
   std::atomic<bool> kill_{false};     // the child, it is not waited for any longer
-  int exit_code_ = 1;                 // these are the thread's until it has ended
+  bool asked_ = false;                // these are the thread's until it has ended
+  bool judged_ = false;
+  int exit_code_ = 1;
   std::string reason_;
   std::int64_t last_step_ = 0;
+  Clock::time_point lost_at_;
 };
 
 }  // namespace convoy::library
