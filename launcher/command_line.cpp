@@ -31,7 +31,10 @@ constexpr char kHelp[] =
       trains with one worker; --dry-run and --print-graph show what a step will do instead, --profile A:B where the
       time of steps A to B goes
   convoy launch -n N [--run DIR] -- train RECIPE [key=value ...]
-      trains with N workers on this machine
+      trains with N workers on this machine; who dies is replaced (--max-restarts R times an hour), and with fewer than
+      --min-workers K the run waits
+  convoy launch --join RUN|HOST:PORT -n N -- train RECIPE [key=value ...]
+      adds N workers to a run that is under way
   convoy launch -n N [--run DIR] -- PROGRAM [ARGUMENT ...]
       the same for a program built on Convoy's library
   convoy resume DIR [key=value ...], convoy launch -n N -- resume DIR [key=value ...]
@@ -213,9 +216,11 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
       "convoy launch");
   app.add_option("-n", line.workers, "how many workers")->required();
   add_run_option(app, runs);
-  app.add_option("--min-workers", line.min_workers, "with fewer the run waits for more")
-      ->check(at_least(1))
-      ->capture_default_str();
+  auto* const least = app.add_option("--min-workers", line.min_workers, "with fewer the run waits for more")
+                          ->check(at_least(1))
+                          ->capture_default_str();
+  app.add_option("--join", line.join, "ADDRESS: a run under way that the workers join, its directory or HOST:PORT")
+      ->excludes(least);
   app.add_option("--max-restarts", line.max_restarts, "how often in an hour a worker that died is replaced")
       ->check(at_least(0))
       ->capture_default_str();
@@ -228,6 +233,8 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
   if (auto help = parse(app, own)) return PrintLine{*std::move(help)};
   if (line.workers < 1) fail(ErrorCode::kUsage, "convoy launch: -n {} must be at least 1", line.workers);
   check_min_workers("convoy launch", line.min_workers, "-n", line.workers);
+  if (line.join && line.join->empty())
+    fail(ErrorCode::kUsage, "convoy launch: --join '': expected a run's directory, or HOST:PORT");
   if (separator == words.end() || separator + 1 == words.end()) {
     fail(ErrorCode::kUsage,
          "convoy launch: expected '-- train RECIPE', '-- resume DIR' or '-- PROGRAM' after the options");

@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "distributed/local/segment.h"
 #include "launcher/command_line.h"
+#include "launcher/join.h"
 #include "launcher/output.h"
 #include "launcher/preparation.h"
 #include "launcher/supervisor.h"
@@ -19,6 +20,7 @@
 #include "library/prepared_run.h"
 #include "library/run_eval.h"
 #include "library/run_export.h"
+#include "library/run_plan.h"
 #include "library/run_scheduler.h"
 #include "library/run_signals.h"
 #include "library/run_worker.h"
@@ -35,6 +37,7 @@ using launcher::GenerateLine;
 using launcher::LaunchLine;
 using launcher::Output;
 using launcher::PrintLine;
+using launcher::ProgramLine;
 using launcher::SchedulerLine;
 using launcher::Stream;
 using launcher::TrainLine;
@@ -53,29 +56,37 @@ int run(const TrainLine& line, Output& output, Clock::time_point started) {
 
 // What `convoy launch` starts, once it is known that it can be.
 struct Launched {
-  std::string name;       // for the user
+  std::string name{};     // for the user
   int exit_code = 0;      // not 0: it cannot, and the user knows why
   bool finished = false;  // there is nothing left to do
   SchedulerLine scheduler{};
-  std::string worker_program;
-  std::vector<std::string> worker_arguments;
+  std::string worker_program{};
+  std::vector<std::string> worker_arguments{};
 };
 
+std::vector<std::string> worker_arguments(const TrainLine& line) {
+  std::vector<std::string> arguments{line.resume ? "resume" : "train", line.resume ? *line.run : line.recipe};
+  const std::vector<std::string> inspection = launcher::to_arguments(line.inspection);
+  arguments.insert(arguments.end(), inspection.begin(), inspection.end());
+  arguments.insert(arguments.end(), line.overrides.begin(), line.overrides.end());
+  return arguments;
+}
+
 Launched prepare(const TrainLine& line, int workers, Output& output) {
-  Launched result{.name = line.recipe, .worker_program = kProgram, .worker_arguments = {}};
-  result.worker_arguments = {line.resume ? "resume" : "train", line.resume ? *line.run : line.recipe};
+  Launched result{.name = line.recipe, .worker_program = kProgram, .worker_arguments = worker_arguments(line)};
   const auto scheduler = library::prepare_run(line, {}, workers, library::launched_place(), output);
   result.finished = !scheduler;
   if (scheduler) result.scheduler = *scheduler;
-  const std::vector<std::string> inspection = launcher::to_arguments(line.inspection);
-  result.worker_arguments.insert(result.worker_arguments.end(), inspection.begin(), inspection.end());
-  result.worker_arguments.insert(result.worker_arguments.end(), line.overrides.begin(), line.overrides.end());
   return result;
+}
+
+std::string path_of(const ProgramLine& program) {
+  return launcher::find_program(program.program, library::environment("PATH").value_or(""));
 }
 
 Launched prepare(const LaunchLine& line, const std::vector<std::string>& environment, Output& output) {
   if (!line.program) return prepare(line.train, line.workers, output);
-  const std::string program = launcher::find_program(line.program->program, library::environment("PATH").value_or(""));
+  const std::string program = path_of(*line.program);
   const launcher::Preparation preparation = launcher::prepare_program({.program = program,
                                                                        .arguments = line.program->arguments,
                                                                        .environment = environment,
@@ -96,6 +107,20 @@ Launched prepare(const LaunchLine& line, const std::vector<std::string>& environ
   return result;
 }
 
+// Workers for a run that others have prepared: it has its directory and its scheduler, which compares the recipes.
+Launched prepare_join(const LaunchLine& line, Output& output) {
+  if (line.program) {
+    return {.name = line.program->program,
+            .worker_program = path_of(*line.program),
+            .worker_arguments = line.program->arguments};
+  }
+  Launched result{
+      .name = line.train.recipe, .worker_program = kProgram, .worker_arguments = worker_arguments(line.train)};
+  const Recipe recipe = library::recipe_of(line.train);
+  result.finished = library::shown_instead_of_trained(line.train, recipe, {}, line.workers, line.workers, output);
+  return result;
+}
+
 int run(const LaunchLine& line, Output& output, Clock::time_point) {
   library::ignore_broken_pipes();
   library::RunSignals signals(false);
@@ -105,24 +130,38 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
   }
   launcher::LaunchOptions options;
   for (char** entry = environ; *entry != nullptr; ++entry) options.environment.emplace_back(*entry);
-  Launched launched = prepare(line, options.environment, output);
-  launched.scheduler.min_workers = line.min_workers;
+  Launched launched;
+  std::string run_directory;
+  if (line.join) {
+    const launcher::RunUnderWay joined =
+        launcher::find_run(*line.join, line.program ? line.run : line.train.run, library::environment);
+    options.join = joined.scheduler;
+    run_directory = joined.run_directory;
+    launched = prepare_join(line, output);
+  } else {
+    launched = prepare(line, options.environment, output);
+    launched.scheduler.min_workers = line.min_workers;
+    run_directory = launched.scheduler.run;
+  }
   if (launched.exit_code != 0 || launched.finished) return launched.exit_code;
-  output.line(Stream::kOutput, fmt::format("convoy: {} with {} {}; records in {}", launched.name, line.workers,
-                                           line.workers == 1 ? "worker" : "workers", launched.scheduler.run));
+  const char* const workers = line.workers == 1 ? "worker" : "workers";
+  output.line(Stream::kOutput, options.join ? fmt::format("convoy: {} {} of {} join the run in {}", line.workers,
+                                                          workers, launched.name, run_directory)
+                                            : fmt::format("convoy: {} with {} {}; records in {}", launched.name,
+                                                          line.workers, workers, run_directory));
   options.program = kProgram;
   options.workers = line.workers;
-  options.listen = launched.scheduler.listen;
-  options.scheduler_arguments = [line = launched.scheduler](const launcher::SchedulerStart& start) {
-    SchedulerLine told = line;
-    told.listen = start.listen;
-    told.restarted = start.restarted;
-    return launcher::to_arguments(told);
+  if (!options.join) options.listen = launched.scheduler.listen;
+  options.scheduler_arguments = [told = launched.scheduler](const launcher::SchedulerStart& start) {
+    SchedulerLine now = told;
+    now.listen = start.listen;
+    now.restarted = start.restarted;
+    return launcher::to_arguments(now);
   };
-  options.worker_restarts.most = line.max_restarts;
   options.worker_program = launched.worker_program;
   options.worker_arguments = launched.worker_arguments;
-  options.run_directory = launched.scheduler.run;
+  options.worker_restarts.most = line.max_restarts;
+  options.run_directory = run_directory;
   signals.take();  // still blocked here, so that none is missed before the launcher collects them
   return launcher::launch(options, output);
 }

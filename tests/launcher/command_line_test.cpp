@@ -61,6 +61,16 @@ TEST(CommandLineTest, LaunchIsToldHowManyMayBeLostAndHowOftenTheyAreReplaced) {
             std::string::npos);
 }
 
+TEST(CommandLineTest, LaunchAddsWorkersToARunUnderWay) {
+  EXPECT_FALSE(parsed<LaunchLine>({"launch", "-n", "4", "--", "train", "gpt.toml"}).join.has_value());
+  const auto line = parsed<LaunchLine>({"launch", "--join", "runs/gpt", "-n", "2", "--", "train", "gpt.toml"});
+  EXPECT_EQ(line.join, "runs/gpt");
+  EXPECT_EQ(line.workers, 2);
+  EXPECT_NE(refusal({"launch", "--join", "runs/gpt", "--min-workers=1", "-n", "2", "--", "train", "r"}).find("--join"),
+            std::string::npos);
+  EXPECT_NE(refusal({"launch", "--join", "", "-n", "2", "--", "train", "r"}).find("--join"), std::string::npos);
+}
+
 TEST(CommandLineTest, LaunchTakesAnyOtherProgramWithItsArguments) {
   const auto line = parsed<LaunchLine>({"launch", "-n", "2", "--run", "out", "--", "./mine", "--flag", "a=1"});
   ASSERT_TRUE(line.program.has_value());

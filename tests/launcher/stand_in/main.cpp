@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <exception>
 
+#include "launcher/join.h"
 #include "launcher/output.h"
-#include "launcher/scheduler_file.h"
 #include "launcher/supervisor.h"
 #include "tests/launcher/stand_in/stand_in.h"
 
@@ -63,10 +63,8 @@ int run_launcher(const Arguments& arguments) {
   options.limits.scheduler_back = milliseconds(3000);
   options.limits.finish = milliseconds(2000);
   for (char** entry = environ; *entry; ++entry) options.environment.emplace_back(*entry);
-  if (const auto run = arguments.value("join")) {
-    const launcher::Whereabouts found = launcher::SchedulerFile::read(*run).value();
-    options.join = {.address = found.addresses.at(0), .public_key = found.public_key, .token = found.token};
-  }
+  if (const auto run = arguments.value("join"))
+    options.join = launcher::find_run(*run, std::nullopt, variable).scheduler;
   return launcher::launch(options, output);
 }
 

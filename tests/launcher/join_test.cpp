@@ -1,0 +1,90 @@
+#include "launcher/join.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "cluster/curve.h"
+#include "core/base/error.h"
+#include "launcher/scheduler_file.h"
+
+namespace convoy::launcher {
+namespace {
+
+namespace fs = std::filesystem;
+
+class JoinTest : public testing::Test {
+ protected:
+  void SetUp() override { fs::create_directories(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string refusal(const std::string& address, const std::optional<std::string>& run, ErrorCode code,
+                      const std::optional<std::string>& token = std::nullopt) {
+    try {
+      find(address, run, token);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), code) << error.what();
+      return error.what();
+    }
+    return "found";
+  }
+  RunUnderWay find(const std::string& address, const std::optional<std::string>& run,
+                   const std::optional<std::string>& token = std::nullopt) {
+    return find_run(address, run, [&](const std::string& name) -> std::optional<std::string> {
+      return name == cluster::kTokenVariable ? token : std::nullopt;
+    });
+  }
+  static Whereabouts whereabouts(const cluster::Credentials& hub) {
+    return {.addresses = {"tcp://127.0.0.1:1", hub.address},
+            .public_key = hub.public_key,
+            .token = hub.token,
+            .incarnation = ""};
+  }
+
+  const std::string folder_ = testing::TempDir() + "join-" + std::to_string(getpid());
+  const std::string token_ = cluster::make_token();
+};
+
+TEST_F(JoinTest, ARunDirectorySaysWhereItsSchedulerIs) {
+  cluster::Hub hub("tcp://127.0.0.1:0", token_, Uuid::random());
+  const SchedulerFile file(folder_, whereabouts(hub.credentials()));
+  const RunUnderWay found = find(folder_, std::nullopt);
+  EXPECT_EQ(found.run_directory, folder_);
+  EXPECT_EQ(found.scheduler.address, hub.credentials().address) << "the one that answers";
+  EXPECT_EQ(found.scheduler.public_key, hub.credentials().public_key);
+  EXPECT_EQ(found.scheduler.token, token_);
+  EXPECT_EQ(find(folder_ + "/", folder_).scheduler.token, token_) << "the same directory";
+}
+
+TEST_F(JoinTest, AnAddressNeedsTheTokenFromSomewhere) {
+  cluster::Hub hub("tcp://127.0.0.1:0", token_, Uuid::random());
+  const std::string address = hub.credentials().address.substr(6);
+  EXPECT_NE(refusal(address, std::nullopt, ErrorCode::kUsage).find("with --run DIR"), std::string::npos);
+  EXPECT_NE(refusal(address, folder_, ErrorCode::kUsage).find("no run is under way there"), std::string::npos);
+  EXPECT_EQ(find(address, folder_, token_).scheduler.public_key, hub.credentials().public_key);
+  const std::string what = refusal(address, folder_, ErrorCode::kUsage, "secret");
+  EXPECT_NE(what.find("CONVOY_TOKEN: "), std::string::npos) << what;
+  EXPECT_EQ(what.find("secret"), std::string::npos) << what;
+  const SchedulerFile file(folder_, whereabouts(hub.credentials()));
+  EXPECT_EQ(find(address, folder_).scheduler.token, token_);
+}
+
+TEST_F(JoinTest, WhatIsNoRunUnderWayIsRefused) {
+  EXPECT_EQ(refusal(folder_, std::nullopt, ErrorCode::kUsage),
+            "--join " + folder_ + ": no run is under way there (there is no " + folder_ + "/scheduler.json)");
+  EXPECT_NE(refusal("nowhere", folder_, ErrorCode::kUsage).find("expected a run's directory, or HOST:PORT"),
+            std::string::npos);
+  EXPECT_NE(refusal(folder_, "elsewhere", ErrorCode::kUsage).find("expected the same directory"), std::string::npos);
+  {
+    const SchedulerFile file(folder_, {.addresses = {"tcp://127.0.0.1:1"},
+                                       .public_key = cluster::hub_key_pair_of_token(token_).public_key,
+                                       .token = token_,
+                                       .incarnation = ""});
+    EXPECT_NE(refusal(folder_, std::nullopt, ErrorCode::kPeerLost).find("nobody answers at tcp://127.0.0.1:1"),
+              std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace convoy::launcher
