@@ -51,6 +51,8 @@ struct Hub::Impl {
       set_transport_options(router, listen);
       router.set(zmq::sockopt::backlog, 4096);
       router.set(zmq::sockopt::router_mandatory, true);
+      // Who lost its connection may make another before this end has noticed.
+      router.set(zmq::sockopt::router_handover, true);
       router.set(zmq::sockopt::curve_server, true);
       router.set(zmq::sockopt::curve_secretkey, keys.secret_key);
       router.set(zmq::sockopt::zap_domain, "convoy");

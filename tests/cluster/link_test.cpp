@@ -301,6 +301,19 @@ TEST(HubTest, SaysThatALinkIsNotConnected) {
   EXPECT_FALSE(hub.send(self, kBallot, Recorded{}));
 }
 
+TEST(HubTest, HearsTheLastLinkOfSeveralInOneName) {
+  Hub hub(kListen, make_token(), Uuid::random());
+  const Uuid self = Uuid::random();
+  Link first(hub.credentials(), self);
+  first.send(kBallot, Recorded{.step = 1});
+  EXPECT_EQ(next(hub).body, Body(Recorded{.step = 1}));
+  Link second(hub.credentials(), self);  // the first one's connection stands, as that of a host that was cut off does
+  second.send(kBallot, Recorded{.step = 2});
+  EXPECT_EQ(next(hub).body, Body(Recorded{.step = 2}));
+  EXPECT_TRUE(hub.send(self, kBallot, Recorded{.step = 3}));
+  EXPECT_EQ(second.receive(5s)->body, Body(Recorded{.step = 3}));
+}
+
 TEST(HubTest, WakesUpWhenAsked) {
   Hub hub(kListen, make_token(), Uuid::random());
   std::thread waker([&hub] {
