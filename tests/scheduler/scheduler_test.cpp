@@ -207,6 +207,13 @@ StepReport report(std::int64_t step) {
   return out;
 }
 
+FinalReport final_report() {
+  FinalReport out;
+  out.steps = 3;
+  out.parameters_hash = std::string(32, 'a');
+  return out;
+}
+
 std::vector<std::string> kinds_of(const std::string& path) {
   std::vector<std::string> kinds;
   for (const std::string& line : lines_of(path)) kinds.push_back(Json::parse(line).at("kind"));
@@ -242,10 +249,7 @@ TEST(SchedulerTest, SeesARunFromRegistrationToItsFiles) {
   for (int step = 2; step <= 3; ++step) first.send(EventReport{.kind = "step_skipped", .step = step, .detail = ""});
   first.send(EvalReport{.step = 3, .loss = 2.125, .accuracy = 0.5});
   first.send(EvalReport{.step = 3, .loss = 2.125, .accuracy = 0.5});  // as by whoever is rank 0 next
-  FinalReport final;
-  final.steps = 3;
-  final.parameters_hash = std::string(32, 'a');
-  first.send(final);
+  first.send(final_report());
   first.await_final();
   EXPECT_TRUE(std::filesystem::exists(scratch.file("final.json"))) << "the worker was told that it is there";
   EXPECT_EQ(agent.next<Notice>().text.substr(0, 38), "step 2: warning: the loss or its gradi") << "and once only:";
@@ -332,7 +336,7 @@ TEST(SchedulerTest, WhenAWorkerIsKilledTheOthersGoOnAndItsReplacementComesIn) {
   EXPECT_EQ(agent.next<Notice>().text, "step 3: worker 1 (pid 4241) joined; 2 workers");
   first.send(report(2));
   first.send(report(3));
-  first.send(FinalReport{.steps = 3});
+  first.send(final_report());
   first.await_final();
   replacement.await_final();
   first.leave(0);
@@ -386,7 +390,7 @@ TEST(SchedulerTest, AnotherSchedulerGoesOnWithTheWorkers) {
   EXPECT_EQ(alone.members.size(), 1U);
   EXPECT_EQ(first.ballot().term, 2U);
   first.send(report(3));
-  first.send(FinalReport{.steps = 3});
+  first.send(final_report());
   first.await_final();
   first.leave(0);
   EXPECT_EQ(scheduler.wait(), 0);
