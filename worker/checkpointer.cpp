@@ -72,8 +72,13 @@ bool Checkpointer::due(const Recipe& recipe, std::int64_t step) {
   return step == recipe.train.steps || (every > 0 && step % every == 0);
 }
 
+bool Checkpointer::has(const Lock&, std::int64_t step) const {
+  return begun_ == step && (under_way_ ? !abandoned_ : !folder_.empty());
+}
+
 void Checkpointer::start(const CheckpointFacts& facts) {
   Lock lock(mutex_);
+  if (has(lock, facts.step)) return;
   if (wait_patiently(lock)) return begin(lock, facts);
   const std::int64_t other = under_way_->step;
   lock.unlock();
@@ -83,7 +88,7 @@ void Checkpointer::start(const CheckpointFacts& facts) {
 void Checkpointer::start_last(const CheckpointFacts& facts) {
   Lock lock(mutex_);
   changed_.wait(lock, [this] { return !under_way_; });
-  begin(lock, facts);
+  if (!has(lock, facts.step)) begin(lock, facts);
 }
 
 // Whether nothing is under way by then.
@@ -98,6 +103,7 @@ bool Checkpointer::wait_patiently(Lock& lock) {
 }
 
 void Checkpointer::begin(Lock& lock, const CheckpointFacts& facts) {
+  begun_ = facts.step;
   folder_.clear();
   failure_ = nullptr;
   abandoned_ = false;

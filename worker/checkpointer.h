@@ -55,9 +55,10 @@ class Checkpointer {
   // Whether one is due after `step`: every checkpoint.every steps, and after the last one.
   static bool due(const Recipe& recipe, std::int64_t step);
 
-  // All of these are for the training thread, abandon() for any.
-  // Begins a checkpoint of the state as it is and returns. One that is due while another is being written is skipped,
-  // but for patience. Throws nothing of what goes wrong with a checkpoint: that is an event, and those that stand stay.
+  // All of these are for the training thread, abandon() for any. One of a step whose checkpoint is under way, or was
+  // the last to be written, is not begun again. Begins a checkpoint of the state as it is and returns. One that is due
+  // while another is being written is skipped, but for patience. Throws nothing of what goes wrong with a checkpoint:
+  // that is an event, and those that stand stay.
   void start(const CheckpointFacts& facts);
   // The same, but waits for the one under way: for a checkpoint that is not to be skipped.
   void start_last(const CheckpointFacts& facts);
@@ -68,7 +69,7 @@ class Checkpointer {
   // none or it was abandoned. Throws Error(kUnavailable) or Error(kDataLoss), naming the file, if it could not be
   // written, or what options.recorded threw.
   std::string finish();
-  // start_last() and finish().
+  // start_last() and finish(): when it returns a checkpoint of this step stands, also if it was begun before.
   std::string write(const CheckpointFacts& facts);
   // Gives up what is under way: when this returns nothing will stand under a final name that does not yet. For a
   // worker that leads no more.
@@ -82,6 +83,7 @@ class Checkpointer {
   using Seconds = std::chrono::duration<double>;
   using Lock = std::unique_lock<std::mutex>;
 
+  bool has(const Lock& lock, std::int64_t step) const;
   void begin(Lock& lock, const CheckpointFacts& facts);
   bool wait_patiently(Lock& lock);
   void run(const std::stop_token& stop);
@@ -100,6 +102,7 @@ class Checkpointer {
   std::condition_variable_any changed_;
   std::optional<CheckpointFacts> under_way_;
   bool abandoned_ = false;      // what is under way
+  std::int64_t begun_ = -1;     // the step of the one that was begun last
   std::string folder_;          // of the one that was begun last, once it stands
   std::exception_ptr failure_;  // why it does not
   Seconds patience_;            // that is left

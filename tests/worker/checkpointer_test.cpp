@@ -136,6 +136,19 @@ TEST_F(CheckpointerTest, TheLastOneIsNotSkipped) {
   EXPECT_EQ(events(), (Strings{"checkpoint 10", "checkpoint 20"}));
 }
 
+TEST_F(CheckpointerTest, OneOfTheSameStepIsNotWrittenTwice) {
+  checkpointer_->start(facts(10));
+  checkpointer_->start(facts(10));
+  EXPECT_EQ(checkpointer_->write(facts(10)), checkpoint_path(run_.folder(), 10));
+  EXPECT_EQ(checkpointer_->write(facts(10)), checkpoint_path(run_.folder(), 10));
+  EXPECT_EQ(events(), Strings{"checkpoint 10"});
+  recorded_ = 19;
+  checkpointer_->start(facts(20));
+  checkpointer_->abandon();
+  recorded_ = 20;
+  EXPECT_EQ(checkpointer_->write(facts(20)), checkpoint_path(run_.folder(), 20)) << "what was abandoned is";
+}
+
 TEST_F(CheckpointerTest, QuickStepsWaitAWhileForTheOneUnderWay) {
   make(/*patience=*/60.0);
   for (std::int64_t step = 1; step <= 5; ++step) {
