@@ -71,8 +71,8 @@ class Checkpointer {
   std::string finish();
   // start_last() and finish(): when it returns a checkpoint of this step stands, also if it was begun before.
   std::string write(const CheckpointFacts& facts);
-  // Gives up what is under way: when this returns nothing will stand under a final name that does not yet. For a
-  // worker that leads no more.
+  // Gives up what is under way: when this returns nothing will stand under a final name that does not yet, and nobody
+  // reads the state. For a worker that leads no more, or whose state is replaced.
   void abandon();
 
   // Of the checkpoint that was begun last.

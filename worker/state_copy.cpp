@@ -172,10 +172,11 @@ void StateCopy::end() {
 }
 
 void StateCopy::cancel() {
-  const Lock lock(mutex_);
+  Lock lock(mutex_);
   cancelled_ = true;
   live_ = 0;
   changed_.notify_all();
+  changed_.wait(lock, [this] { return copying_ == 0; });
 }
 
 // The shorter one of the last two times between updates: an evaluation makes one long.

@@ -49,7 +49,7 @@ class StateCopy {
   // Nothing is read any more: memory is let go, and there may be another begin().
   void end();
 
-  // Nothing more is copied aside, and nobody waits for the reader. From any thread.
+  // When it returns nobody reads the live memory any more, nor waits for the reader. From any thread.
   void cancel();
 
   // Copies ahead of updates until asked to stop. At most one thread runs it.
