@@ -160,6 +160,24 @@ TEST(StateCopyTest, ACancelledReadingHoldsNobodyUp) {
   EXPECT_EQ(read_all(copy), state.bytes());
 }
 
+// Pieces that take a while to copy and updates that do not.
+TEST(StateCopyTest, UpdatesWaitForCopiesUnderWay) {
+  constexpr std::size_t kLarge = std::size_t{4} << 20;
+  std::string state(3 * kLarge, '\0');
+  StateCopy copy({std::as_bytes(std::span(state))}, kLarge);
+  std::jthread ahead([&](const std::stop_token& stop) { copy.copy_ahead(stop); });
+  for (int step = 0; step < 40; ++step) {
+    copy.begin();
+    std::future<std::string> read = std::async(std::launch::async, [&] { return read_all(copy); });
+    std::this_thread::sleep_for(std::chrono::microseconds(100 * (step % 10)));
+    copy.before_update();
+    std::fill(state.begin(), state.end(), static_cast<char>(step + 1));
+    const std::string bytes = read.get();
+    EXPECT_EQ(bytes.size(), state.size());
+    EXPECT_EQ(bytes.find_first_not_of(static_cast<char>(step)), std::string::npos) << "step " << step;
+  }
+}
+
 // Reader, updates and copies ahead all at once, for the thread sanitizer and for races of places.
 TEST(StateCopyTest, EveryReadingIsOfOneStep) {
   State state({300'000, 17, 100'000});
