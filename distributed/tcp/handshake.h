@@ -9,7 +9,6 @@
 // but no proof can be made for it.
 #pragma once
 
-#include <array>
 #include <bit>
 #include <chrono>
 #include <cstddef>
@@ -19,6 +18,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "cluster/signature.h"
 #include "core/base/ballot.h"
 #include "core/base/uuid.h"
 #include "distributed/local/hello.h"
@@ -48,8 +48,8 @@ enum class TcpChannel : std::uint32_t {
 };
 inline constexpr std::size_t kTcpChannels = 2;
 
-using Signature = std::array<std::uint8_t, 32>;
-using Nonce = std::array<std::uint8_t, 32>;
+using cluster::Nonce;
+using cluster::Signature;
 
 struct TcpHello {
   std::uint32_t magic = 0;
@@ -96,6 +96,4 @@ TcpAnswer make_answer(const TcpHello& hello, const TcpMeeting& meeting, Refusal 
 Refusal judge(const TcpAnswer& answer, const TcpHello& hello, const TcpMeeting& meeting);
 
 Signature make_proof(const TcpHello& hello, const TcpAnswer& answer, const TcpMeeting& meeting);
-bool same(const Signature& a, const Signature& b);  // in constant time
-
 }  // namespace convoy::distributed

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "cluster/address.h"
 #include "core/base/error.h"
 #include "distributed/tcp/tcp_socket.h"
 
@@ -199,7 +200,7 @@ class TcpEncounter {
 
   void admit(TcpGuest& guest) {
     UniqueFd& place = channel(guest.hello.from, guest.hello.channel);
-    if (place || !same(guest.proof, make_proof(guest.hello, guest.answer, meeting_))) {
+    if (place || !cluster::same(guest.proof, make_proof(guest.hello, guest.answer, meeting_))) {
       last_refused_ = fmt::format("; last refused: {}", refusal_text(place ? Refusal::kRank : Refusal::kToken));
       return;
     }
@@ -262,7 +263,8 @@ class TcpEncounter {
 
 }  // namespace
 
-TcpRendezvous::TcpRendezvous(const std::string& host) : listener_(listen_on(host)), place_(place_of(listener_.get())) {}
+TcpRendezvous::TcpRendezvous(const std::string& host)
+    : listener_(cluster::listen_at(fmt::format("tcp://{}:0", host))), place_(place_of(listener_.get())) {}
 
 std::vector<TcpPeer> TcpRendezvous::meet(const TcpMeeting& meeting) {
   std::vector<TcpPeer> peers = TcpEncounter(meeting, listener_.get(), guests_).run();

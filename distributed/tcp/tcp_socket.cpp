@@ -39,36 +39,15 @@ sockaddr_in socket_address(const std::string& host, std::uint16_t port) {
 
 const sockaddr* plain(const sockaddr_in& address) { return reinterpret_cast<const sockaddr*>(&address); }
 
-sockaddr_in bound_address(int socket) {
-  sockaddr_in address{};
-  socklen_t length = sizeof(address);
-  getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length);
-  return address;
-}
-
-std::string host_of(const sockaddr_in& address) {
-  char text[INET_ADDRSTRLEN] = {};
-  inet_ntop(AF_INET, &address.sin_addr, text, sizeof(text));
-  return text;
-}
-
 void set_option(int socket, int level, int option, int value) {
   setsockopt(socket, level, option, &value, sizeof(value));
 }
 
 }  // namespace
 
-UniqueFd listen_on(const std::string& host) {
-  UniqueFd socket = new_socket(SOCK_STREAM);
-  const sockaddr_in address = socket_address(host, 0);
-  if (bind(socket.get(), plain(address), sizeof(address)) != 0 || listen(socket.get(), SOMAXCONN) != 0)
-    fail(ErrorCode::kUnavailable, "listening on a TCP port of {}: {}", host, errno_text(errno));
-  return socket;
-}
-
 std::string place_of(int socket) {
-  const sockaddr_in address = bound_address(socket);
-  return fmt::format("{}:{}", host_of(address), ntohs(address.sin_port));
+  const cluster::HostPort bound = cluster::split_address(cluster::bound_address(socket));
+  return fmt::format("{}:{}", bound.host, bound.port);
 }
 
 Connecting begin_connect(const std::string& place) {
@@ -110,7 +89,7 @@ std::string own_address_towards(const std::string& address) {
   const sockaddr_in to = socket_address(where.host, where.port);
   if (connect(socket.get(), plain(to), sizeof(to)) != 0)
     fail(ErrorCode::kUnavailable, "no way from this host to the scheduler at {}: {}", address, errno_text(errno));
-  return host_of(bound_address(socket.get()));
+  return cluster::split_address(cluster::bound_address(socket.get())).host;
 }
 
 }  // namespace convoy::distributed

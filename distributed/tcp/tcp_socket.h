@@ -8,9 +8,6 @@
 
 namespace convoy::distributed {
 
-// Listens on `host` ("127.0.0.1"), on a port that the system chooses. Accepting never blocks. Throws
-// Error(kUnavailable).
-UniqueFd listen_on(const std::string& host);
 // Where a socket is bound: "127.0.0.1:41234".
 std::string place_of(int socket);
 

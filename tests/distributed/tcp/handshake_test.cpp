@@ -25,7 +25,7 @@ TEST_F(HandshakeTest, MembersOfOneEpochBelieveEachOther) {
   EXPECT_EQ(judge(hello, listener_), Refusal::kNone);
   const TcpAnswer answer = make_answer(hello, listener_, Refusal::kNone);
   EXPECT_EQ(judge(answer, hello, connector_), Refusal::kNone);
-  EXPECT_TRUE(same(make_proof(hello, answer, connector_), make_proof(hello, answer, listener_)));
+  EXPECT_TRUE(cluster::same(make_proof(hello, answer, connector_), make_proof(hello, answer, listener_)));
 }
 
 TEST_F(HandshakeTest, EveryBitOfAHelloIsSigned) {
@@ -64,7 +64,7 @@ TEST_F(HandshakeTest, ARecordedHelloNeedsAProofThatNobodyElseCanMake) {
   const TcpHello hello = make_hello(connector_, 0, TcpChannel::kData);
   const TcpAnswer first = make_answer(hello, listener_, Refusal::kNone);
   const TcpAnswer second = make_answer(hello, listener_, Refusal::kNone);
-  EXPECT_FALSE(same(make_proof(hello, first, connector_), make_proof(hello, second, listener_)));
+  EXPECT_FALSE(cluster::same(make_proof(hello, first, connector_), make_proof(hello, second, listener_)));
   // Nor is an answer good for another hello.
   EXPECT_EQ(judge(first, make_hello(connector_, 0, TcpChannel::kData), connector_), Refusal::kToken);
 }
