@@ -90,7 +90,10 @@ TEST_P(SameBitsTest, AnyNumberOfWorkersAndBuckets) {
 TEST_P(SameBitsTest, WithWeightDecayAndDropout) {
   const Job regularised = job({"optimizer.weight_decay=0.1", "model.dropout=0.1"});
   const Outcome reference = train(regularised, {.count = 0});
-  for (const int workers : {2, 3}) expect_same_bits_of(regularised, reference, {.count = workers});
+  for (const int workers : {2, 3}) {
+    for (const std::string engine : {"local", "gloo"})
+      expect_same_bits_of(regularised, reference, {.count = workers, .start = {}, .engine = engine});
+  }
 }
 
 TEST_P(SameBitsTest, AnotherSeedGivesOtherBits) {
@@ -130,7 +133,7 @@ void PrintTo(const MpirunCase& test, std::ostream* out) { *out << test.name; }
 std::vector<MpirunCase> mpirun_cases() {
   const std::vector<Workers> three = {under_mpirun(3, "local"), under_mpirun(3, "mpi")};
   const std::vector<Workers> any = {under_mpirun(1, "local"), under_mpirun(2, "local"), under_mpirun(3, "local"),
-                                    under_mpirun(4, "local"), under_mpirun(3, "mpi")};
+                                    under_mpirun(4, "local"), under_mpirun(3, "mpi"),   under_mpirun(3, "gloo")};
   const std::string buckets = "sync.bucket_mib=0.05";
   std::vector<MpirunCase> cases;
   for (const std::string& precision : kPrecisions) {
