@@ -39,11 +39,16 @@ UniqueFd listen_locally(const std::string& name) {
   return listener;
 }
 
-// Small answers leave at once, and a peer whose host died is noticed. (Unix sockets refuse this and need none of it.)
-void set_options(int socket) {
-  const auto set = [socket](int level, int option, int value) {
-    setsockopt(socket, level, option, &value, sizeof value);
-  };
+void set_option(int socket, int level, int option, int value) {
+  setsockopt(socket, level, option, &value, sizeof value);
+}
+
+// A busy core is left as seldom as possible.
+void set_local_options(int socket) { set_option(socket, SOL_SOCKET, SO_SNDBUF, 4 << 20); }
+
+// Small answers leave at once, and a peer whose host died is noticed.
+void set_network_options(int socket) {
+  const auto set = [socket](int level, int option, int value) { set_option(socket, level, option, value); };
   set(IPPROTO_TCP, TCP_NODELAY, 1);
   set(SOL_SOCKET, SO_KEEPALIVE, 1);
   set(IPPROTO_TCP, TCP_KEEPIDLE, 5);
@@ -99,7 +104,7 @@ void Donor::admit(int listener) {
     if (errno != EAGAIN) std::this_thread::sleep_for(milliseconds(10));  // no descriptors, for a while
     return;
   }
-  set_options(socket.get());
+  listener == local_.get() ? set_local_options(socket.get()) : set_network_options(socket.get());
   guests_.push_back(std::make_unique<DonorGuest>(std::move(socket), self_, token_, shelf_));
 }
 

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -20,6 +21,9 @@ namespace convoy::worker {
 namespace {
 
 constexpr std::chrono::seconds kConnect{1};
+// A donor hashes a piece just before it sends it, and the fetch just after it arrived: both find it in their caches.
+constexpr std::int64_t kPieceBytes = 512 << 10;
+constexpr std::size_t kWindow = 8;  // so that the donor never waits for the next question
 
 // None if the donor is not on this host.
 UniqueFd connect_locally(const Uuid& donor) {
@@ -33,8 +37,8 @@ UniqueFd connect_to_one_of(std::string_view addresses) {
   for (std::string_view rest = addresses; !rest.empty();) {
     const std::size_t comma = rest.find(',');
     UniqueFd socket = cluster::connect_to(std::string(rest.substr(0, comma)), kConnect);
-    const int at_once = 1;
     if (socket) {
+      const int at_once = 1;
       setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
       return socket;
     }
@@ -43,56 +47,77 @@ UniqueFd connect_to_one_of(std::string_view addresses) {
   fail(ErrorCode::kPeerLost, "nobody answers at {}", addresses);
 }
 
-UniqueFd connect_to(const Source& source, bool locally) {
-  if (locally) {
-    if (UniqueFd socket = connect_locally(source.uuid)) return socket;
-  }
-  return connect_to_one_of(source.service.address);
-}
-
 [[noreturn]] void fail_closed() { fail(ErrorCode::kPeerLost, "it closed the connection"); }
 
 }  // namespace
 
-DonorChannel::DonorChannel(const Source& source, const Asker& asker, bool locally)
-    : asker_(asker),
-      hello_{.donor = source.uuid, .asker = asker.self, .nonce = cluster::make_nonce()},
-      socket_(connect_to(source, locally)) {
+DonorChannel::DonorChannel(const Source& source, const Asker& asker, Way way)
+    : asker_(asker), hello_{.donor = source.uuid, .asker = asker.self, .nonce = cluster::make_nonce()}, way_(way) {
+  if (way_ != Way::kNetwork) socket_ = connect_locally(source.uuid);
+  if (socket_) {
+    pid_ = distributed::peer_pid(socket_.get()).value_or(0);
+  } else {
+    way_ = Way::kNetwork;
+    socket_ = connect_to_one_of(source.service.address);
+  }
   send(bytes_of(hello_));
 }
 
-void DonorChannel::ask(const cluster::Pull& pull) {
+bool DonorChannel::is_open() {
+  while (!open_) {
+    Places places;
+    places.add_rest(challenge_, received_);
+    if (!take(places)) return false;
+    if (received_ < static_cast<std::int64_t>(sizeof challenge_)) continue;
+    received_ = 0;
+    if (!cluster::same(challenge_.signature, sign_challenge(asker_.token, hello_, challenge_)))
+      fail(ErrorCode::kPeerLost, "it does not know this run's token");
+    const DonorProof proof{.signature = sign_proof(asker_.token, hello_, challenge_)};
+    send(bytes_of(proof));
+    if (way_ == Way::kMemory && !donor_is_readable()) way_ = Way::kSocket;
+    open_ = true;
+  }
+  return true;
+}
+
+// Some systems let nobody read another process, and where process ids differ there may be another one of that id.
+bool DonorChannel::donor_is_readable() const {
+  cluster::Nonce nonce{};
+  iovec here{.iov_base = nonce.data(), .iov_len = nonce.size()};
+  iovec there{.iov_base = reinterpret_cast<void*>(challenge_.nonce_address), .iov_len = nonce.size()};
+  return process_vm_readv(pid_, &here, 1, &there, 1, 0) == static_cast<ssize_t>(nonce.size()) &&
+         nonce == challenge_.nonce;
+}
+
+std::int64_t DonorChannel::piece_bytes() const { return way_ == Way::kMemory ? kMaxPlacedBytes : kPieceBytes; }
+
+std::size_t DonorChannel::window() const { return way_ == Way::kMemory ? 1 : kWindow; }
+
+void DonorChannel::ask(const cluster::Pull& pull) { ask(pull, way_ == Way::kMemory); }
+
+void DonorChannel::ask(const cluster::Pull& pull, bool where) {
   const DonorQuestion question{.term = asker_.ballot.term,
                                .attempt = asker_.ballot.attempt,
-                               .what = static_cast<std::uint32_t>(pull.what),
+                               .what = static_cast<std::uint16_t>(pull.what),
+                               .where = where,
                                .step = pull.step,
                                .offset = pull.offset,
                                .bytes = pull.bytes};
-  const auto bytes = bytes_of(question);
-  if (introduced_) return send(bytes);
-  unsent_.insert(unsent_.end(), bytes.begin(), bytes.end());
+  send(bytes_of(question));
 }
 
 std::optional<DonorChannel::Arrival> DonorChannel::receive(const cluster::Pull& pull, const Destination& destination) {
-  if (!introduced_ && !introduce()) return std::nullopt;
-  constexpr std::int64_t kHeaderEnd = sizeof(DonorHeader);
-  while (received_ < kHeaderEnd) {
-    Places places;
-    places.add_rest(header_, received_);
-    if (!take(places)) return std::nullopt;
-    if (received_ == kHeaderEnd) check_header(pull, total_bytes(destination));
-  }
-  const std::int64_t bytes_end = kHeaderEnd + header_.bytes;
-  const std::int64_t end = bytes_end + static_cast<std::int64_t>(sizeof(DonorVerdict));
-  while (received_ < end) {
-    Places places;
-    const std::int64_t done = std::min(received_ - kHeaderEnd, header_.bytes);
+  return way_ == Way::kMemory ? read_directly(pull, destination) : receive_bytes(pull, destination);
+}
+
+std::optional<DonorChannel::Arrival> DonorChannel::receive_bytes(const cluster::Pull& pull,
+                                                                 const Destination& destination) {
+  if (!receive_header(pull, total_bytes(destination))) return std::nullopt;
+  const auto add_payload = [&](std::int64_t done, Places& places) {
     visit_range(destination, pull.offset + done, header_.bytes - done,
                 [&](std::span<std::byte> part) { return places.add(part); });
-    if (!places.full()) places.add_rest(verdict_, std::max<std::int64_t>(0, received_ - bytes_end));
-    if (!take(places)) return std::nullopt;
-  }
-  received_ = 0;
+  };
+  if (!receive_rest(header_.bytes, add_payload)) return std::nullopt;
   if (verdict_.total < 0) return Arrival{.total = verdict_.total};
   hasher_.reset();
   visit_range(destination, pull.offset, header_.bytes, [&](std::span<std::byte> part) {
@@ -102,20 +127,85 @@ std::optional<DonorChannel::Arrival> DonorChannel::receive(const cluster::Pull& 
   return Arrival{.total = header_.total, .sound = hasher_.value() == header_.checksum};
 }
 
-// Whether both know of each other that they are of the run.
-bool DonorChannel::introduce() {
-  while (received_ < static_cast<std::int64_t>(sizeof challenge_)) {
+std::optional<DonorChannel::Arrival> DonorChannel::read_directly(const cluster::Pull& pull,
+                                                                 const Destination& destination) {
+  if (!awaits_verdict_) {
+    if (!receive_header(pull, total_bytes(destination))) return std::nullopt;
+    places_.resize(static_cast<std::size_t>(header_.places));
+    const auto bytes = std::as_writable_bytes(std::span(places_));
+    const auto add_places = [&](std::int64_t done, Places& places) {
+      places.add(bytes.subspan(static_cast<std::size_t>(done)));
+    };
+    if (!receive_rest(static_cast<std::int64_t>(bytes.size()), add_places)) return std::nullopt;
+    if (verdict_.total < 0) return Arrival{.total = verdict_.total};
+    was_read_ = read_memory(pull, destination);
+    cluster::Pull nothing = pull;
+    nothing.bytes = 0;
+    ask(nothing, /*where=*/false);
+    awaits_verdict_ = true;
+  }
+  cluster::Pull nothing = pull;
+  nothing.bytes = 0;
+  if (!receive_header(nothing, total_bytes(destination)) || !receive_rest(0, [](std::int64_t, Places&) {}))
+    return std::nullopt;
+  awaits_verdict_ = false;
+  if (!was_read_ && verdict_.total >= 0) fail(ErrorCode::kPeerLost, "its memory could not be read");
+  return Arrival{.total = verdict_.total};
+}
+
+// False: not all of it is there to be read, or not any more.
+bool DonorChannel::read_memory(const cluster::Pull& pull, const Destination& destination) const {
+  std::vector<std::span<const std::byte>> there;  // never looked at here
+  for (const DonorPlace& place : places_) {
+    const auto* const begin = reinterpret_cast<const std::byte*>(place.address);
+    there.emplace_back(begin, static_cast<std::size_t>(place.bytes));
+  }
+  if (total_bytes(there) != pull.bytes) return false;
+  for (std::int64_t done = 0; done < pull.bytes;) {
+    Places from;
+    Places to;
+    visit_range(there, done, pull.bytes - done, [&](std::span<const std::byte> part) { return from.add(part); });
+    visit_range(destination, pull.offset + done, pull.bytes - done,
+                [&](std::span<std::byte> part) { return to.add(part); });
+    const msghdr source = from.message();
+    const msghdr target = to.message();
+    const ssize_t got = process_vm_readv(pid_, target.msg_iov, target.msg_iovlen, source.msg_iov, source.msg_iovlen, 0);
+    if (got <= 0) return false;
+    done += got;
+  }
+  return true;
+}
+
+// Whether the header is there.
+bool DonorChannel::receive_header(const cluster::Pull& pull, std::int64_t total) {
+  constexpr std::int64_t kHeaderEnd = sizeof(DonorHeader);
+  while (received_ < kHeaderEnd) {
     Places places;
-    places.add_rest(challenge_, received_);
+    places.add_rest(header_, received_);
+    if (!take(places)) return false;
+    if (received_ < kHeaderEnd) continue;
+    if (header_.offset != pull.offset) fail(ErrorCode::kDataLoss, "it answered what it was not asked");
+    const bool nothing = header_.total < 0 && header_.bytes == 0 && header_.places == 0;
+    const bool too_many = header_.places < 0 || header_.places > header_.bytes;
+    if (!nothing && (header_.total != total || header_.bytes != pull.bytes || too_many))
+      fail(ErrorCode::kDataLoss, "it gave {} of {} bytes, where {} of {} were expected", header_.bytes, header_.total,
+           pull.bytes, total);
+  }
+  return true;
+}
+
+// Whether payload and verdict are there; add_payload(done, places) adds the places of what comes after `done` bytes.
+template <class AddPayload>
+bool DonorChannel::receive_rest(std::int64_t payload_bytes, AddPayload add_payload) {
+  constexpr std::int64_t kHeaderEnd = sizeof(DonorHeader);
+  const std::int64_t payload_end = kHeaderEnd + payload_bytes;
+  while (received_ < payload_end + static_cast<std::int64_t>(sizeof(DonorVerdict))) {
+    Places places;
+    if (received_ < payload_end) add_payload(received_ - kHeaderEnd, places);
+    if (!places.full()) places.add_rest(verdict_, std::max<std::int64_t>(0, received_ - payload_end));
     if (!take(places)) return false;
   }
   received_ = 0;
-  if (!cluster::same(challenge_.signature, sign_challenge(asker_.token, hello_, challenge_.nonce)))
-    fail(ErrorCode::kPeerLost, "it does not know this run's token");
-  const DonorProof proof{.signature = sign_proof(asker_.token, hello_, challenge_)};
-  send(bytes_of(proof));
-  send(std::exchange(unsent_, {}));
-  introduced_ = true;
   return true;
 }
 
@@ -133,14 +223,6 @@ bool DonorChannel::take(Places& places) {
   if (got <= 0) fail_closed();
   received_ += got;
   return true;
-}
-
-void DonorChannel::check_header(const cluster::Pull& pull, std::int64_t total) const {
-  if (header_.offset != pull.offset) fail(ErrorCode::kDataLoss, "it answered what it was not asked");
-  const bool nothing = header_.total < 0 && header_.bytes == 0;
-  if (!nothing && (header_.total != total || header_.bytes != pull.bytes))
-    fail(ErrorCode::kDataLoss, "it gave {} of {} bytes, where {} of {} were expected", header_.bytes, header_.total,
-         pull.bytes, total);
 }
 
 }  // namespace convoy::worker

@@ -7,15 +7,27 @@
 #include <mutex>
 #include <utility>
 
+#include "distributed/local/hello.h"
+
 namespace convoy::worker {
 namespace {
 
 constexpr std::array<std::byte, 4096> kFiller{};
 
+bool is_unix_socket(int socket) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  return getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length) == 0 && address.ss_family == AF_UNIX;
+}
+
 }  // namespace
 
 DonorGuest::DonorGuest(UniqueFd socket, const Uuid& donor, const std::string& token, Shelf& shelf)
-    : socket_(std::move(socket)), donor_(donor), token_(token), shelf_(shelf) {}
+    : socket_(std::move(socket)),
+      donor_(donor),
+      token_(token),
+      shelf_(shelf),
+      is_near_(is_unix_socket(socket_.get()) && distributed::peer_pid(socket_.get())) {}
 
 pollfd DonorGuest::interest() const {
   const short events = state_ == State::kAnswer ? POLLOUT : POLLIN;  // what is asked meanwhile waits in the socket
@@ -80,7 +92,8 @@ bool DonorGuest::challenge() {
   const DonorHello expected{.donor = donor_, .asker = hello_.asker, .nonce = hello_.nonce};
   if (!std::ranges::equal(bytes_of(hello_), bytes_of(expected))) return false;
   challenge_.nonce = cluster::make_nonce();
-  challenge_.signature = sign_challenge(token_, hello_, challenge_.nonce);
+  if (is_near_) challenge_.nonce_address = reinterpret_cast<std::uintptr_t>(&challenge_.nonce);
+  challenge_.signature = sign_challenge(token_, hello_, challenge_);
   state_ = State::kProof;
   Places places;
   places.add(bytes_of(challenge_));
@@ -89,11 +102,13 @@ bool DonorGuest::challenge() {
 
 void DonorGuest::begin_answer() {
   header_ = {.offset = question_.offset, .total = kNeverHere};
+  places_.clear();
   verdict_.reset();
   sent_ = 0;
   state_ = State::kAnswer;
-  if (question_.what > static_cast<std::uint32_t>(cluster::Pull::What::kGradient) || question_.offset < 0 ||
-      question_.bytes < 0 || question_.bytes > cluster::kMaxPieceBytes)
+  const bool by_place = question_.where != 0 && is_near_;
+  if (question_.what > static_cast<std::uint16_t>(cluster::Pull::What::kGradient) || question_.offset < 0 ||
+      question_.bytes < 0 || question_.bytes > (by_place ? kMaxPlacedBytes : cluster::kMaxPieceBytes))
     return;
   const std::lock_guard lock(shelf_.reading);
   const Offer offer = look();
@@ -101,35 +116,52 @@ void DonorGuest::begin_answer() {
   header_.bytes = std::clamp<std::int64_t>(header_.total - header_.offset, 0, question_.bytes);
   hasher_.reset();
   visit_range(offer.parts, header_.offset, header_.bytes, [&](std::span<const std::byte> part) {
-    hasher_.update(part);
+    if (by_place) {
+      places_.push_back({.address = reinterpret_cast<std::uintptr_t>(part.data()), .bytes = part.size()});
+    } else {
+      hasher_.update(part);
+    }
     return true;
   });
+  header_.places = static_cast<std::int64_t>(places_.size());
   header_.checksum = hasher_.value();
 }
 
-// Sends what the socket takes of header, bytes and verdict.
+std::int64_t DonorGuest::payload_bytes() const {
+  return places_.empty() ? header_.bytes : static_cast<std::int64_t>(std::as_bytes(std::span(places_)).size());
+}
+
+// Adds what comes after `done` bytes of it.
+void DonorGuest::add_payload(std::int64_t done, Places& places) {
+  if (!places_.empty()) {
+    places.add(std::as_bytes(std::span(places_)).subspan(static_cast<std::size_t>(done)));
+    return;
+  }
+  // What was found a moment ago need not be there any more. Its place is filled; the verdict tells.
+  const Offer offer = header_.total < 0 ? Offer{} : look();
+  if (offer.total() == header_.total) {
+    visit_range(offer.parts, header_.offset + done, header_.bytes - done,
+                [&](std::span<const std::byte> part) { return places.add(part); });
+  } else {
+    places.add(std::span(kFiller).first(std::min(kFiller.size(), static_cast<std::size_t>(header_.bytes - done))));
+  }
+}
+
+// Sends what the socket takes of header, payload and verdict.
 bool DonorGuest::answer() {
   constexpr std::int64_t kHeaderEnd = sizeof(DonorHeader);
-  const std::int64_t bytes_end = kHeaderEnd + header_.bytes;
+  const std::int64_t payload_end = kHeaderEnd + payload_bytes();
   const std::lock_guard lock(shelf_.reading);
-  if (sent_ < bytes_end) {
+  if (sent_ < payload_end) {
     Places places;
     if (sent_ < kHeaderEnd) places.add_rest(header_, sent_);
-    const std::int64_t done = std::max<std::int64_t>(0, sent_ - kHeaderEnd);
-    // What was found a moment ago need not be there any more. Its place is filled; the verdict tells.
-    const Offer offer = header_.total < 0 ? Offer{} : look();
-    if (offer.total() == header_.total) {
-      visit_range(offer.parts, header_.offset + done, header_.bytes - done,
-                  [&](std::span<const std::byte> part) { return places.add(part); });
-    } else {
-      places.add(std::span(kFiller).first(std::min(kFiller.size(), static_cast<std::size_t>(header_.bytes - done))));
-    }
-    if (!send(places) || sent_ < bytes_end) return open_;
+    add_payload(std::max<std::int64_t>(0, sent_ - kHeaderEnd), places);
+    if (!send(places) || sent_ < payload_end) return open_;
   }
   if (!verdict_) verdict_ = DonorVerdict{.total = header_.total < 0 ? header_.total : look().total()};
   Places places;
-  places.add_rest(*verdict_, sent_ - bytes_end);
-  if (send(places) && sent_ == bytes_end + static_cast<std::int64_t>(sizeof(DonorVerdict))) state_ = State::kQuestion;
+  places.add_rest(*verdict_, sent_ - payload_end);
+  if (send(places) && sent_ == payload_end + static_cast<std::int64_t>(sizeof(DonorVerdict))) state_ = State::kQuestion;
   return open_;
 }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/base/hash.h"
 #include "core/base/unique_fd.h"
@@ -19,7 +20,7 @@ class DonorGuest {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `socket` does not block. Keeps references.
+  // `socket` does not block. Who is of our user on this host may be told where bytes lie. Keeps references.
   DonorGuest(UniqueFd socket, const Uuid& donor, const std::string& token, Shelf& shelf);
 
   // Goes on with what it is at as far as the socket lets it, once that is ready for it. False: the connection is over.
@@ -37,12 +38,15 @@ class DonorGuest {
   bool challenge();
   Offer look() { return shelf_.find(question_.ballot(), question_.pull()); }
   void begin_answer();
+  std::int64_t payload_bytes() const;
+  void add_payload(std::int64_t done, Places& places);
   bool answer();
 
   const UniqueFd socket_;
   const Uuid& donor_;
   const std::string& token_;
   Shelf& shelf_;
+  const bool is_near_;  // see above
   const Clock::time_point since_ = Clock::now();
   State state_ = State::kHello;
   bool open_ = true;
@@ -55,6 +59,7 @@ class DonorGuest {
   DonorChallenge challenge_;
   std::int64_t sent_ = 0;  // of header, bytes and verdict
   DonorHeader header_;
+  std::vector<DonorPlace> places_;
   std::optional<DonorVerdict> verdict_;
   Xxh3Hasher64 hasher_;
 };

@@ -5,6 +5,10 @@
 //   donor → fetch   challenge  a nonce, signed with the run's token over the hello too
 //   fetch → donor   proof      signed over both, and then questions, as many as it likes
 //   donor → fetch   for each question a header, the bytes, and a verdict on them
+//
+// On one host a fetch may be allowed to read the donor's memory (process_vm_readv), which takes neither the donor's
+// time nor its turn on a busy core: then it asks where the bytes lie, takes them, and asks for no bytes: only the
+// verdict.
 #pragma once
 
 #include <sys/socket.h>
@@ -37,6 +41,7 @@ struct DonorHello {
 
 struct DonorChallenge {
   cluster::Nonce nonce{};
+  std::uint64_t nonce_address = 0;  // in the donor's memory, to try whether it can be read; 0: not told
   cluster::Signature signature{};
 };
 
@@ -47,7 +52,8 @@ struct DonorProof {
 struct DonorQuestion {  // see cluster::Pull
   std::uint64_t term = 0;
   std::uint32_t attempt = 0;
-  std::uint32_t what = 0;
+  std::uint16_t what = 0;
+  std::uint16_t where = 0;  // 1: places are wanted, not bytes
   std::int64_t step = 0;
   std::int64_t offset = 0;
   std::int64_t bytes = 0;
@@ -60,9 +66,15 @@ struct DonorQuestion {  // see cluster::Pull
 
 struct DonorHeader {
   std::int64_t offset = 0;
-  std::int64_t total = 0;  // bytes that there are altogether, or kNeverHere, kNotHereYet
-  std::int64_t bytes = 0;  // that follow
+  std::int64_t total = 0;   // bytes that there are altogether, or kNeverHere, kNotHereYet
+  std::int64_t bytes = 0;   // that follow, or lie in the places
+  std::int64_t places = 0;  // that follow instead of the bytes
   std::uint64_t checksum = 0;
+};
+
+struct DonorPlace {
+  std::uint64_t address = 0;
+  std::uint64_t bytes = 0;
 };
 
 struct DonorVerdict {
@@ -75,14 +87,17 @@ static_assert(std::has_unique_object_representations_v<DonorHello> &&
               std::has_unique_object_representations_v<DonorQuestion> &&
               std::has_unique_object_representations_v<DonorHeader>);
 
+inline constexpr std::int64_t kMaxPlacedBytes = 64 << 20;  // that one question is told the places of
+
 template <class Value>
 std::span<const std::byte> bytes_of(const Value& value) {
   return std::as_bytes(std::span(&value, 1));
 }
 
 inline cluster::Signature sign_challenge(const std::string& token, const DonorHello& hello,
-                                         const cluster::Nonce& nonce) {
-  return cluster::sign(token, "convoy donor challenge", {bytes_of(hello), bytes_of(nonce)});
+                                         const DonorChallenge& challenge) {
+  return cluster::sign(token, "convoy donor challenge",
+                       {bytes_of(hello), bytes_of(challenge.nonce), bytes_of(challenge.nonce_address)});
 }
 inline cluster::Signature sign_proof(const std::string& token, const DonorHello& hello,
                                      const DonorChallenge& challenge) {

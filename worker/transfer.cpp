@@ -58,62 +58,63 @@ class Transfer {
   // False if it says that it has nothing to give.
   bool pull_from(const Source& source) {
     check_stop();
-    channel_.emplace(source, options_.asker, options_.locally);
-    if (!on_its_way_.empty()) next_ = *std::ranges::min_element(on_its_way_);  // of the donor before this one
+    channel_.emplace(source, options_.asker, options_.way);
+    if (!on_its_way_.empty()) next_ = std::ranges::min(on_its_way_, {}, &cluster::Pull::offset).offset;
     on_its_way_.clear();
     asked_again_.clear();
     heard_ = Clock::now();
-    bool opened = false;  // until then a single question is on its way, which may have to be repeated
+    while (!channel_->is_open()) wait();
+    bool serves = false;  // until then a single question is on its way, which may have to be repeated
     ask(next_);
     while (!on_its_way_.empty()) {
-      const auto arrival = wait_for_arrival(pull_at(on_its_way_.front()));
-      if (arrival.total == kNotHereYet && !opened) {
+      const auto arrival = next_arrival();
+      if (arrival.total == kNotHereYet && !serves) {
         std::this_thread::sleep_for(kAskAgain);
-        channel_->ask(pull_at(on_its_way_.front()));
+        channel_->ask(on_its_way_.front());
         continue;
       }
       if (arrival.total < 0) return false;
-      opened = true;
+      serves = true;
       heard_ = Clock::now();
-      if (!arrival.sound) ask_again();
+      if (!arrival.sound) ask_again(on_its_way_.front().offset);
       on_its_way_.pop_front();
-      while (on_its_way_.size() < kWindow && next_ < total_) ask(next_);
+      while (on_its_way_.size() < channel_->window() && next_ < total_) ask(next_);
     }
     return true;
   }
 
-  DonorChannel::Arrival wait_for_arrival(const cluster::Pull& pull) {
+  DonorChannel::Arrival next_arrival() {
     for (;;) {
-      check_stop();
-      if (const auto arrival = channel_->receive(pull, destination_)) return *arrival;
-      const auto left = std::chrono::ceil<milliseconds>(heard_ + options_.stall - Clock::now());
-      if (left <= milliseconds(0)) fail(ErrorCode::kPeerLost, "it gave nothing for {} ms", options_.stall.count());
-      pollfd news[] = {{channel_->descriptor(), POLLIN, 0}, {stopped_.descriptor(), POLLIN, 0}};
-      poll(news, std::size(news), static_cast<int>(left.count()));
+      if (const auto arrival = channel_->receive(on_its_way_.front(), destination_)) return *arrival;
+      wait();
     }
+  }
+
+  // For news from the donor.
+  void wait() {
+    check_stop();
+    const auto left = std::chrono::ceil<milliseconds>(heard_ + options_.stall - Clock::now());
+    if (left <= milliseconds(0)) fail(ErrorCode::kPeerLost, "it gave nothing for {} ms", options_.stall.count());
+    pollfd news[] = {{channel_->descriptor(), POLLIN, 0}, {stopped_.descriptor(), POLLIN, 0}};
+    poll(news, std::size(news), static_cast<int>(left.count()));
+    check_stop();
   }
 
   void check_stop() const {
     if (stop_.stop_requested()) fail(ErrorCode::kInterrupted, "asked to stop while fetching {}", wanted());
   }
 
-  cluster::Pull pull_at(std::int64_t offset) const {
-    return {.what = options_.what,
-            .step = options_.step,
-            .offset = offset,
-            .bytes = std::min(total_ - offset, kPieceBytes)};
-  }
-
   void ask(std::int64_t offset) {
-    const cluster::Pull pull = pull_at(offset);
+    const cluster::Pull pull{.what = options_.what,
+                             .step = options_.step,
+                             .offset = offset,
+                             .bytes = std::min({total_ - offset, channel_->piece_bytes(), options_.most_bytes})};
     channel_->ask(pull);
-    on_its_way_.push_back(offset);
+    on_its_way_.push_back(pull);
     next_ = std::max(next_, offset + pull.bytes);
   }
 
-  // For what arrived last.
-  void ask_again() {
-    const std::int64_t offset = on_its_way_.front();
+  void ask_again(std::int64_t offset) {
     if (std::ranges::find(asked_again_, offset) != asked_again_.end())
       fail(ErrorCode::kDataLoss, "its bytes from {} on arrived damaged twice", offset);
     asked_again_.push_back(offset);
@@ -129,8 +130,8 @@ class Transfer {
   const TransferOptions& options_;
   const Destination& destination_;
   const std::int64_t total_;
-  std::int64_t next_ = 0;                // up to here everything was asked for
-  std::deque<std::int64_t> on_its_way_;  // offsets that were asked for, in that order; all else up to next_ is there
+  std::int64_t next_ = 0;                 // up to here everything was asked for
+  std::deque<cluster::Pull> on_its_way_;  // what was asked for, in that order; all else up to next_ is there
   std::vector<std::int64_t> asked_again_;
   Clock::time_point heard_;
   std::optional<DonorChannel> channel_;

@@ -17,7 +17,8 @@ struct TransferOptions {
   cluster::Pull::What what{};
   std::int64_t step = 0;
   std::chrono::milliseconds stall{5'000};  // a donor that gives nothing for so long is given up
-  bool locally = true;                     // a donor of this host is asked through its Unix socket
+  Way way = Way::kMemory;                  // the quickest that may be used
+  std::int64_t most_bytes = 16 << 20;      // asked for at once
 };
 
 struct Transferred {

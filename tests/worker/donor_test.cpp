@@ -58,7 +58,7 @@ class Peer {
     const DonorHello hello{.donor = donor, .asker = Uuid::random(), .nonce = cluster::make_nonce()};
     say(hello);
     const auto challenge = hear<DonorChallenge>();
-    EXPECT_EQ(challenge.signature, sign_challenge(token, hello, challenge.nonce));
+    EXPECT_EQ(challenge.signature, sign_challenge(token, hello, challenge));
     say(DonorProof{.signature = sign_proof(token, hello, challenge)});
   }
   struct Answer {
@@ -115,13 +115,13 @@ class DonorTest : public testing::Test {
     return peer;
   }
 
-  bool can_fetch(bool locally) const {
+  bool can_fetch(Way way) const {
     Memory copy = memory_.elsewhere();
     const TransferOptions options{.donors = {{.uuid = uuid_, .service = donor_->service()}},
                                   .asker = {.self = Uuid::random(), .token = token_, .ballot = kServedBallot},
                                   .step = kServedStep,
                                   .stall = 60s,
-                                  .locally = locally};
+                                  .way = way};
     return fetch(options, copy.destination(), {}).done && copy.joined() == memory_.joined();
   }
 
@@ -194,7 +194,7 @@ TEST_F(DonorTest, IsReachedAtAllAddressesOfItsHost) {
   EXPECT_EQ(address.find("0.0.0.0"), std::string::npos) << address;
   for (const std::string& own : cluster::own_addresses())
     EXPECT_NE(address.find("tcp://" + own + ":"), std::string::npos) << address;
-  EXPECT_TRUE(can_fetch(false));
+  EXPECT_TRUE(can_fetch(Way::kNetwork));
 }
 
 TEST_F(DonorTest, CannotListenWhereAnotherDoes) {
@@ -248,8 +248,8 @@ TEST_F(DonorTest, GarbageDoesNoHarm) {
   Peer silent = connect_by_network();
   Peer of_the_run = member();
   of_the_run.say(garbage);  // questions that make no sense
-  EXPECT_TRUE(can_fetch(true));
-  EXPECT_TRUE(can_fetch(false));
+  EXPECT_TRUE(can_fetch(Way::kSocket));
+  EXPECT_TRUE(can_fetch(Way::kNetwork));
   EXPECT_TRUE(by_network.is_closed());
   EXPECT_TRUE(local.is_closed());
 }
