@@ -104,7 +104,11 @@ void Donor::admit(int listener) {
     if (errno != EAGAIN) std::this_thread::sleep_for(milliseconds(10));  // no descriptors, for a while
     return;
   }
-  listener == local_.get() ? set_local_options(socket.get()) : set_network_options(socket.get());
+  if (listener == local_.get()) {
+    set_local_options(socket.get());
+  } else {
+    set_network_options(socket.get());
+  }
   guests_.push_back(std::make_unique<DonorGuest>(std::move(socket), self_, token_, shelf_));
 }
 

@@ -30,5 +30,25 @@ TEST(AddressTest, AHubAcceptsConnectionsUntilItIsGone) {
   EXPECT_FALSE(accepts_connections(address, std::chrono::seconds(5)));
 }
 
+TEST(AddressTest, AListenerIsReachedAtItsBoundAddress) {
+  std::string address;
+  {
+    const UniqueFd listener = listen_at("tcp://127.0.0.1:0");
+    address = bound_address(listener.get());
+    EXPECT_TRUE(address.starts_with("tcp://127.0.0.1:")) << address;
+    EXPECT_NE(split_address(address).port, 0);
+    EXPECT_TRUE(connect_to(address, std::chrono::seconds(20)));
+    try {
+      listen_at(address);
+      ADD_FAILURE() << "two listeners on one port";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+      EXPECT_NE(std::string(error.what()).find(address), std::string::npos) << error.what();
+    }
+  }
+  EXPECT_FALSE(connect_to(address, std::chrono::seconds(20)));
+  EXPECT_THROW(listen_at("tcp://nowhere:0"), Error);
+}
+
 }  // namespace
 }  // namespace convoy::cluster

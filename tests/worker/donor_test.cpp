@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <future>
 #include <string>
 
@@ -165,7 +166,7 @@ TEST_F(DonorTest, HasNothingForQuestionsThatMakeNoSense) {
 }
 
 TEST_F(DonorTest, SaysWhatItDoesNotHave) {
-  Offer::Kind kind = Offer::Kind::kNever;
+  std::atomic<Offer::Kind> kind = Offer::Kind::kNever;
   serve([&](const Ballot&, const cluster::Pull&) { return Offer{.kind = kind}; });
   Peer peer = member();
   EXPECT_EQ(peer.ask(question(0, 100)).verdict.total, kNeverHere);
@@ -176,7 +177,7 @@ TEST_F(DonorTest, SaysWhatItDoesNotHave) {
 // The bytes are under way then: the verdict takes them back.
 TEST_F(DonorTest, TakesBackWhatIsWithdrawnWhileItIsSent) {
   for (const int last : {1, 2, 5}) {  // that it is offered
-    int questions = 0;
+    std::atomic<int> questions = 0;
     serve([&](const Ballot& ballot, const cluster::Pull& pull) {
       return ++questions > last ? Offer{} : find_in(memory_)(ballot, pull);
     });

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <thread>
@@ -127,12 +128,12 @@ TEST_P(TransferTest, WaitsForADonorThatHasNotEnteredTheEpochYet) {
 }
 
 TEST_P(TransferTest, GoesOnFromWhereADonorWasKilled) {
-  int questions = 0;
+  std::atomic<int> questions = 0;
   const ChildDonor first(token_, [&questions](const Ballot& ballot, const cluster::Pull& pull) {
     if (++questions == 30) kill(getpid(), SIGKILL);
     return find_in(served())(ballot, pull);
   });
-  std::int64_t begin = -1;
+  std::atomic<std::int64_t> begin = -1;
   const Serving second = serve([&begin](const Ballot& ballot, const cluster::Pull& pull) {
     if (begin < 0) begin = pull.offset;
     return find_in(served())(ballot, pull);
@@ -146,7 +147,7 @@ TEST_P(TransferTest, GoesOnFromWhereADonorWasKilled) {
 }
 
 TEST_P(TransferTest, GoesOnFromWhereADonorWithdrew) {
-  int left = 30;
+  std::atomic<int> left = 30;
   const Serving first = serve([&left](const Ballot& ballot, const cluster::Pull& pull) {
     return --left < 0 ? Offer{} : find_in(served())(ballot, pull);
   });
@@ -155,6 +156,25 @@ TEST_P(TransferTest, GoesOnFromWhereADonorWithdrew) {
   EXPECT_TRUE(result.done);
   EXPECT_TRUE(result.lost.empty());
   EXPECT_EQ(copy.joined(), served().joined());
+}
+
+// The offer ends, and the bytes change, when the donor has just told that they are there.
+TEST_P(TransferTest, KeepsNothingThatChangedWhileItWasRead) {
+  for (const int last : {1, 2, 3, 30, 31, 32, 33, 34}) {
+    std::atomic<int> questions = 0;
+    Memory changing = served();
+    const Serving first = serve([&questions, &changing, last](const Ballot& ballot, const cluster::Pull& pull) {
+      const int question = ++questions;
+      if (question == last) {
+        for (auto& block : changing.blocks) std::ranges::fill(block, std::byte{0x55});
+      }
+      return question > last ? Offer{} : find_in(changing)(ballot, pull);
+    });
+    const Serving second = serve(find_in(served()));
+    Memory copy = served().elsewhere();
+    EXPECT_TRUE(fetch(from({first, second}), copy.destination(), {}).done);
+    EXPECT_TRUE(copy.joined() == served().joined()) << last;
+  }
 }
 
 TEST_P(TransferTest, NamesTheDonorsThatAreGone) {
@@ -180,7 +200,7 @@ TEST_P(TransferTest, TriesAllAddressesOfADonor) {
 }
 
 TEST_P(TransferTest, GivesUpADonorThatStalls) {
-  int questions = 0;
+  std::atomic<int> questions = 0;
   const ChildDonor stopped(token_, [&questions](const Ballot& ballot, const cluster::Pull& pull) {
     if (++questions == 30) hang();
     return find_in(served())(ballot, pull);
@@ -241,7 +261,7 @@ TEST_P(TransferTest, ServesSeveralAtOnce) {
 // A donor whose bytes change between their hash and their way out.
 TEST_P(TransferTest, PullsADamagedPieceAgainOnce) {
   if (GetParam() == Way::kMemory) GTEST_SKIP() << "nothing is on its way";
-  int questions = 0;
+  std::atomic<int> questions = 0;
   Memory damaged = served();
   damaged.blocks.back().back() ^= std::byte{1};
   const Serving donor = serve([&](const Ballot& ballot, const cluster::Pull& pull) {
@@ -256,12 +276,12 @@ TEST_P(TransferTest, PullsADamagedPieceAgainOnce) {
 
 TEST_P(TransferTest, GivesUpADonorWhoseBytesArriveDamagedTwice) {
   if (GetParam() == Way::kMemory) GTEST_SKIP() << "nothing is on its way";
-  bool odd = false;
+  std::atomic<int> odd = 0;
   Memory damaged = served();
   for (auto& block : damaged.blocks)
     if (!block.empty()) block.front() ^= std::byte{1};
   const Serving donor = serve([&](const Ballot& ballot, const cluster::Pull& pull) {
-    return find_in((odd = !odd) ? damaged : served())(ballot, pull);
+    return find_in(++odd % 2 == 1 ? damaged : served())(ballot, pull);
   });
   const Serving sound = serve(find_in(served()));
   Memory copy = served().elsewhere();
