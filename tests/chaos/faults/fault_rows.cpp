@@ -1,0 +1,291 @@
+#include "tests/chaos/faults/fault_rows.h"
+
+#include <fmt/format.h>
+
+#include <cctype>
+
+namespace convoy::chaos {
+namespace {
+
+// Steps that were applied when it happens: in the middle of everything, before the first checkpoint, or after it.
+constexpr int kEarly = 7;
+constexpr int kLate = 17;
+
+// "mid_update" → "MidUpdate".
+std::string title(const std::string& words) {
+  std::string text;
+  bool upper = true;
+  for (const char letter : words) {
+    if (letter == '_') {
+      upper = true;
+      continue;
+    }
+    text += upper ? static_cast<char>(std::toupper(static_cast<unsigned char>(letter))) : letter;
+    upper = false;
+  }
+  return text;
+}
+
+std::string blow(const std::string& who, const std::string& instant, int step, const std::string& what = "KILL") {
+  return fmt::format("{}@{}@{}={}", who, instant, step, what);
+}
+std::string blow(int who, const std::string& instant, int step, const std::string& what = "KILL") {
+  return blow(std::to_string(who), instant, step, what);
+}
+
+// An instant that every worker comes by.
+struct Instant {
+  std::string name;     // of the rows
+  std::string instant;  // of the program
+  int step;
+  std::string later = "";  // "+MICROSECONDS"
+};
+
+std::vector<Instant> instants_of_a_worker() {
+  return {{"register", "register", 0},
+          {"registered", "registered", 0},
+          {"connect", "connect", 0},
+          {"compute", "compute", kEarly},
+          {"mid_compute", "compute", kEarly, "+1500"},
+          {"shard", "shard", kEarly},
+          {"reduce", "reduce", kEarly},
+          {"mid_reduce", "bucket", kEarly},
+          {"mid_reduce_later", "reduce", kEarly, "+150"},
+          {"reduced", "reduced", kEarly},
+          {"update", "update", kEarly},
+          {"mid_update", "update", kEarly, "+100"},
+          {"updated", "updated", kEarly},
+          {"applied", "applied", kEarly + 1},
+          {"evaluate", "evaluate", kEvery},
+          {"mid_evaluate", "evaluate", kEvery, "+1000"},
+          {"finish", "finish", kSteps},
+          {"mid_finish", "finish", kSteps, "+2000"}};
+}
+
+// Killed, one at a time: the leader, and the last one.
+void add_killed(int workers, std::vector<Fault>& faults) {
+  for (const Instant& at : instants_of_a_worker()) {
+    for (const int victim : {0, workers - 1}) {
+      const bool may_miss = at.instant == "finish" && !at.later.empty();
+      faults.push_back({.name = fmt::format("{}{}", victim == 0 ? "Leader" : "Worker", title(at.name)),
+                        .at = blow(victim, at.instant, at.step, "KILL" + at.later),
+                        .hit = {victim},
+                        .may_miss = may_miss});
+    }
+  }
+  // Only the leader writes.
+  for (const auto& [name, instant, later] : {std::tuple{"LeaderCheckpoint", "checkpoint", ""},
+                                             {"LeaderMidCheckpoint", "checkpoint", "+1000"},
+                                             {"LeaderSaved", "saved", ""}})
+    faults.push_back({.name = name, .at = blow(0, instant, kEvery, std::string("KILL") + later), .hit = {0}});
+  // Without replacements the run is the smaller for it.
+  faults.push_back({.name = "WorkerReduceNoneComes",
+                    .at = blow(1, "reduce", kEarly),
+                    .hit = {1},
+                    .launch = {"--max-restarts", "0"}});
+}
+
+// Stopped: it is excluded after the hang limit, killed and replaced.
+void add_stopped(int workers, std::vector<Fault>& faults) {
+  for (const char* instant : {"connect", "compute", "reduce", "bucket", "update", "evaluate"}) {
+    const int step = instant == std::string("connect") ? 0 : instant == std::string("evaluate") ? kEvery : kEarly;
+    for (const int victim : {0, workers - 1}) {
+      faults.push_back({.name = fmt::format("{}{}Stopped", victim == 0 ? "Leader" : "Worker", title(instant)),
+                        .at = blow(victim, instant, step, "STOP"),
+                        .hit = {victim}});
+    }
+  }
+  faults.push_back({.name = "LeaderCheckpointStopped", .at = blow(0, "checkpoint", kEvery, "STOP"), .hit = {0}});
+  faults.push_back({.name = "TwoStopped",
+                    .at = blow(0, "compute", kEarly, "STOP") + " " + blow(1, "reduce", kEarly, "STOP"),
+                    .hit = {0, 1}});
+}
+
+// More than one, and who is needed most.
+void add_together(int workers, std::vector<Fault>& faults) {
+  const int last = workers - 1;
+  for (const char* instant : {"compute", "reduce", "bucket", "update", "applied"}) {
+    const int step = kEarly + (instant == std::string("applied") ? 1 : 0);
+    faults.push_back({.name = "Two" + title(instant),
+                      .at = blow(0, instant, step) + " " + blow(last, instant, step),
+                      .hit = {0, last}});
+  }
+  // All but one, at different instants.
+  std::string others;
+  std::vector<int> hit;
+  for (int worker = 0; worker < last; ++worker) {
+    others += blow(worker, worker % 2 == 0 ? "reduce" : "update", kEarly) + " ";
+    hit.push_back(worker);
+  }
+  faults.push_back({.name = "AllButOne", .at = others, .hit = hit});
+  // The only one that has applied the step is gone: the others make it again.
+  std::string waits;
+  for (int worker = 1; worker < workers; ++worker) waits += " " + blow(worker, "reduced", kEarly, "WAIT+200000");
+  faults.push_back({.name = "LastHolderOfTheStep", .at = blow(0, "applied", kEarly + 1) + waits, .hit = {0}});
+  // One has not applied it while the others have, and its first donor dies, too.
+  const std::string behind = " " + blow(last, "reduced", kEarly, "WAIT+200000");
+  faults.push_back({.name = "OneBehind", .at = blow(0, "applied", kEarly + 1) + behind, .hit = {0}});
+  faults.push_back({.name = "OneBehindLosesItsDonor",
+                    .at = blow(0, "applied", kEarly + 1) + behind + " 1@serve@*=KILL",
+                    .hit = {0, 1},
+                    .may_miss = true});
+  faults.push_back({.name = "OneBehindIsKilledWhenItFetches",
+                    .at = blow(0, "applied", kEarly + 1) + behind + fmt::format(" {}@catch_up@*=KILL", last),
+                    .hit = {0, last},
+                    .may_miss = true});
+  // Everybody: back to the newest checkpoint, or to the beginning.
+  for (const auto& [name, step] : {std::pair{"AllBeforeACheckpoint", kEarly}, {"AllAfterACheckpoint", kLate}}) {
+    Fault all{.name = name, .at = ""};
+    for (int worker = 0; worker < workers; ++worker) {
+      all.at += blow(worker, "reduce", step) + " ";
+      all.hit.push_back(worker);
+    }
+    faults.push_back(all);
+  }
+  // While an epoch is agreed upon.
+  const std::string first = blow(last, "compute", kEarly) + " ";
+  faults.push_back({.name = "AnotherWhenSealed", .at = first + blow(1, "sealed", kEarly), .hit = {1, last}});
+  faults.push_back({.name = "LeaderWhenSealed", .at = first + blow(0, "sealed", kEarly), .hit = {0, last}});
+  faults.push_back(
+      {.name = "AnotherStoppedWhenSealed", .at = first + blow(1, "sealed", kEarly, "STOP"), .hit = {1, last}});
+  faults.push_back({.name = "LeaderWhenItConnectsAgain", .at = first + blow(0, "connect", kEarly), .hit = {0, last}});
+}
+
+// The replacement dies on its way in, and another one comes; or whoever gives it the state dies.
+void add_joining(int workers, std::vector<Fault>& faults) {
+  const int last = workers - 1;
+  const std::string first = blow(last, "compute", kEarly) + " ";
+  for (const bool waits : {true, false}) {
+    const std::string how = waits ? "" : "WhileTheyTrain";
+    for (const auto& [instant, later] : {std::pair{"register", ""},
+                                         {"registered", ""},
+                                         {"copy", ""},
+                                         {"copy", "+300"},
+                                         {"copied", ""},
+                                         {"connect", ""},
+                                         {"compute", ""},
+                                         {"reduce", ""},
+                                         {"applied", ""}}) {
+      faults.push_back({.name = fmt::format("Replacement{}{}{}", *later == 0 ? "" : "Mid", title(instant), how),
+                        .at = first + fmt::format("{}+@{}@*=KILL{}", last, instant, later),
+                        .hit = {last},
+                        .replacements_hit = 1,
+                        .waits = waits,
+                        .may_miss = !waits});
+    }
+    faults.push_back({.name = "ReplacementJoins" + how, .at = first, .hit = {last}, .waits = waits});
+  }
+  faults.push_back({.name = "ReplacementStoppedInItsCopy",
+                    .at = first + fmt::format("{}+@copy@*=STOP", last),
+                    .hit = {last},
+                    .replacements_hit = 1,
+                    .waits = true});
+  faults.push_back(
+      {.name = "LeaderDiesAsDonor", .at = first + "0@serve@*=KILL", .hit = {last, 0}, .waits = true, .may_miss = true});
+  faults.push_back(
+      {.name = "DonorStops", .at = first + "1@serve@*=STOP", .hit = {last, 1}, .waits = true, .may_miss = true});
+}
+
+// The scheduler: around each record and each word to the others.
+void add_scheduler(int workers, std::vector<Fault>& faults) {
+  const auto strike = [&](const std::string& name, const std::string& instant, int time, const std::string& first,
+                          std::vector<int> hit) {
+    faults.push_back({.name = "Scheduler" + name,
+                      .at = first + blow("scheduler", instant, time),
+                      .hit = std::move(hit),
+                      .scheduler_hit = true});
+  };
+  for (const char* instant : {"seal", "answer", "journal", "journaled", "announce", "announcing", "announced"})
+    strike(title(instant) + "First", instant, 1, "", {});
+  // The epoch without the one that died.
+  const int last = workers - 1;
+  for (const char* instant : {"seal", "journal", "journaled", "announce", "announcing", "announced"})
+    strike(title(instant) + "Next", instant, 2, blow(last, "reduce", kEarly) + " ", {last});
+  // The record of a checkpoint, when nobody dies before.
+  strike("JournalCheckpoint", "journal", 2, "", {});
+  strike("JournaledCheckpoint", "journaled", 2, "", {});
+  // The quarantine of one that was stopped, then its order to be killed, then the epoch without it.
+  const std::string stopped = blow(last, "reduce", kEarly, "STOP") + " ";
+  strike("JournalQuarantine", "journal", 2, stopped, {last});
+  strike("JournaledQuarantine", "journaled", 2, stopped, {last});
+  strike("JournalAfterQuarantine", "journal", 3, stopped, {last});
+  strike("Final", "final", 1, "", {});
+  strike("Finaled", "finaled", 1, "", {});
+  // With others at the same time.
+  strike("AndLeader", "seal", 2, blow(0, "reduce", kEarly) + " " + blow(1, "sealed", kEarly) + " ", {0, 1});
+}
+
+// Asked to end, whoever is: all do, in order, and the run is gone on with later.
+void add_asked(std::vector<Fault>& faults) {
+  for (const char* signal : {"TERM", "USR1", "USR2"}) {
+    for (const int worker : {0, 1}) {
+      faults.push_back({.name = fmt::format("{}Asked{}", worker == 0 ? "Leader" : "Worker", signal),
+                        .at = blow(worker, "compute", kEarly, signal),
+                        .stops = true});
+    }
+    faults.push_back({.name = fmt::format("SchedulerAsked{}", signal),
+                      .at = blow("scheduler", "announced", 1, signal),
+                      .stops = true});
+  }
+  for (const char* instant : {"reduce", "update"}) {
+    faults.push_back({.name = "WorkerAskedIn" + title(instant), .at = blow(1, instant, kEarly, "TERM"), .stops = true});
+  }
+  faults.push_back({.name = "WorkerAskedInEvaluate", .at = blow(1, "evaluate", kEvery, "TERM"), .stops = true});
+  faults.push_back({.name = "LeaderAskedInCheckpoint", .at = blow(0, "checkpoint", kEvery, "TERM"), .stops = true});
+  faults.push_back({.name = "AskedAndThenOneDies",
+                    .at = blow(0, "compute", kEarly, "TERM") + " " + blow(1, "reduce", kEarly),
+                    .hit = {1},
+                    .stops = true});
+}
+
+std::vector<Company> companies() {
+  std::vector<Company> all;
+  for (const int workers : {3, 4}) {
+    for (const char* graph : {"static", "dynamic"}) {
+      for (const char* engine : {"local", "gloo"})
+        all.push_back({.workers = workers, .graph = graph, .engine = engine});
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+std::string name_of(const Row& row) {
+  return fmt::format("{}_{}_{}_{}", row.fault.name, row.company.workers, row.company.graph, row.company.engine);
+}
+
+void PrintTo(const Row& row, std::ostream* out) { *out << "CONVOY_AT=\"" << row.fault.at << "\""; }
+
+std::vector<Fault> faults_of(int workers) {
+  std::vector<Fault> faults;
+  add_killed(workers, faults);
+  add_stopped(workers, faults);
+  add_together(workers, faults);
+  add_joining(workers, faults);
+  add_scheduler(workers, faults);
+  add_asked(faults);
+  return faults;
+}
+
+std::vector<Row> all_rows() {
+  std::vector<Row> rows;
+  for (const Company& company : companies()) {
+    for (const Fault& fault : faults_of(company.workers)) rows.push_back({fault, company});
+  }
+  return rows;
+}
+
+std::vector<Row> chosen_rows() {
+  // Neighbours differ in every way, and no fault meets one company only because of how the list is ordered.
+  static constexpr std::size_t kOrder[] = {0, 7, 2, 5, 1, 6, 3, 4};
+  const std::vector<Company> all = companies();
+  std::vector<Row> rows;
+  for (std::size_t i = 0; i < faults_of(3).size(); ++i) {
+    const Company& company = all[kOrder[i % all.size()]];
+    rows.push_back({faults_of(company.workers)[i], company});
+  }
+  return rows;
+}
+
+}  // namespace convoy::chaos
