@@ -79,7 +79,7 @@ class Convoy:
         )
         command = [arguments.program, "launch", "-n", str(workers), *launch]
         command += [f"--run={self.folder}", "--", "train", recipe]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.metrics = Lines(self.folder / "metrics.jsonl")
 
     def steps(self):
