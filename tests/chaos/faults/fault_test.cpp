@@ -18,19 +18,6 @@ namespace {
 using std::chrono::seconds;
 using testing_support::LaunchedRun;
 
-// Trained once for all rows.
-const Traces& undisturbed() {
-  static const Traces traces = [] {
-    FaultedRun run;
-    run.start({.workers = 2, .graph = "static", .engine = "local"});
-    const auto end = run.wait_end(seconds(60));
-    EXPECT_TRUE(end && end->success()) << run.account();
-    EXPECT_EQ(run.left_behind(), "");
-    return run.traces();
-  }();
-  return traces;
-}
-
 // Whoever was there from the beginning and was not struck stayed until the end.
 void expect_survivors_stayed(const FaultedRun& run, const std::vector<int>& hit) {
   const std::vector<scheduler::EpochRecord> epochs = run.epochs();
@@ -74,7 +61,9 @@ void expect_undisturbed(const Row& row) {
     const auto struck = static_cast<int>(row.fault.hit.size()) + row.fault.replacements_hit;
     EXPECT_GE(run.count_events("worker_lost"), struck) << "not everybody was struck";
   }
-  if (row.fault.scheduler_hit) EXPECT_GE(run.count_events("scheduler_restarted"), 1) << "it was not struck";
+  if (row.fault.scheduler_hit) {
+    EXPECT_GE(run.count_events("scheduler_restarted"), 1) << "it was not struck";
+  }
   if (row.fault.stops) {
     EXPECT_LT(run.steps_recorded(), kSteps);
     run.resume(row.company);

@@ -124,6 +124,19 @@ std::string differences(const Traces& traces, const Traces& undisturbed) {
   return text;
 }
 
+Traces train_undisturbed(const std::vector<std::string>& overrides) {
+  FaultedRun run;
+  run.start({.workers = 2, .graph = "static", .engine = "local"}, "", {}, overrides);
+  const auto end = run.wait_end(std::chrono::seconds(180));
+  if (!end || !end->success()) fail(ErrorCode::kInternal, "the undisturbed run failed\n{}", run.account());
+  return run.traces();
+}
+
+const Traces& undisturbed() {
+  static const Traces traces = train_undisturbed();
+  return traces;
+}
+
 FaultedRun::FaultedRun() : processes_("faults"), before_(shared_memory()) {
   testing_support::write_text(processes_.folder() / "text.txt", 20'000);
   std::ofstream(processes_.folder() / "tiny.toml") << fmt::format(kRecipe, kSteps, kEvery, kEvery);

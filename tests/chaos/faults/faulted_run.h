@@ -77,6 +77,11 @@ class FaultedRun {
   std::set<std::string> before_;  // what was in /dev/shm
 };
 
+// What a run leaves to whom nothing happens, two workers of it. Throws Error(kInternal) if something does.
+Traces train_undisturbed(const std::vector<std::string>& overrides = {});
+// The same without overrides, trained once.
+const Traces& undisturbed();
+
 // How long the undisturbed run is, and when it evaluates and writes a checkpoint.
 inline constexpr int kSteps = 40;
 inline constexpr int kEvery = 10;

@@ -321,12 +321,6 @@ SoakResult soak(const SoakPlan& plan, std::int64_t steps, const Traces& undistur
   return Soak(plan, steps, undisturbed).run();
 }
 
-Traces undisturbed_soak(std::int64_t steps) {
-  FaultedRun run;
-  run.start({.workers = 2, .graph = "static", .engine = "local"}, "", {}, overrides_for(steps));
-  const auto end = run.wait_end(kEnd);
-  if (!end || !end->success()) fail(ErrorCode::kInternal, "the undisturbed run failed\n{}", run.account());
-  return run.traces();
-}
+Traces undisturbed_soak(std::int64_t steps) { return train_undisturbed(overrides_for(steps)); }
 
 }  // namespace convoy::chaos
