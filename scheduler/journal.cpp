@@ -14,6 +14,7 @@
 #include <optional>
 #include <string_view>
 
+#include "core/base/durable_file.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
 
@@ -26,6 +27,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kSegmentPrefix = "term-";
 // Space is set aside at once, so that an append changes no metadata and one fdatasync is all it costs.
 constexpr off_t kPreallocatedBytes = 64 << 10;
+constexpr std::uint32_t kLatestConceivableSchema = 1000;
 
 struct Header {
   std::uint32_t length = 0;
@@ -43,7 +45,11 @@ std::uint64_t checksum(std::uint32_t length, std::uint32_t schema, std::string_v
 }
 
 Json to_json(const TermRecord& record) {
-  return {{"kind", "term"}, {"term", record.term}, {"scheduler", record.scheduler.to_string()}};
+  return {{"kind", "term"},
+          {"term", record.term},
+          {"scheduler", record.scheduler.to_string()},
+          {"run", record.run.to_string()},
+          {"restarted", record.restarted}};
 }
 
 Json to_json(const EpochRecord& record) {
@@ -83,7 +89,12 @@ Uuid read_uuid(const Json& json) { return Uuid::parse(json.get<std::string>()); 
 
 JournalRecord from_json(const Json& json) {
   const std::string kind = json.at("kind");
-  if (kind == "term") return TermRecord{.term = json.at("term"), .scheduler = read_uuid(json.at("scheduler"))};
+  if (kind == "term") {
+    return TermRecord{.term = json.at("term"),
+                      .scheduler = read_uuid(json.at("scheduler")),
+                      .run = Uuid::parse(json.value("run", Uuid().to_string())),
+                      .restarted = json.value("restarted", false)};
+  }
   if (kind == "checkpoint") return CheckpointRecord{.step = json.at("step")};
   if (kind == "quarantine")
     return QuarantineRecord{.worker = read_uuid(json.at("worker")),
@@ -137,17 +148,90 @@ void sync_directory(const std::string& directory) {
   if (!synced) fail(ErrorCode::kUnavailable, "cannot flush the directory {}: {}", directory, errno_text(error));
 }
 
+// One segment as it stands on disk.
+struct Segment {
+  std::vector<JournalRecord> records;
+  std::size_t whole = 0;  // bytes
+  bool torn = false;      // there is more, which is no record
+};
+
+std::string contents_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file.is_open() || file.bad()) fail(ErrorCode::kUnavailable, "cannot read {}", path);
+  return bytes;
+}
+
+// The payload of the whole record at the beginning of `bytes`, if there is one.
+std::optional<std::string_view> payload_at(std::string_view bytes, std::uint32_t& schema) {
+  Header header;
+  if (bytes.size() < sizeof header) return std::nullopt;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  const std::string_view rest = bytes.substr(sizeof header);
+  if (header.length == 0 || header.length > rest.size()) return std::nullopt;
+  // A look at the schema spares most checksums where every byte may be a beginning.
+  if (header.schema == 0 || header.schema > kLatestConceivableSchema) return std::nullopt;
+  const std::string_view payload = rest.substr(0, header.length);
+  if (header.checksum != checksum(header.length, header.schema, payload)) return std::nullopt;
+  schema = header.schema;
+  return payload;
+}
+
+Segment read_segment(const std::string& path) {
+  const std::string bytes = contents_of(path);
+  Segment segment;
+  std::string_view left = bytes;
+  std::uint32_t schema = 0;
+  while (const auto payload = payload_at(left, schema)) {
+    if (schema > kJournalSchemaVersion) {
+      fail(ErrorCode::kDataLoss, "{} has journal schema version {}, expected at most {}", path, schema,
+           kJournalSchemaVersion);
+    }
+    try {
+      segment.records.push_back(from_json(Json::parse(*payload)));
+    } catch (const Json::exception& error) {
+      fail(ErrorCode::kDataLoss, "{} holds a record that cannot be read: {}", path, error.what());
+    }
+    left.remove_prefix(sizeof(Header) + payload->size());
+  }
+  segment.whole = bytes.size() - left.size();
+  segment.torn = left.find_first_not_of('\0') != std::string_view::npos;
+  if (!segment.torn) return segment;
+  for (std::string_view behind = left.substr(1); behind.size() >= sizeof(Header); behind.remove_prefix(1)) {
+    if (payload_at(behind, schema)) {
+      fail(ErrorCode::kDataLoss, "{} is damaged at byte {}: whole records stand behind one that is not", path,
+           segment.whole);
+    }
+  }
+  return segment;
+}
+
+// The torn end of a scheduler that was killed becomes no puzzle for later ones. What is damaged stays as it is: who
+// reads it says so.
+void mend(const std::string& path) {
+  Segment segment;
+  try {
+    segment = read_segment(path);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kDataLoss) return;
+    throw;
+  }
+  if (segment.torn && ::truncate(path.c_str(), static_cast<off_t>(segment.whole)) != 0)
+    fail(ErrorCode::kUnavailable, "cannot cut {} back to its whole records: {}", path, errno_text(errno));
+}
+
 }  // namespace
 
-Journal::Journal(const std::string& directory, const Uuid& scheduler) : directory_(directory) {
+Journal::Journal(const std::string& directory, const Uuid& scheduler, const Uuid& run, bool restarted)
+    : directory_(directory) {
   try {
     std::filesystem::create_directories(directory);
-    create_segment(directory);
+    create_segment();
   } catch (const std::filesystem::filesystem_error& error) {
     fail(ErrorCode::kUnavailable, "cannot use the journal directory {}: {}", directory, error.code().message());
   }
   try {
-    append(TermRecord{.term = term_, .scheduler = scheduler});
+    append(TermRecord{.term = term_, .scheduler = scheduler, .run = run, .restarted = restarted});
     sync_directory(directory);
   } catch (...) {
     ::close(descriptor_);
@@ -157,21 +241,26 @@ Journal::Journal(const std::string& directory, const Uuid& scheduler) : director
 
 Journal::~Journal() { ::close(descriptor_); }
 
-void Journal::create_segment(const std::string& directory) {
+void Journal::create_segment() {
   do {  // again when another scheduler took the term first
-    const std::vector<std::uint64_t> taken = terms(directory);
+    const std::vector<std::uint64_t> taken = terms(directory_);
+    if (!taken.empty()) mend(segment_path(directory_, taken.back()));
     term_ = taken.empty() ? 1 : taken.back() + 1;
-    path_ = segment_path(directory, term_);
+    path_ = segment_path(directory_, term_);
     descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) fail(ErrorCode::kUnavailable, "cannot create {}: {}", path_, errno_text(errno));
   ::fallocate(descriptor_, 0, 0, kPreallocatedBytes);  // some file systems cannot; they only pay more for an append
 }
 
-void Journal::append(const JournalRecord& record) {
+void Journal::check() const {
   // A later term begins with the number after the largest, so that the next one is the only one to look for.
   if (const std::string later = segment_path(directory_, term_ + 1); ::access(later.c_str(), F_OK) == 0)
     fail(ErrorCode::kInterrupted, "another scheduler of this run has begun {}; the one of term {} ends", later, term_);
+}
+
+void Journal::append(const JournalRecord& record) {
+  check();
   const std::string payload = std::visit([](const auto& value) { return to_json(value); }, record)
                                   .dump(-1, ' ', false, Json::error_handler_t::replace);
   Header header{.length = static_cast<std::uint32_t>(payload.size()), .schema = kJournalSchemaVersion};
@@ -189,42 +278,74 @@ void Journal::append(const JournalRecord& record) {
   if (::fdatasync(descriptor_) != 0) fail(ErrorCode::kUnavailable, "cannot flush {}: {}", path_, errno_text(errno));
 }
 
-std::vector<JournalRecord> read_journal_segment(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file.is_open() || file.bad()) fail(ErrorCode::kUnavailable, "cannot read {}", path);
-
-  std::vector<JournalRecord> records;
-  std::string_view left = bytes;
-  while (left.size() >= sizeof(Header)) {
-    Header header;
-    std::memcpy(&header, left.data(), sizeof header);
-    left.remove_prefix(sizeof header);
-    if (header.length == 0 || header.length > left.size()) break;  // the preallocated rest, or a torn tail
-    const std::string_view payload = left.substr(0, header.length);
-    left.remove_prefix(header.length);
-    if (header.checksum != checksum(header.length, header.schema, payload)) break;
-    if (header.schema < 1 || header.schema > kJournalSchemaVersion) {
-      fail(ErrorCode::kDataLoss, "{} has journal schema version {}, expected at most {}", path, header.schema,
-           kJournalSchemaVersion);
-    }
-    try {
-      records.push_back(from_json(Json::parse(payload)));
-    } catch (const Json::exception& error) {
-      fail(ErrorCode::kDataLoss, "{} holds a record that cannot be read: {}", path, error.what());
-    }
+std::vector<JournalRecord> read_journal_segment(const std::string& path, bool last) {
+  Segment segment = read_segment(path);
+  if (segment.torn && !last) {
+    fail(ErrorCode::kDataLoss, "{} is damaged at byte {}: expected a whole record, as no term followed a torn one",
+         path, segment.whole);
   }
-  return records;
+  return std::move(segment.records);
 }
 
 std::vector<JournalRecord> read_journal(const std::string& directory) {
   std::vector<JournalRecord> records;
   if (!std::filesystem::is_directory(directory)) return records;
-  for (const std::uint64_t term : terms(directory)) {
-    const std::vector<JournalRecord> segment = read_journal_segment(segment_path(directory, term));
+  const std::vector<std::uint64_t> all = terms(directory);
+  for (const std::uint64_t term : all) {
+    const std::vector<JournalRecord> segment = read_journal_segment(segment_path(directory, term), term == all.back());
     records.insert(records.end(), segment.begin(), segment.end());
   }
   return records;
+}
+
+std::vector<JournalRecord> read_journal_since_start(const std::string& directory) {
+  std::vector<JournalRecord> records;
+  if (!std::filesystem::is_directory(directory)) return records;
+  std::vector<std::uint64_t> left = terms(directory);
+  for (bool last = true; !left.empty(); left.pop_back(), last = false) {
+    const std::vector<JournalRecord> segment = read_journal_segment(segment_path(directory, left.back()), last);
+    records.insert(records.begin(), segment.begin(), segment.end());
+    // A scheduler that was killed before it recorded its term decided nothing.
+    const TermRecord* term = segment.empty() ? nullptr : std::get_if<TermRecord>(&segment.front());
+    if (term != nullptr && !term->restarted) break;
+  }
+  return records;
+}
+
+Uuid identify_run(const std::string& run_directory) {
+  const std::string path = run_directory + "/run-id";
+  const std::string directory = run_directory + "/journal";
+  Uuid run;
+  if (std::filesystem::exists(path)) {
+    std::string text = contents_of(path);
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    try {
+      run = Uuid::parse(text);
+    } catch (const Error&) {
+      fail(ErrorCode::kDataLoss, "{} holds '{}', expected the run's identity: 32 hex digits", path, text);
+    }
+  }
+  const std::vector<std::uint64_t> all =
+      std::filesystem::is_directory(directory) ? terms(directory) : std::vector<std::uint64_t>();
+  for (const std::uint64_t number : all) {
+    const std::string segment = segment_path(directory, number);
+    // The rest of a segment is of no concern here.
+    std::uint32_t schema = 0;
+    const std::string bytes = contents_of(segment);
+    const auto payload = payload_at(bytes, schema);
+    const Json json = payload ? Json::parse(*payload, nullptr, /*allow_exceptions=*/false) : Json();
+    if (!json.is_object() || !json.contains("run")) continue;
+    const Uuid owner = Uuid::parse(json.at("run").get<std::string>());
+    if (owner.is_nil()) continue;
+    if (run.is_nil()) run = owner;  // the file was lost
+    if (owner != run) {
+      fail(ErrorCode::kDataLoss, "{} is the journal of another run ({}), expected this one's ({}, as {} says)", segment,
+           owner.to_string(), run.to_string(), path);
+    }
+  }
+  if (run.is_nil()) run = Uuid::random();
+  if (!std::filesystem::exists(path)) write_durably(path, run.to_string() + "\n");
+  return run;
 }
 
 }  // namespace convoy::scheduler

@@ -2,8 +2,8 @@
 // a start of a scheduler; a segment is never written by two.
 //
 // A record is a header (length of the payload, schema version, XXH3 of both and the payload) and a payload of JSON.
-// A segment ends at its first record that is not whole: a kill or power cut tears at most the last one, and that one
-// was never announced.
+// A kill or power cut tears at most the last record of the last segment, and that one was never announced: the next
+// term cuts it off. Anything else that is not whole was damaged, and nobody goes on with it.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,8 @@ inline constexpr std::uint32_t kJournalSchemaVersion = 2;  // 1: without donors,
 struct TermRecord {
   std::uint64_t term = 0;
   Uuid scheduler;
+  Uuid run{};              // whose journal this is; nil: not said
+  bool restarted = false;  // goes on with the term before: the workers lived on
   bool operator==(const TermRecord&) const = default;
 };
 struct EpochRecord {
@@ -48,18 +50,19 @@ class Journal {
  public:
   // Starts the term after the largest one in `directory` (created if need be) and records it.
   // Throws Error(kUnavailable), as append() does.
-  Journal(const std::string& directory, const Uuid& scheduler);
+  Journal(const std::string& directory, const Uuid& scheduler, const Uuid& run = {}, bool restarted = false);
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
   std::uint64_t term() const { return term_; }
-  // Returns once the record is on disk. Throws Error(kInterrupted) once another scheduler has begun a later term: what
-  // this one decides counts no more.
+  // Returns once the record is on disk. Throws as check() does.
   void append(const JournalRecord& record);
+  // Throws Error(kInterrupted) once another scheduler has begun a later term: what this one decides counts no more.
+  void check() const;
 
  private:
-  void create_segment(const std::string& directory);
+  void create_segment();
 
   std::uint64_t term_ = 0;
   std::string directory_;
@@ -68,9 +71,15 @@ class Journal {
 };
 
 // The whole records of a segment, in order. Throws Error(kUnavailable) when it cannot be read, Error(kDataLoss) for
-// one of a later schema version.
-std::vector<JournalRecord> read_journal_segment(const std::string& path);
+// one of a later schema version, and where it is damaged, naming the byte. `last`: its end may be torn.
+std::vector<JournalRecord> read_journal_segment(const std::string& path, bool last = true);
 // The same of all segments in `directory`, in the order of their terms; none where there is no directory.
 std::vector<JournalRecord> read_journal(const std::string& directory);
+// What a scheduler that was started anew goes on with: the segments since the run was last begun or resumed.
+std::vector<JournalRecord> read_journal_since_start(const std::string& directory);
+
+// The run in `run_directory`, from its file run-id, which is made for a new one. Throws Error(kDataLoss) where the
+// journal in it is another run's, Error(kUnavailable) for what cannot be read or written.
+Uuid identify_run(const std::string& run_directory);
 
 }  // namespace convoy::scheduler

@@ -352,6 +352,11 @@ void Membership::receive(Worker& worker, const Leave& message, Time now, Actions
     if (message.exit_code == kExitStopped) return on_saved(now, actions);
     return ask_next_holder(now, actions);
   }
+  // The scheduler that was told of a wish may not be this one.
+  if (message.exit_code == kExitStopped && ending_ == Ending::kNone && !wish_) {
+    wish_ = "stopped";
+    wish_since_ = now;
+  }
   if (wish_ && message.exit_code == kExitStopped) {
     if (!message.reason.empty()) stopped_where_ = message.reason;
     return;
@@ -411,6 +416,7 @@ void Membership::receive(const Uuid& agent, const WorkerEnded& message, Time now
     return hurry_if_nobody_comes(now, actions);
   }
   if (worker->ended) return hurry_if_nobody_comes(now, actions);
+  if (!worker->numbered && message.rank >= 0) worker->member.rank = message.rank;
   // As it was asked to; its own words are on their way.
   if (wish_ && !worker->leave && message.exit_code == kExitStopped && !killed) {
     worker->exited_as_wished = true;
@@ -456,7 +462,8 @@ Actions Membership::on_closed(const Uuid& connection, Time now) {
   worker->ended = worker->ended || gone;
   const bool left_as_wished =
       worker->exited_as_wished || (worker->leave && wish_ && worker->leave->exit_code == kExitStopped);
-  if (left_as_wished || (worker->leave && !options_.rebuilds)) {
+  const bool over = final_recorded_ || ending_ == Ending::kStopping;
+  if (left_as_wished || over || (worker->leave && !options_.rebuilds)) {
     conclude(now, actions);
     return actions;
   }

@@ -208,7 +208,7 @@ class Membership {
   std::vector<EpochActions> decided_;  // what is yet to be carried out
   bool carrying_out_ = false;
   std::optional<EpochPlan> last_plan_;           // the last epoch that was announced
-  std::optional<Time> excluding_since_;          // since when somebody is to be killed
+  std::optional<Time> excluding_since_;          // since when the epoch waits for that
   std::optional<std::int64_t> last_standstill_;  // where everybody waited for another
 
   // By host and pid: the number that whoever comes in the place of a worker that ended will have.

@@ -76,7 +76,6 @@ void Membership::carry_out(const Kill& action, Time now, Actions& actions) {
     actions.emplace_back(event("worker_excluded", worker, reason));
     tell_user_lost(*worker, reason, actions);
   }
-  if (!excluding_since_) excluding_since_ = now;
   const Exclude order{.worker = member.uuid, .rank = member.rank, .pid = member.pid, .reason = reason};
   if (worker->connected) send(member.uuid, order, actions);
   for (const Uuid& agent : roster_.agents_at(member.host)) send(agent, order, actions);
@@ -98,7 +97,6 @@ void Membership::carry_out(const JournalPlan& action, Time now, Actions& actions
   actions.emplace_back(std::move(begun));
   if (const std::string newcomers = newcomers_of(plan); !newcomers.empty()) actions.emplace_back(Tell{newcomers});
   last_plan_ = plan;
-  excluding_since_.reset();
   if (cause_ && !cause_->due) cause_.reset();
   wish_since_ = now;
   watch_.begin(members(), now);
@@ -228,8 +226,8 @@ void Membership::fire_timers(Time now, Actions& actions) {
 
 // Killing takes a moment. Where it does not succeed at all no epoch may begin: the dead and the living would share it.
 void Membership::check_excluding(Time now, Actions& actions) {
-  const bool excluding = epochs_.state() == Epochs::State::kExcluding;
-  if (ending_ != Ending::kNone || !excluding || !excluding_since_) return;
+  if (epochs_.state() != Epochs::State::kExcluding || ending_ != Ending::kNone) return excluding_since_.reset();
+  if (!excluding_since_) excluding_since_ = now;
   const double limit = std::max(watch_.limit_s(), kKill);
   if (seconds(now - *excluding_since_) <= limit) return;
   for (const Worker* worker : roster_.all()) {

@@ -135,6 +135,11 @@ Records::Records(const std::string& run_directory, std::int64_t resume_step, boo
   if (!restarted) return;
   std::ifstream file(run_directory + "/metrics.jsonl", std::ios::binary);
   for (std::string line; std::getline(file, line);) count(step_of_line(line));
+  std::ifstream events(run_directory + "/events.jsonl", std::ios::binary);
+  for (std::string line; std::getline(events, line);) {
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object() && json.value("kind", "") == "eval") evaluated_.insert(json.value("step", std::int64_t{0}));
+  }
   has_final_ = std::filesystem::exists(run_directory + "/final.json");
 }
 

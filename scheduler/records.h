@@ -54,6 +54,8 @@ class Records {
   // A step is recorded once: false for one that was there before. `ballot`: under which it was committed, where the
   // report does not say.
   bool step(const cluster::StepReport& report, const Ballot& ballot);
+  // Whether the evaluation after `step` is the first one that is reported.
+  bool evaluation(std::int64_t step) { return evaluated_.insert(step).second; }
   // Every step up to this one is recorded.
   std::int64_t recorded_step() const { return recorded_step_; }
   bool has_final() const { return has_final_; }  // final.json stands
@@ -68,6 +70,7 @@ class Records {
   LineFile events_;
   std::int64_t recorded_step_;
   std::set<std::int64_t> ahead_;  // steps recorded beyond a gap after recorded_step_
+  std::set<std::int64_t> evaluated_;
   bool has_final_ = false;
 };
 

@@ -5,7 +5,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -58,8 +57,9 @@ struct Scheduler::Impl {
         logger(run_logger),
         self(Uuid::random()),
         hub(options.listen, options.token, self),
-        decided(read_journal(journal_of(options))),
-        journal(journal_of(options), self),
+        run_id(identify_run(options.run_directory)),
+        decided(options.restarted ? read_journal_since_start(journal_of(options)) : std::vector<JournalRecord>()),
+        journal(journal_of(options), self, run_id, options.restarted),
         records(options.run_directory, options.resume_step, options.restarted),
         board(options.run_directory, records.recorded_step(), wall_clock_s()),
         membership(membership_options(options), past(), steady_now()),
@@ -163,7 +163,7 @@ struct Scheduler::Impl {
 
   // Whoever is rank 0 next may not know what the one before it has sent.
   void take_report(const Message& message, const EvalReport& report) {
-    if (!evaluated.insert(report.step).second) return;
+    if (!records.evaluation(report.step)) return;
     const std::string result =
         fmt::format("held-out loss {:.4f}{}", unsigned_nan(report.loss),
                     report.accuracy ? fmt::format(", accuracy {:.2f} %", 100 * *report.accuracy) : "");
@@ -241,11 +241,10 @@ struct Scheduler::Impl {
       at("journaled");
       return true;
     } catch (const Error& error) {
-      logger.error("{}", error.what());
       if (error.code() == ErrorCode::kInterrupted) {
-        superseded = true;
-        membership.on_superseded(error.what());
+        give_way(error.what());
       } else if (!std::exchange(journal_lost, true)) {
+        logger.error("{}", error.what());
         perform(membership.on_journal_lost(error.what(), steady_now()));
       }
       return false;
@@ -286,12 +285,29 @@ struct Scheduler::Impl {
     send(*reporter, recorded());
   }
 
+  void look_for_successor() {
+    try {
+      journal.check();
+    } catch (const Error& error) {
+      give_way(error.what());
+    }
+  }
+
+  // To a scheduler of a later term: this one ends, and says nothing to the workers, which are that one's.
+  void give_way(const std::string& why) {
+    logger.error("{}", why);
+    superseded = true;
+    membership.on_superseded(why);
+  }
+
   // Who has closed its connection is gone, whatever became of its process. A worker that hears nothing would think the
   // same of the scheduler.
   void probe() {
     const Time now = steady_now();
     if (now < next_probe) return;
     next_probe = now + kProbeInterval;
+    look_for_successor();
+    if (superseded) return;
     for (const Uuid& connection : membership.connections()) {
       if (!send(connection, recorded())) perform(membership.on_closed(connection, now));
     }
@@ -337,6 +353,7 @@ struct Scheduler::Impl {
   Logger& logger;
   const Uuid self;
   Hub hub;
+  const Uuid run_id;
   std::vector<JournalRecord> decided;  // by schedulers before this one; until membership has it
   Journal journal;
   Records records;
@@ -345,7 +362,6 @@ struct Scheduler::Impl {
   Speed speed;
 
   std::optional<Uuid> reporter;  // who sent the last report
-  std::set<std::int64_t> evaluated;
   std::int64_t acknowledged_step;
   std::optional<FinalReport> final_report;  // once it is on disk
   std::optional<std::int64_t> peak_rss_bytes;

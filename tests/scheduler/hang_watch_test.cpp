@@ -31,7 +31,7 @@ TEST(HangWatchTest, WhoIsSilentAndDoesNotAnswerIsExcluded) {
   const std::string reason =
       "worker 1 (pid 4241) has been silent for 6 s; it was last in phase forward_backward of step 3";
   EXPECT_EQ(play.events("worker_silent")[0].detail, reason);
-  play.pass(1s);
+  play.pass(2s);
   ASSERT_FALSE(play.sent_to<Exclude>(play.agent).empty());
   EXPECT_EQ(play.sent_to<Exclude>(play.agent)[0].reason, reason);
   EXPECT_FALSE(play.sent_to<Exclude>(1).empty()) << "it may only have been asleep";

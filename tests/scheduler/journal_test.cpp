@@ -108,6 +108,94 @@ TEST(JournalTest, ATornTailIsTheEnd) {
   }
 }
 
+std::string damage_of(const std::string& path, bool last) {
+  try {
+    (void)read_journal_segment(path, last);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kDataLoss);
+    return error.what();
+  }
+  return "none";
+}
+
+TEST(JournalTest, AFlippedBitBeforeTheTailIsDamage) {
+  const Scratch scratch;
+  const std::string path = scratch.file("term-1");
+  std::size_t first = 0;
+  std::size_t second = 0;
+  const auto used = [&] { return contents_of(path).find_last_not_of('\0') + 1; };
+  {
+    Journal journal(scratch.path(), Uuid::random());
+    first = used();
+    journal.append(epoch(1, 1));
+    second = used();
+    journal.append(epoch(1, 2));
+  }
+  const std::string whole = contents_of(path);
+  for (std::size_t position = first; position < second; position += 3) {
+    std::string garbled = whole;
+    garbled[position] = static_cast<char>(garbled[position] ^ 0x01);
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << garbled;
+    ASSERT_EQ(damage_of(path, true),
+              path + " is damaged at byte " + std::to_string(first) + ": whole records stand behind one that is not")
+        << "byte " << position;
+  }
+}
+
+TEST(JournalTest, OnlyTheLastSegmentMayBeTorn) {
+  const Scratch scratch;
+  const std::string path = scratch.file("term-1");
+  Journal(scratch.path(), Uuid::random()).append(epoch(1, 1));
+  const std::size_t used = contents_of(path).find_last_not_of('\0') + 1;
+  std::filesystem::resize_file(path, used - 7);
+  EXPECT_EQ(read_journal(scratch.path()).size(), 1U);
+  const std::string torn = contents_of(path);
+  Journal later(scratch.path(), Uuid::random());
+  EXPECT_EQ(read_journal(scratch.path()).size(), 2U) << "the next term cuts it off";
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << torn;
+  EXPECT_NE(damage_of(path, false).find(path + " is damaged at byte "), std::string::npos);
+  EXPECT_THROW((void)read_journal(scratch.path()), Error);
+}
+
+TEST(JournalTest, ARestartReadsWhatBelongsToThisStartOfTheRun) {
+  const Scratch scratch;
+  const auto begin = [&](bool restarted) { return Journal(scratch.path(), Uuid::random(), {}, restarted).term(); };
+  Journal(scratch.path(), Uuid::random()).append(epoch(1, 1));
+  std::ofstream(scratch.file("term-1"), std::ios::binary | std::ios::trunc) << "damaged";
+  begin(false);
+  begin(true);
+  std::ofstream(scratch.file("term-4")) << "";  // killed before it said a word
+  begin(true);
+  const auto records = read_journal_since_start(scratch.path());
+  ASSERT_EQ(records.size(), 3U);
+  EXPECT_EQ(std::get<TermRecord>(records[0]).term, 2U);
+  EXPECT_EQ(std::get<TermRecord>(records[2]).term, 5U);
+  EXPECT_TRUE(read_journal_since_start(scratch.file("absent")).empty());
+}
+
+TEST(JournalTest, KnowsItsRun) {
+  const Scratch scratch;
+  const Uuid run = identify_run(scratch.path());
+  EXPECT_EQ(identify_run(scratch.path()), run);
+  Journal(scratch.file("journal"), Uuid::random(), run);
+  std::filesystem::remove(scratch.file("run-id"));
+  EXPECT_EQ(identify_run(scratch.path()), run) << "as its journal says";
+
+  const Uuid other = Uuid::random();
+  Journal(scratch.file("journal"), Uuid::random(), other);
+  try {
+    identify_run(scratch.path());
+    ADD_FAILURE() << "took it for its own";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kDataLoss);
+    EXPECT_EQ(std::string(error.what()), scratch.file("journal/term-2") + " is the journal of another run (" +
+                                             other.to_string() + "), expected this one's (" + run.to_string() +
+                                             ", as " + scratch.file("run-id") + " says)");
+  }
+  std::ofstream(scratch.file("run-id")) << "nonsense";
+  EXPECT_THROW(identify_run(scratch.path()), Error);
+}
+
 TEST(JournalTest, NamesWhatItCannotUse) {
   const Scratch scratch;
   std::ofstream(scratch.file("file")) << "in the way";

@@ -15,7 +15,7 @@ namespace convoy::scheduler {
 class Play {
  public:
   struct Player {
-    Uuid uuid = Uuid::random();
+    Uuid uuid{};
     std::int32_t rank = -1;  // as the launcher numbered it
     std::int32_t pid = 0;
     std::string host = "node";
@@ -30,7 +30,7 @@ class Play {
   explicit Play(std::int32_t world, const Limits& limits = {}, const Past& past = {})
       : Play(MembershipOptions{.world = world, .steps = kSteps, .limits = limits}, past) {}
   explicit Play(const MembershipOptions& options, const Past& past = {}) : machine(options, past, now) {
-    for (std::int32_t rank = 0; rank < options.world; ++rank) players.push_back({.rank = rank, .pid = pid_of(rank)});
+    for (std::int32_t rank = 0; rank < options.world; ++rank) newcomer(rank, pid_of(rank));
   }
 
   static std::int32_t pid_of(std::int32_t rank) { return 4240 + rank; }
@@ -62,7 +62,11 @@ class Play {
   }
   // Another process, which is yet to register.
   int newcomer(std::int32_t rank, std::int32_t pid) {
-    players.push_back({.rank = rank, .pid = pid});
+    Player player;
+    player.uuid.bytes[0] = static_cast<std::uint8_t>(players.size() + 1);
+    player.rank = rank;
+    player.pid = pid;
+    players.push_back(player);
     return static_cast<int>(players.size()) - 1;
   }
 

@@ -381,7 +381,7 @@ TEST(MembershipTest, WorkersThatLostAPeerAreSealed) {
   play.enter_all();
   play.steps(16);
   play.from(0, PeersLost{.peers = {play.players[1].uuid}});
-  play.from(2, PeersLost{.peers = {}});  // of the same epoch
+  play.from(play.players[2].uuid, PeersLost{.peers = {}}, kFirst);  // of the same epoch, but late
   EXPECT_EQ(play.members(), (Players{0, 1, 2}));
   EXPECT_EQ(play.machine.epoch_ballot(), kSecond);
 }
