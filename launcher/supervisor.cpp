@@ -169,7 +169,7 @@ class Supervisor {
     if (!workers_.started()) {
       conclude(status->exit_code == 2 ? 2 : 1, how + " before it published its address");
     } else if (status->success()) {
-      leave();  // its last words were lost: the workers were told to leave and are on their way
+      take_success();
     } else if (*status == ExitStatus{.exit_code = kExitStopped, .signal = 0}) {
       conclude(kExitStopped, "stopped by a signal");
       end_workers();
@@ -348,9 +348,7 @@ class Supervisor {
   // No worker is here or will come: the scheduler has the last word, unless it is gone itself.
   void await_verdict() {
     const std::optional<int> code = workers_.agreed_exit();
-    if (over_) {
-      conclude(code.value_or(1), code ? "" : "workers failed when the run was already complete");
-    } else if (!scheduler_ && !code) {  // others may go on
+    if (!scheduler_ && !code) {  // others may go on
       conclude(workers_.misused() ? 2 : 1, "none of these workers is left in the run");
     } else if (!scheduler_ && !link_) {  // its last words were lost
       conclude(*code, *code == 0 ? "" : "stopped by a signal");
@@ -391,9 +389,12 @@ class Supervisor {
     }
   }
 
-  void leave() {
-    over_ = true;
-    workers_.cease(false);
+  // All who took part have left, or are on their way.
+  void take_success() {
+    judged_ = true;
+    conclude(0, "");
+    workers_.cease(true);
+    workers_.kill_newcomers(Clock::now());
     workers_gone_by_.set(options_.limits.finish);
   }
 
@@ -466,7 +467,6 @@ class Supervisor {
   Clock::time_point stop_signal_at_;
   bool hurried_ = false;     // a signal came that is no mere announcement
   std::string wish_;         // why the run ends after the step under way, if it does
-  bool over_ = false;        // the scheduler is done with the run
   bool ending_ = false;      // verdict_ stands
   int verdict_ = 0;          // the run's exit code
   bool terminated_ = false;  // after a failure: who stays is killed without another word

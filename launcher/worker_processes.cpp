@@ -107,6 +107,9 @@ void WorkerProcesses::reap(Time now, std::int64_t step) {
 void WorkerProcesses::note_end(Slot& slot, const ExitStatus& status, Time now, std::int64_t step) {
   slot.status = status;
   misused_ = misused_ || status.exit_code == 2;
+  if (status.success()) cease(false);  // nobody leaves so before the run is complete
+  if (!died(status) && status.exit_code != 2)
+    left_with_ = std::min(left_with_.value_or(kExitStopped), status.exit_code);
   cluster::WorkerEnded ended{
       .rank = options_.join ? -1 : slot.rank, .pid = slot.pid, .exit_code = status.exit_code, .signal = status.signal};
   if (died(status) && mode_ != Mode::kEnd) {
@@ -204,6 +207,13 @@ void WorkerProcesses::cease(bool quietly) {
   }
 }
 
+void WorkerProcesses::kill_newcomers(Time now) noexcept {
+  for (Slot& slot : slots_) {
+    if (slot.running() && slot.processes > 1 && now - slot.started < options_.restarts.young)
+      slot.child->process().kill_group();
+  }
+}
+
 void WorkerProcesses::terminate() noexcept {
   for (Slot& slot : slots_) {
     if (slot.running()) slot.child->process().terminate();
@@ -223,15 +233,6 @@ std::vector<cluster::WorkerEnded> WorkerProcesses::history() {
   return ended_;
 }
 
-std::optional<int> WorkerProcesses::agreed_exit() const {
-  if (slots_.empty() || expected()) return std::nullopt;
-  int code = 0;
-  for (const Slot& slot : slots_) {
-    if (slot.status.signal != 0 || (slot.status.exit_code != 0 && slot.status.exit_code != kExitStopped))
-      return std::nullopt;
-    code = std::max(code, slot.status.exit_code);
-  }
-  return code;
-}
+std::optional<int> WorkerProcesses::agreed_exit() const { return expected() ? std::nullopt : left_with_; }
 
 }  // namespace convoy::launcher

@@ -63,6 +63,8 @@ class WorkerProcesses {
   // The run ends: nobody is replaced any more, nor started who was to be. `quietly`: they are made to end, and how they
   // do means nothing.
   void cease(bool quietly);
+  // The run is complete: who has just taken somebody's place has come too late.
+  void kill_newcomers(Time now) noexcept;
   void terminate() noexcept;
   void kill() noexcept;
 
@@ -73,7 +75,7 @@ class WorkerProcesses {
 
   // Whether one of them was used in a wrong way (exit code 2).
   bool misused() const { return misused_; }
-  // 0 or 75, where all have ended and agree that the run is complete, or stopped with a checkpoint.
+  // What those who left in order say of the run, once none is running or will be: 0, it is complete, or 75.
   std::optional<int> agreed_exit() const;
 
  private:
@@ -110,6 +112,7 @@ class WorkerProcesses {
   std::vector<cluster::WorkerEnded> news_;
   Mode mode_ = Mode::kReplace;
   bool misused_ = false;
+  std::optional<int> left_with_;  // 0 or 75
 };
 
 }  // namespace convoy::launcher

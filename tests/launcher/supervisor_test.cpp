@@ -147,6 +147,22 @@ TEST_F(SupervisorTest, WithoutRestartsTheLastWorkersEndIsTheRuns) {
                   first, last, last));
 }
 
+TEST_F(SupervisorTest, ADeathThatWasSurvivedIsNoFailure) {
+  start({"--max-restarts=0", "--steps=50"});
+  wait_for_steps();
+  kill(worker(1), SIGKILL);
+  expect_exit(0);
+}
+
+TEST_F(SupervisorTest, WhoDiesWhenTheRunIsCompleteIsNotReplaced) {
+  start({"--linger", "--steps=5"});  // worker 1 does all steps and does not leave
+  wait_for_output("[0] hello");
+  ASSERT_TRUE(run_.wait_until([&] { return !run_.with_variable("CONVOY_RANK=0"); }, seconds(10)));
+  kill(worker(1), SIGKILL);
+  expect_exit(0);
+  EXPECT_EQ(count("takes its place", run_.errors()), 0) << run_.errors();
+}
+
 TEST_F(SupervisorTest, WorkerThatExitsThreeTimesBeforeAnyStepIsGivenUp) {
   start({"--exit"});
   ASSERT_TRUE(

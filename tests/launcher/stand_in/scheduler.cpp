@@ -71,9 +71,11 @@ class Scheduler {
 
   int living() const { return static_cast<int>(members_.size()); }
 
+  // Of a complete run nothing is said: its exit code tells.
   void stop(const Stop& stop) {
     if (stop_) return;
     stop_ = stop;
+    if (stop.exit_code == 0) return;
     for (const auto& [rank, member] : members_) hub_.send(member.uuid, {}, stop);
     for (const Uuid& agent : agents_) hub_.send(agent, {}, stop);
   }

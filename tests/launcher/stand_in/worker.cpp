@@ -36,6 +36,7 @@ class Worker {
       if (started_) link_->send({}, Heartbeat{.step = ++step_});
       if (started_ && arguments_.has("--fail") && place_.rank == 1) return fail();
     }
+    while (arguments_.has("--linger") && place_.rank == 1) pause();
     return leave(0);
   }
 
