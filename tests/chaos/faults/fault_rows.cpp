@@ -224,7 +224,7 @@ void add_asked(std::vector<Fault>& faults) {
                         .stops = true});
     }
     faults.push_back({.name = fmt::format("SchedulerAsked{}", signal),
-                      .at = blow("scheduler", "announced", 1, signal),
+                      .at = blow("scheduler", "journaled", 2, signal),  // of the first checkpoint
                       .stops = true});
   }
   for (const char* instant : {"reduce", "update"}) {

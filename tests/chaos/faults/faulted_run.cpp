@@ -186,16 +186,28 @@ Traces FaultedRun::traces() const {
     for (const char* field : {"steps", "final_loss", "parameters_hash", "state_hash", "eval_loss"})
       traces.final_bits += fmt::format("{} {} ", field, report.at(field).dump());
   }
-  traces.files = files_below(folder(), {"logs", "journal", "tensorboard"});
+  // Which checkpoints there are on the way depends on how fast the disk is: one that is due while another is being
+  // written is left out.
+  for (const std::string& file : files_below(folder(), {"logs", "journal", "tensorboard"})) {
+    const bool on_the_way = file.starts_with("checkpoints/step-") && !file.starts_with(last_checkpoint());
+    if (!on_the_way) traces.files.insert(file);
+  }
   return traces;
+}
+
+std::string FaultedRun::last_checkpoint() const {
+  const auto steps = lines_of(folder() / "metrics.jsonl").size();
+  return fmt::format("checkpoints/step-{}/", steps);
 }
 
 std::vector<Participant> FaultedRun::participants() const {
   std::vector<Participant> found;
   for (const std::string& line : lines_of(folder() / "events.jsonl")) {
     const json event = json::parse(line);
-    if (event.at("kind") == "worker_joined")
-      found.push_back({.uuid = Uuid::parse(event.at("worker").get<std::string>()), .number = event.at("rank")});
+    if (event.at("kind") != "worker_joined") continue;
+    const Participant one{.uuid = Uuid::parse(event.at("worker").get<std::string>()), .number = event.at("rank")};
+    // To a scheduler that was started anew everybody comes again.
+    if (std::ranges::count(found, one.uuid, &Participant::uuid) == 0) found.push_back(one);
   }
   return found;
 }

@@ -30,7 +30,7 @@ struct Traces {
   std::vector<std::string> loss_bits;                          // of each
   std::map<std::int64_t, std::vector<std::string>> evaluated;  // what was found after a step, as often as it was
   std::string final_bits;                                      // hashes and held-out loss of final.json
-  std::set<std::string> files;                                 // but logs, journal and what TensorBoard reads
+  std::set<std::string> files;  // but logs, journal, checkpoints on the way and what TensorBoard reads
   bool operator==(const Traces&) const = default;
 };
 // One line for each thing in which they differ; none: nothing tells them apart.
@@ -72,6 +72,7 @@ class FaultedRun {
 
  private:
   void launch(const Company& company, const std::string& at, const std::vector<std::string>& words);
+  std::string last_checkpoint() const;  // its folder, in the run's
 
   testing_support::LaunchedRun processes_;
   std::set<std::string> before_;  // what was in /dev/shm
