@@ -163,7 +163,7 @@ void GradientReducer::drop() {
   if (assignment_.world() > 0) find_missing();
 }
 
-LossSums GradientReducer::reduce(Communicator& communicator) {
+LossSums GradientReducer::reduce(Communicator& communicator, const std::function<void()>& after_bucket) {
   if (in_leaf_ || assignment_.world() == 0 || !missing().empty())
     fail(ErrorCode::kInternal, "step {} is reduced while {} shards are missing on rank {}", step_, missing().size(),
          rank_);
@@ -181,6 +181,7 @@ LossSums GradientReducer::reduce(Communicator& communicator) {
       for (std::size_t i = 0; i < partials.size(); ++i) partials[i] = slot(sums_.nodes()[i].slot) + bucket.begin;
       communicator.tree_all_reduce(ReduceType::kF32, assignment_.layout, partials, reduced_data() + bucket.begin,
                                    bucket.elements(), kChunkElements);
+      if (after_bucket) after_bucket();
     }
   }
   reduced_step_ = step_;

@@ -61,7 +61,7 @@ class GradientReducer {
 
   // Collective; no leaf may be missing. After it reduced_data() holds the sum over all shards, the same bits on every
   // rank. Partial sums stay as they are whether it succeeds or throws (with one worker the sum is one of them).
-  LossSums reduce(Communicator& communicator);
+  LossSums reduce(Communicator& communicator, const std::function<void()>& after_bucket = {});
   // The reduced gradient as a whole, layout().elements() elements: always at the same place, the beginning of the
   // arena.
   float* reduced_data() const { return arena_; }

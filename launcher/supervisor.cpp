@@ -277,6 +277,7 @@ class Supervisor {
   }
 
   void handle(const cluster::Body& body) {
+    heard_ = Clock::now();
     back_by_.at.reset();
     if (verdict_by_.at) verdict_by_.at = Clock::now() + options_.limits.scheduler_verdict;
     if (const auto* progress = std::get_if<cluster::Progress>(&body)) {
@@ -303,6 +304,7 @@ class Supervisor {
   void keep_deadlines() {
     const auto now = Clock::now();
     if (scheduler_ && !ending_) keep_scheduler_started(now);
+    if (scheduler_ && !ending_) end_silent_scheduler(now);
     if (may_connect() && reconnect_at_.passed()) connect();
     if (back_by_.passed() && !ending_) {
       conclude(1, lost_);
@@ -323,6 +325,18 @@ class Supervisor {
       if (!terminated_) complain(scheduler_title() + " did not end and was killed");
       scheduler_->process().kill_group();
     }
+  }
+
+  // One that is stopped, or caught in a loop, is of no use to anybody: the next one goes on.
+  void end_silent_scheduler(Clock::time_point now) {
+    const bool slept = now - std::exchange(last_look_, now) > std::chrono::seconds(3);
+    if (slept || !link_) heard_ = now;
+    const auto silence = std::chrono::duration_cast<std::chrono::seconds>(now - heard_);
+    if (!scheduler_->running() || !scheduler_->ready() || silence < options_.limits.scheduler_silence) return;
+    output_.line(Stream::kErrors,
+                 fmt::format("convoy: {} has been silent for {} s", scheduler_title(), silence.count()));
+    scheduler_->process().kill_group();
+    heard_ = now;
   }
 
   void keep_scheduler_started(Clock::time_point now) {
@@ -465,13 +479,15 @@ class Supervisor {
   std::set<std::string, std::less<>> said_;
   int stop_signal_ = 0;  // the last signal of the user
   Clock::time_point stop_signal_at_;
-  bool hurried_ = false;     // a signal came that is no mere announcement
-  std::string wish_;         // why the run ends after the step under way, if it does
-  bool ending_ = false;      // verdict_ stands
-  int verdict_ = 0;          // the run's exit code
-  bool terminated_ = false;  // after a failure: who stays is killed without another word
-  bool judged_ = false;      // the verdict is the scheduler's
-  Deadline answer_by_;       // to a user's signal
+  bool hurried_ = false;         // a signal came that is no mere announcement
+  Clock::time_point heard_;      // of the scheduler
+  Clock::time_point last_look_;  // whether it is silent
+  std::string wish_;             // why the run ends after the step under way, if it does
+  bool ending_ = false;          // verdict_ stands
+  int verdict_ = 0;              // the run's exit code
+  bool terminated_ = false;      // after a failure: who stays is killed without another word
+  bool judged_ = false;          // the verdict is the scheduler's
+  Deadline answer_by_;           // to a user's signal
   Deadline verdict_by_;
   Deadline reconnect_at_;
   Deadline back_by_;  // the scheduler of a run that was joined

@@ -20,8 +20,9 @@ namespace convoy::launcher {
 
 // How long each party may take before the launcher goes on without it.
 struct LaunchLimits {
-  std::chrono::milliseconds scheduler_start{20'000};  // from its start to its listening
-  std::chrono::milliseconds scheduler_answer{2'000};  // from a user's signal to its verdict
+  std::chrono::milliseconds scheduler_start{20'000};    // from its start to its listening
+  std::chrono::milliseconds scheduler_silence{10'000};  // after which it is killed; it writes several times a second
+  std::chrono::milliseconds scheduler_answer{2'000};    // from a user's signal to its verdict
   // Of silence, once no worker is here or will come: it may wait for others, or for what others do.
   std::chrono::milliseconds scheduler_verdict{120'000};
   std::chrono::milliseconds scheduler_back{90'000};  // until another launcher has replaced one that died

@@ -77,6 +77,24 @@ std::optional<Hang> HangWatch::hang(std::span<Worker* const> members, Time now) 
   const double limit = limit_s();
   const double standstill = seconds(now - last_step_);
   if (standstill <= limit) return std::nullopt;
+  // Whoever was stopped said last what it was at when all was well: it is the one that says nothing any more.
+  const double patience = std::min(suspect_s_, limit / 2);
+  Worker* mute = nullptr;
+  bool all_heard = true;
+  for (Worker* worker : members) {
+    if (!worker->present() || seconds(worker->heard - last_step_) >= limit) continue;
+    all_heard = false;
+    if (seconds(now - worker->heard) > limit + patience && (mute == nullptr || worker->heard < mute->heard))
+      mute = worker;
+  }
+  if (mute != nullptr) {
+    return Hang{.culprit = mute,
+                .reason = fmt::format("{} hangs: no step was completed for {:.0f} s and it has been silent for {:.0f} "
+                                      "s; it was last in phase {} of step {}",
+                                      title(mute->member), standstill, seconds(now - mute->heard),
+                                      cluster::phase_name(mute->phase), mute->step)};
+  }
+  if (!all_heard) return std::nullopt;
   Worker* stuck = nullptr;    // with nobody to wait for
   Worker* culprit = nullptr;  // the one furthest behind among those that do not wait
   const Worker* present = nullptr;

@@ -23,6 +23,9 @@ namespace {
 
 using std::chrono::duration;
 
+// At least, for a scheduler that is started anew, perhaps once more.
+constexpr double kSchedulerPatience_s = 30.0;
+
 std::int64_t peak_rss_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -110,6 +113,7 @@ void Trainer::join() {
   const auto find = [this](const Ballot& ballot, const cluster::Pull& pull) {
     Offer offer{.kind = session_.offers(ballot, pull.what, pull.step)};
     if (offer.kind != Offer::Kind::kHere) return offer;
+    at("serve");
     if (pull.what == cluster::Pull::What::kState) {
       offer.parts = state_parts_;
     } else {
@@ -127,7 +131,7 @@ void Trainer::join() {
           .scheduler = *command_.place.scheduler,
           .self = uuid_,
           .heartbeat = from_seconds(recipe_.fault.heartbeat_s),
-          .scheduler_silence = from_seconds(recipe_.fault.hang_s),
+          .scheduler_silence = from_seconds(std::max(recipe_.fault.hang_s, kSchedulerPatience_s)),
           .activity = [this] { return device_.kernels_run(); },
           .standing = [this] { return session_.standing(); },
           .on_seal =
@@ -438,7 +442,7 @@ std::optional<StepResult> Trainer::run_step() {
   if (!session_.begin()) return std::nullopt;
   reporter_->set_position(step_.step(), cluster::Phase::kReducing);
   at("reduce");
-  step_.reduce(*communicator_);
+  step_.reduce(*communicator_, [this] { at("bucket"); });
   at("reduced");
   StepResult result = step_.result();
   if (!session_.reduced()) return std::nullopt;

@@ -50,9 +50,9 @@ bool TrainingStep::compute_one(bool stops) {
   return true;
 }
 
-void TrainingStep::reduce(distributed::Communicator& communicator) {
+void TrainingStep::reduce(distributed::Communicator& communicator, const std::function<void()>& after_bucket) {
   computed_ = Clock::now();
-  sums_ = reducer_.reduce(communicator);
+  sums_ = reducer_.reduce(communicator, after_bucket);
   reduced_ = Clock::now();
 }
 

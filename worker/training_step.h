@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 
 #include "core/base/recipe.h"
@@ -44,8 +45,8 @@ class TrainingStep {
   std::int64_t step() const { return step_; }
   // The gradient of one more shard. False: there is none left to do. `stops`: this worker was asked to stop.
   bool compute_one(bool stops);
-  // Collective.
-  void reduce(distributed::Communicator& communicator);
+  // Collective. `after_bucket` is called as soon as each bucket is summed.
+  void reduce(distributed::Communicator& communicator, const std::function<void()>& after_bucket);
   // What was reduced here, or by others before this worker: the reduced gradient of `step` lies in reduced().
   void take_over(std::int64_t step, const distributed::LossSums& sums);
   // What the sums come to, nothing changed by it.
