@@ -153,6 +153,7 @@ struct Segment {
   std::vector<JournalRecord> records;
   std::size_t whole = 0;  // bytes
   bool torn = false;      // there is more, which is no record
+  std::string damage{};   // one line, empty when there is none
 };
 
 std::string contents_of(const std::string& path) {
@@ -177,46 +178,62 @@ std::optional<std::string_view> payload_at(std::string_view bytes, std::uint32_t
   return payload;
 }
 
-Segment read_segment(const std::string& path) {
+// Where the next whole record begins; npos: there is none.
+std::size_t next_record(std::string_view bytes) {
+  std::uint32_t schema = 0;
+  for (std::size_t skipped = 1; skipped + sizeof(Header) < bytes.size(); ++skipped) {
+    if (payload_at(bytes.substr(skipped), schema)) return skipped;
+  }
+  return std::string_view::npos;
+}
+
+JournalRecord record_of(const std::string& path, std::string_view payload, std::uint32_t schema) {
+  if (schema > kJournalSchemaVersion) {
+    fail(ErrorCode::kDataLoss, "{} has journal schema version {}, expected at most {}", path, schema,
+         kJournalSchemaVersion);
+  }
+  try {
+    return from_json(Json::parse(payload));
+  } catch (const Json::exception& error) {
+    fail(ErrorCode::kDataLoss, "{} holds a record that cannot be read: {}", path, error.what());
+  }
+}
+
+// `last`: its end may be torn.
+Segment read_segment(const std::string& path, bool last) {
   const std::string bytes = contents_of(path);
   Segment segment;
   std::string_view left = bytes;
-  std::uint32_t schema = 0;
-  while (const auto payload = payload_at(left, schema)) {
-    if (schema > kJournalSchemaVersion) {
-      fail(ErrorCode::kDataLoss, "{} has journal schema version {}, expected at most {}", path, schema,
-           kJournalSchemaVersion);
+  for (;;) {
+    std::uint32_t schema = 0;
+    while (const auto payload = payload_at(left, schema)) {
+      segment.records.push_back(record_of(path, *payload, schema));
+      left.remove_prefix(sizeof(Header) + payload->size());
     }
-    try {
-      segment.records.push_back(from_json(Json::parse(*payload)));
-    } catch (const Json::exception& error) {
-      fail(ErrorCode::kDataLoss, "{} holds a record that cannot be read: {}", path, error.what());
+    segment.whole = bytes.size() - left.size();
+    segment.torn = left.find_first_not_of('\0') != std::string_view::npos;
+    if (!segment.torn) return segment;
+    const std::size_t next = next_record(left);
+    if ((next != std::string_view::npos || !last) && segment.damage.empty()) {
+      segment.damage = fmt::format("{} is damaged at byte {}: expected a whole record there{}", path, segment.whole,
+                                   next != std::string_view::npos ? ", as others stand behind it" : "");
     }
-    left.remove_prefix(sizeof(Header) + payload->size());
+    if (next == std::string_view::npos) return segment;
+    left.remove_prefix(next);
   }
-  segment.whole = bytes.size() - left.size();
-  segment.torn = left.find_first_not_of('\0') != std::string_view::npos;
-  if (!segment.torn) return segment;
-  for (std::string_view behind = left.substr(1); behind.size() >= sizeof(Header); behind.remove_prefix(1)) {
-    if (payload_at(behind, schema)) {
-      fail(ErrorCode::kDataLoss, "{} is damaged at byte {}: whole records stand behind one that is not", path,
-           segment.whole);
-    }
-  }
-  return segment;
 }
 
-// The torn end of a scheduler that was killed becomes no puzzle for later ones. What is damaged stays as it is: who
-// reads it says so.
+// The torn end of a scheduler that was killed becomes no puzzle for later ones. What is damaged, or of a later build,
+// stays as it is.
 void mend(const std::string& path) {
   Segment segment;
   try {
-    segment = read_segment(path);
+    segment = read_segment(path, /*last=*/true);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kDataLoss) return;
     throw;
   }
-  if (segment.torn && ::truncate(path.c_str(), static_cast<off_t>(segment.whole)) != 0)
+  if (segment.torn && segment.damage.empty() && ::truncate(path.c_str(), static_cast<off_t>(segment.whole)) != 0)
     fail(ErrorCode::kUnavailable, "cannot cut {} back to its whole records: {}", path, errno_text(errno));
 }
 
@@ -279,11 +296,8 @@ void Journal::append(const JournalRecord& record) {
 }
 
 std::vector<JournalRecord> read_journal_segment(const std::string& path, bool last) {
-  Segment segment = read_segment(path);
-  if (segment.torn && !last) {
-    fail(ErrorCode::kDataLoss, "{} is damaged at byte {}: expected a whole record, as no term followed a torn one",
-         path, segment.whole);
-  }
+  Segment segment = read_segment(path, last);
+  if (!segment.damage.empty()) fail(ErrorCode::kDataLoss, "{}", segment.damage);
   return std::move(segment.records);
 }
 
@@ -298,53 +312,39 @@ std::vector<JournalRecord> read_journal(const std::string& directory) {
   return records;
 }
 
-std::vector<JournalRecord> read_journal_since_start(const std::string& directory) {
-  std::vector<JournalRecord> records;
-  if (!std::filesystem::is_directory(directory)) return records;
+JournalPast read_journal_since_start(const std::string& directory, const Uuid& run) {
+  JournalPast past;
+  if (!std::filesystem::is_directory(directory)) return past;
   std::vector<std::uint64_t> left = terms(directory);
   for (bool last = true; !left.empty(); left.pop_back(), last = false) {
-    const std::vector<JournalRecord> segment = read_journal_segment(segment_path(directory, left.back()), last);
-    records.insert(records.begin(), segment.begin(), segment.end());
+    const std::string path = segment_path(directory, left.back());
+    const Segment segment = read_segment(path, last);
     // A scheduler that was killed before it recorded its term decided nothing.
-    const TermRecord* term = segment.empty() ? nullptr : std::get_if<TermRecord>(&segment.front());
+    const TermRecord* term = segment.records.empty() ? nullptr : std::get_if<TermRecord>(&segment.records.front());
+    if (term != nullptr && !term->run.is_nil() && term->run != run) {
+      past.damage.push_back(fmt::format("{} is the journal of another run ({}), expected {}: it is left out", path,
+                                        term->run.to_string(), run.to_string()));
+      continue;
+    }
+    if (!segment.damage.empty()) past.damage.push_back(segment.damage + "; the rest of it counts");
+    past.records.insert(past.records.begin(), segment.records.begin(), segment.records.end());
     if (term != nullptr && !term->restarted) break;
   }
-  return records;
+  return past;
 }
 
 Uuid identify_run(const std::string& run_directory) {
   const std::string path = run_directory + "/run-id";
-  const std::string directory = run_directory + "/journal";
-  Uuid run;
   if (std::filesystem::exists(path)) {
     std::string text = contents_of(path);
     while (!text.empty() && text.back() == '\n') text.pop_back();
     try {
-      run = Uuid::parse(text);
-    } catch (const Error&) {
-      fail(ErrorCode::kDataLoss, "{} holds '{}', expected the run's identity: 32 hex digits", path, text);
+      return Uuid::parse(text);
+    } catch (const Error&) {  // then it is as good as lost, and no journal of before is this run's
     }
   }
-  const std::vector<std::uint64_t> all =
-      std::filesystem::is_directory(directory) ? terms(directory) : std::vector<std::uint64_t>();
-  for (const std::uint64_t number : all) {
-    const std::string segment = segment_path(directory, number);
-    // The rest of a segment is of no concern here.
-    std::uint32_t schema = 0;
-    const std::string bytes = contents_of(segment);
-    const auto payload = payload_at(bytes, schema);
-    const Json json = payload ? Json::parse(*payload, nullptr, /*allow_exceptions=*/false) : Json();
-    if (!json.is_object() || !json.contains("run")) continue;
-    const Uuid owner = Uuid::parse(json.at("run").get<std::string>());
-    if (owner.is_nil()) continue;
-    if (run.is_nil()) run = owner;  // the file was lost
-    if (owner != run) {
-      fail(ErrorCode::kDataLoss, "{} is the journal of another run ({}), expected this one's ({}, as {} says)", segment,
-           owner.to_string(), run.to_string(), path);
-    }
-  }
-  if (run.is_nil()) run = Uuid::random();
-  if (!std::filesystem::exists(path)) write_durably(path, run.to_string() + "\n");
+  const Uuid run = Uuid::random();
+  write_durably(path, run.to_string() + "\n");
   return run;
 }
 

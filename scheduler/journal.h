@@ -3,7 +3,8 @@
 //
 // A record is a header (length of the payload, schema version, XXH3 of both and the payload) and a payload of JSON.
 // A kill or power cut tears at most the last record of the last segment, and that one was never announced: the next
-// term cuts it off. Anything else that is not whole was damaged, and nobody goes on with it.
+// term cuts it off. Anything else that is not whole was damaged; a restart says so and goes on with the rest, which the
+// workers make good: none of them hears an older ballot than it has entered or sealed.
 #pragma once
 
 #include <cstdint>
@@ -75,11 +76,14 @@ class Journal {
 std::vector<JournalRecord> read_journal_segment(const std::string& path, bool last = true);
 // The same of all segments in `directory`, in the order of their terms; none where there is no directory.
 std::vector<JournalRecord> read_journal(const std::string& directory);
-// What a scheduler that was started anew goes on with: the segments since the run was last begun or resumed.
-std::vector<JournalRecord> read_journal_since_start(const std::string& directory);
+// What a scheduler of `run` that was started anew goes on with: the segments since it was last begun or resumed.
+struct JournalPast {
+  std::vector<JournalRecord> records;
+  std::vector<std::string> damage;  // and segments of other runs, a line each
+};
+JournalPast read_journal_since_start(const std::string& directory, const Uuid& run);
 
-// The run in `run_directory`, from its file run-id, which is made for a new one. Throws Error(kDataLoss) where the
-// journal in it is another run's, Error(kUnavailable) for what cannot be read or written.
+// The run in `run_directory`, from its file run-id, which is made where there is none. Throws Error(kUnavailable).
 Uuid identify_run(const std::string& run_directory);
 
 }  // namespace convoy::scheduler

@@ -61,6 +61,7 @@ struct Past {
   // Where only the scheduler was started anew, and the workers may live: what its journal and records hold.
   bool restarted = false;
   std::vector<JournalRecord> journal{};
+  std::vector<std::string> damage{};  // to the journal, a line each
   std::int64_t recorded_step = 0;
   bool final_recorded = false;
 };

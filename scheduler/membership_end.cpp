@@ -174,6 +174,7 @@ void Membership::conclude(Time now, Actions& actions) {
     };
     if (final_recorded_) {
       end({.exit_code = 0, .reason = ""}, "run_finished");
+      send_agents(Stop{.exit_code = 0, .reason = ""}, actions);
     } else if (wish_ && !(cause_ && cause_->due)) {
       end(!stopped_where_.empty()
               ? Outcome{.exit_code = kExitStopped, .reason = fmt::format("{} {}", *wish_, stopped_where_)}

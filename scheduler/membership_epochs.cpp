@@ -36,11 +36,15 @@ Actions Membership::start(Time now) {
       roster_.add(member);
     }
   }
+  for (const std::string& damage : past_.damage) {
+    actions.emplace_back(event("journal_damaged", nullptr, damage));
+    actions.emplace_back(Tell{"warning: " + damage});
+  }
   actions.emplace_back(event("scheduler_restarted", nullptr,
                              epochs_.epoch()
                                  ? fmt::format("term {} goes on with epoch {} of {}", past_.term,
                                                epoch_ballot().to_string(), count_of(epochs_.epoch()->members.size()))
-                                 : fmt::format("term {}; no epoch had begun", past_.term)));
+                                 : fmt::format("term {}; no epoch is on record", past_.term)));
   feed(epochs_.start(), now, actions);
   return actions;
 }

@@ -134,7 +134,10 @@ Records::Records(const std::string& run_directory, std::int64_t resume_step, boo
       recorded_step_(resume_step) {
   if (!restarted) return;
   std::ifstream file(run_directory + "/metrics.jsonl", std::ios::binary);
-  for (std::string line; std::getline(file, line);) count(step_of_line(line));
+  for (std::string line; std::getline(file, line);) {
+    if (const std::int64_t step = step_of_line(line); step > recorded_step_) ahead_.emplace(step, "");
+  }
+  write_in_order();
   std::ifstream events(run_directory + "/events.jsonl", std::ios::binary);
   for (std::string line; std::getline(events, line);) {
     const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
@@ -143,9 +146,9 @@ Records::Records(const std::string& run_directory, std::int64_t resume_step, boo
   has_final_ = std::filesystem::exists(run_directory + "/final.json");
 }
 
-void Records::count(std::int64_t step) {
-  if (step > recorded_step_) ahead_.insert(step);
-  while (!ahead_.empty() && *ahead_.begin() == recorded_step_ + 1) {
+void Records::write_in_order() {
+  while (!ahead_.empty() && ahead_.begin()->first == recorded_step_ + 1) {
+    if (const std::string& line = ahead_.begin()->second; !line.empty()) metrics_.append(line);
     ahead_.erase(ahead_.begin());
     ++recorded_step_;
   }
@@ -175,13 +178,15 @@ bool Records::step(const cluster::StepReport& report, const Ballot& ballot) {
       .number("comm_ms", report.comm_ms)
       .integer("world", report.world)
       .text("ballot", (report.ballot != Ballot{} ? report.ballot : ballot).to_string());
-  metrics_.append(json.line());
-
-  count(report.step);
+  ahead_.emplace(report.step, json.line());
+  write_in_order();
   return true;
 }
 
 void Records::final(const cluster::FinalReport& report, std::optional<std::int64_t> peak_rss_bytes) {
+  for (const auto& [step, line] : std::exchange(ahead_, {})) {
+    if (!line.empty()) metrics_.append(line);
+  }
   metrics_.sync();
   events_.sync();
   JsonObject json(",\n  ");

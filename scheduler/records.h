@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -51,7 +52,8 @@ class Records {
 
   // `time`: seconds since the epoch.
   void event(const Event& event, double time);
-  // A step is recorded once: false for one that was there before. `ballot`: under which it was committed, where the
+  // A step is recorded once, in the order of the steps (one that is ahead of others waits for them): false for one that
+  // was there before. `ballot`: under which it was committed, where the
   // report does not say.
   bool step(const cluster::StepReport& report, const Ballot& ballot);
   // Whether the evaluation after `step` is the first one that is reported.
@@ -63,13 +65,14 @@ class Records {
   void final(const cluster::FinalReport& report, std::optional<std::int64_t> peak_rss_bytes);
 
  private:
-  void count(std::int64_t step);
+  void write_in_order();
 
   std::string run_directory_;
   LineFile metrics_;
   LineFile events_;
   std::int64_t recorded_step_;
-  std::set<std::int64_t> ahead_;  // steps recorded beyond a gap after recorded_step_
+  // Beyond a gap after recorded_step_: lines that wait, empty ones for those that stand already.
+  std::map<std::int64_t, std::string> ahead_;
   std::set<std::int64_t> evaluated_;
   bool has_final_ = false;
 };

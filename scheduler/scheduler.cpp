@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -58,7 +59,7 @@ struct Scheduler::Impl {
         self(Uuid::random()),
         hub(options.listen, options.token, self),
         run_id(identify_run(options.run_directory)),
-        decided(options.restarted ? read_journal_since_start(journal_of(options)) : std::vector<JournalRecord>()),
+        decided(options.restarted ? read_journal_since_start(journal_of(options), run_id) : JournalPast()),
         journal(journal_of(options), self, run_id, options.restarted),
         records(options.run_directory, options.resume_step, options.restarted),
         board(options.run_directory, records.recorded_step(), wall_clock_s()),
@@ -71,7 +72,8 @@ struct Scheduler::Impl {
             .run_directory = options.run_directory,
             .program = options.program,
             .restarted = options.restarted,
-            .journal = std::move(decided),
+            .journal = std::move(decided.records),
+            .damage = std::move(decided.damage),
             .recorded_step = records.recorded_step(),
             .final_recorded = records.has_final()};
   }
@@ -309,7 +311,13 @@ struct Scheduler::Impl {
     look_for_successor();
     if (superseded) return;
     for (const Uuid& connection : membership.connections()) {
-      if (!send(connection, recorded())) perform(membership.on_closed(connection, now));
+      // Once may be a line that broke: who lives has made another by the next time.
+      if (send(connection, recorded())) {
+        unreachable.erase(connection);
+      } else if (!unreachable.insert(connection).second) {
+        unreachable.erase(connection);
+        perform(membership.on_closed(connection, now));
+      }
     }
   }
 
@@ -354,7 +362,7 @@ struct Scheduler::Impl {
   const Uuid self;
   Hub hub;
   const Uuid run_id;
-  std::vector<JournalRecord> decided;  // by schedulers before this one; until membership has it
+  JournalPast decided;  // by schedulers before this one; until membership has it
   Journal journal;
   Records records;
   Board board;
@@ -373,7 +381,8 @@ struct Scheduler::Impl {
   bool told_of_skips = false;
   Time next_progress;
   Time next_probe;
-  Outcome outcome;  // once run() has returned
+  std::set<Uuid> unreachable;  // at the last probe
+  Outcome outcome;             // once run() has returned
 
   std::mutex stop_mutex;
   std::optional<StopCall> stop_requested;  // guarded by stop_mutex

@@ -25,7 +25,7 @@ TEST(MembershipEndTest, ARunIsDoneWhenItIsReportedAndAllHaveLeft) {
   EXPECT_EQ(play.exit_code(), 0);
   EXPECT_EQ(play.reason(), "");
   EXPECT_EQ(play.events("run_finished").size(), 1U);
-  EXPECT_TRUE(play.sent_to<Stop>(play.agent).empty());
+  EXPECT_EQ(play.sent_to<Stop>(play.agent), (std::vector<Stop>{{.exit_code = 0, .reason = ""}}));
 }
 
 TEST(MembershipEndTest, WhoDiesBeforeTheReportIsMissed) {

@@ -71,6 +71,7 @@ TEST(RecordsTest, EveryStepIsRecordedOnce) {
   EXPECT_TRUE(records.step(report(5), kBallot));
   EXPECT_TRUE(records.step(report(7), kBallot));
   EXPECT_EQ(records.recorded_step(), 5) << "step 6 is missing";
+  EXPECT_EQ(lines_of(scratch.file("metrics.jsonl")).size(), 1U) << "and is to stand before step 7";
   EXPECT_FALSE(records.step(report(7), kBallot));
   EXPECT_TRUE(records.step(report(6), kBallot));
   EXPECT_EQ(records.recorded_step(), 7);
@@ -166,6 +167,28 @@ TEST(RecordsTest, GoesOnAfterTheStepOfACheckpoint) {
   ASSERT_EQ(events.size(), 2U);
   EXPECT_EQ(Json::parse(events[0]).at("kind"), "whole");
   EXPECT_EQ(Json::parse(events[1]).at("kind"), "after");
+}
+
+TEST(RecordsTest, ASchedulerThatWasStartedAnewKeepsWhatStands) {
+  const Scratch scratch;
+  {
+    Records records(scratch.path(), 0);
+    for (const std::int64_t step : {1, 2, 3}) ASSERT_TRUE(records.step(report(step), kBallot));
+    records.event(Event{.kind = "eval", .worker = {}, .ballot = {}, .step = 2, .detail = {}}, 1.0);
+    records.final({}, std::nullopt);
+  }
+  std::ofstream(scratch.file("metrics.jsonl"), std::ios::app) << R"({"step": 4, "lo)";
+  Records records(scratch.path(), 0, /*restarted=*/true);
+  EXPECT_EQ(records.recorded_step(), 3);
+  EXPECT_TRUE(records.has_final());
+  EXPECT_FALSE(records.evaluation(2));
+  EXPECT_TRUE(records.evaluation(4));
+  EXPECT_TRUE(records.step(report(5), kBallot));
+  EXPECT_FALSE(records.step(report(3), kBallot));
+  EXPECT_TRUE(records.step(report(4), kBallot));
+  std::vector<std::int64_t> steps;
+  for (const std::string& line : lines_of(scratch.file("metrics.jsonl"))) steps.push_back(Json::parse(line).at("step"));
+  EXPECT_EQ(steps, (std::vector<std::int64_t>{1, 2, 3, 4, 5}));
 }
 
 TEST(RecordsTest, NamesTheFileItCannotWrite) {
