@@ -362,6 +362,7 @@ class Supervisor {
   // No worker is here or will come: the scheduler has the last word, unless it is gone itself.
   void await_verdict() {
     const std::optional<int> code = workers_.agreed_exit();
+    if (workers_.due()) return;  // something is still to be said of them
     if (!scheduler_ && !code) {  // others may go on
       conclude(workers_.misused() ? 2 : 1, "none of these workers is left in the run");
     } else if (!scheduler_ && !link_) {  // its last words were lost

@@ -377,6 +377,22 @@ TEST_F(SupervisorTest, JoinedWorkersAreLaunchedIntoTheRunAndEndWithIt) {
   EXPECT_TRUE(std::filesystem::is_empty(folder));
 }
 
+TEST_F(SupervisorTest, JoinThatComesToNothingEnds) {
+  const std::string folder = (run_.folder() / "run").string();
+  std::filesystem::create_directories(folder);
+  start({"--run=" + folder});
+  wait_for_steps();
+  LaunchedRun joined("supervisor");
+  joined.start({STAND_IN, "launch", "--join=" + folder, "--workers=1", "--exit"});
+  const auto status = joined.wait_exit(seconds(10));
+  EXPECT_EQ(status, (ExitStatus{.exit_code = 1, .signal = 0})) << joined.errors();
+  EXPECT_EQ(count("exited with code 3 at step", joined.errors()), 3) << joined.errors();
+  EXPECT_NE(joined.errors().find("there will be no other\nconvoy: none of these workers is left in the run\n"),
+            std::string::npos)
+      << joined.errors();
+  expect_stop();
+}
+
 TEST_F(SupervisorTest, JoinedWorkersOfARunThatIsGoneEnd) {
   const std::string folder = (run_.folder() / "run").string();
   std::filesystem::create_directories(folder);
