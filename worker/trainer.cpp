@@ -32,9 +32,10 @@ std::int64_t peak_rss_bytes() {
   return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
 }
 
-// Of a step, that this worker computes to begin with.
+// Of a step, that this worker computes to begin with; one that joins a run does not know how many share them.
 std::int32_t shards_of(const TrainCommand& command) {
   const auto shards = static_cast<std::int32_t>(command.recipe.train.logical_shards);
+  if (command.place.rank < 0) return shards;
   const Subtree block = distributed::worker_block(shards, command.place.rank, command.place.world).leaves;
   return block.end - block.begin;
 }
@@ -58,13 +59,13 @@ Trainer::Trainer(const TrainCommand& command, const Uuid& uuid, Logger& logger, 
       background_cores_(std::move(background_cores)),
       dataset_(command.workload.open_dataset(recipe_)),
       device_(static_cast<int>(recipe_.train.threads)),
-      replica_(
-          recipe_, command.workload.make_model(recipe_, task_of(*dataset_, recipe_)), device_,
-          {.most_bytes = memory_share(command.place.local_world).value_or(~std::size_t{0}),
-           .gradient_arenas = gradient_arenas(recipe_.train.logical_shards, command.place.rank, command.place.world),
-           .shards = shards_of(command),
-           .passes = parse_passes(command.inspection.passes),
-           .warn = [this](const std::string& warning) { warn(warning); }}),
+      replica_(recipe_, command.workload.make_model(recipe_, task_of(*dataset_, recipe_)), device_,
+               {.most_bytes = memory_share(command.place.local_world).value_or(~std::size_t{0}),
+                .gradient_arenas = gradient_arenas(recipe_.train.logical_shards, std::max(command.place.rank, 0),
+                                                   command.place.rank < 0 ? 1 : command.place.world),
+                .shards = shards_of(command),
+                .passes = parse_passes(command.inspection.passes),
+                .warn = [this](const std::string& warning) { warn(warning); }}),
       batches_(*dataset_, recipe_.train, device_),
       reducer_(replica_.layout(), static_cast<std::int32_t>(recipe_.train.logical_shards)),
       engine_(distributed::make_engine({.kind = command.mpi != nullptr ? "mpi" : recipe_.sync.engine,
