@@ -71,10 +71,19 @@ class Worker {
     return code;
   }
 
+  // Until the launcher, too, has heard it.
+  void wait_for_stop() {
+    for (auto message = link_->receive(milliseconds(5000)); message; message = link_->receive(milliseconds(5000))) {
+      if (!std::holds_alternative<Stop>(message->body)) continue;
+      std::this_thread::sleep_for(milliseconds(300));
+      return;
+    }
+  }
+
   int fail() {
     const std::string reason = "samples.bin: is cut short";
     link_->send({}, Leave{.exit_code = 1, .reason = reason, .step = step_, .peak_rss_bytes = 0});
-    if (arguments_.has("--late")) std::this_thread::sleep_for(milliseconds(300));
+    if (arguments_.has("--late")) wait_for_stop();
     dprintf(STDERR_FILENO, "convoy: %s\n", reason.c_str());
     if (!arguments_.has("--late")) std::this_thread::sleep_for(milliseconds(100));
     link_->close(milliseconds(500));
