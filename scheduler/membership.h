@@ -3,8 +3,8 @@
 // rule is tested without any. scheduler.cpp carries it out.
 //
 // Which workers form the run is decided by Epochs, which this feeds and whose decisions it turns into messages; the
-// three sources are what comes in (membership.cpp), what Epochs wants done (membership_epochs.cpp) and how the run ends
-// (membership_end.cpp).
+// four sources are who comes and how they do (membership.cpp), who is lost (membership_losses.cpp), what Epochs wants
+// done (membership_epochs.cpp) and how the run ends (membership_end.cpp).
 //
 //   gathering ──▶ running ──(final report on disk, all left | all stopped as wished)──▶ ended
 //       │            ├──(too few workers)──▶ saving ──▶ stopping ──▶ ended
@@ -136,18 +136,20 @@ class Membership {
 
   // membership.cpp
   void receive(const Uuid& sender, const cluster::Register& message, Time now, Actions& actions);
-  void receive(const Uuid& agent, const cluster::WorkerEnded& message, Time now, Actions& actions);
-  void receive(Worker& worker, const cluster::Leave& message, Time now, Actions& actions);
   void receive(const cluster::Message& message, const cluster::StepReport& report, Time now, Actions& actions);
   std::optional<std::string> objection(const cluster::Register& message) const;
   void refuse(const Uuid& sender, const cluster::Register& message, std::string reason, Actions& actions);
-  void lose(Worker& worker, Loss loss, Cause cause, Time now, Actions& actions);
-  void tell_lost(Worker& worker, const std::string& how, const std::string& why, Actions& actions);
-  void tell_user_lost(const Worker& worker, const std::string& what, Actions& actions);
-  void lose_agent(const std::string& host, Time now, Actions& actions);
   void check_start(Time now, Actions& actions);
   void check_silence(Time now, Actions& actions);
   void check_hang(Time now, Actions& actions);
+
+  // membership_losses.cpp
+  void receive(const Uuid& agent, const cluster::WorkerEnded& message, Time now, Actions& actions);
+  void receive(Worker& worker, const cluster::Leave& message, Time now, Actions& actions);
+  void lose(Worker& worker, Loss loss, Cause cause, Time now, Actions& actions);
+  void lose_agent(const std::string& host, Time now, Actions& actions);
+  void tell_lost(Worker& worker, const std::string& how, const std::string& why, Actions& actions);
+  void tell_user_lost(const Worker& worker, const std::string& what, Actions& actions);
 
   // membership_epochs.cpp
   void feed(EpochActions decided, Time now, Actions& actions);
