@@ -15,6 +15,8 @@ namespace {
 // A worker that did not run for this long cannot blame the scheduler for its silence.
 constexpr std::chrono::seconds kOwnSilence{2};
 constexpr milliseconds kReconnect{50};
+// A scheduler that never answered belongs to a run that is over, or is replaced sooner than this.
+constexpr milliseconds kFirstMeeting{5'000};
 
 }  // namespace
 
@@ -64,7 +66,8 @@ bool Reporter::receive() {
 // A scheduler that was started anew has the address and key of the one before it.
 void Reporter::reconnect(Clock::time_point now) {
   if (!lost_since_) lost_since_ = now;
-  if (now - *lost_since_ > options_.scheduler_silence) {
+  const milliseconds patience = met_ ? options_.scheduler_silence : std::min(options_.scheduler_silence, kFirstMeeting);
+  if (now - *lost_since_ > patience) {
     std::string why;
     {
       const std::lock_guard lock(mutex_);
@@ -147,6 +150,7 @@ void Reporter::handle_signals() {
 
 void Reporter::handle(const cluster::Message& message) {
   bool complete = false;
+  met_ = true;
   {
     const std::lock_guard lock(mutex_);
     heard_ = Clock::now();

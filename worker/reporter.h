@@ -99,6 +99,7 @@ class Reporter {
   std::optional<std::string> wish_;              // of a signal, repeated until somebody heeds it
   Clock::time_point last_watch_;                 // of the scheduler, by this thread
   std::optional<Clock::time_point> lost_since_;  // the line is down
+  bool met_ = false;                             // anything was heard of a scheduler
   Clock::time_point next_attempt_;
   std::atomic<std::int64_t> step_{0};
   std::atomic<cluster::Phase> phase_{cluster::Phase::kStarting};

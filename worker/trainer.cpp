@@ -365,7 +365,7 @@ std::unique_ptr<Checkpointer> Trainer::make_checkpointer() {
   const auto report = [this](const cluster::EventReport& event) {
     const LogLevel level = event.kind == "checkpoint" ? LogLevel::kInfo : LogLevel::kWarning;
     logger_.write(level, fmt::format("{} after step {}: {}", event.kind, event.step, event.detail));
-    at("saved");
+    if (command_.at_instant) command_.at_instant("saved", event.step);
     reporter_->send(event);
   };
   return std::make_unique<Checkpointer>(
