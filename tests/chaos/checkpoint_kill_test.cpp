@@ -32,7 +32,7 @@ context = 16
 kind = "adamw"
 lr = 1e-3
 [train]
-steps = 80
+steps = 240
 global_batch = 4
 logical_shards = 4
 [checkpoint]

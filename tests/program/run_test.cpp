@@ -57,6 +57,7 @@ const Names kFiles = {"recipe.toml",
                       "logs/worker-UUID.log",
                       "journal/lock",
                       "journal/term-1",
+                      "run-id",
                       "tensorboard/events.out.tfevents.TIME.HOST"};
 
 void expect_records(const ProgramRun& run, int world, const Names& of_text) {
