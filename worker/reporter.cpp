@@ -16,7 +16,7 @@ namespace {
 constexpr std::chrono::seconds kOwnSilence{2};
 constexpr milliseconds kReconnect{50};
 // A scheduler that never answered belongs to a run that is over, or is replaced sooner than this.
-constexpr milliseconds kFirstMeeting{5'000};
+constexpr milliseconds kFirstMeeting{1'000};
 
 }  // namespace
 

@@ -19,7 +19,7 @@ using testing_support::LaunchedRun;
 using Clock = std::chrono::steady_clock;
 
 // From a death to the end of everything.
-constexpr seconds kDeadline{3};
+constexpr seconds kDeadline{8};
 
 constexpr char kRecipe[] = R"(
 [model]
