@@ -8,7 +8,7 @@ packages=(
   # libraries (cmake/Dependencies.cmake)
   libdnnl-dev libhwy-dev libzmq3-dev libsodium-dev cppzmq-dev protobuf-compiler libprotobuf-dev libcli11-dev libtomlplusplus-dev
   libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev zlib1g-dev libturbojpeg0-dev libpng-dev libonnx-dev
-  libgtest-dev
+  libboost1.81-dev libgtest-dev
   # the engine "mpi", and what its tests start
   libopenmpi-dev openmpi-bin
   # the text that scripts/quickstart.sh trains on
