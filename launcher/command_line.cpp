@@ -21,8 +21,8 @@
 namespace convoy::launcher {
 namespace {
 
-constexpr std::array<std::string_view, 7> kCommands = {"train",  "launch",   "resume",   "eval",
-                                                       "export", "generate", "scheduler"};
+constexpr std::array<std::string_view, 8> kCommands = {"train",  "launch",   "resume",    "eval",
+                                                       "export", "generate", "scheduler", "status"};
 
 constexpr char kHelp[] =
     R"(Convoy trains deep networks with several workers, and any number of workers gives the same bits.
@@ -45,6 +45,8 @@ constexpr char kHelp[] =
       writes what was trained as an ONNX model
   convoy generate DIR|CHECKPOINT --prompt TEXT [--tokens N] [--temperature T] [--seed S]
       continues a text with what was trained
+  convoy status DIR|ADDRESS [--json] [--watch]
+      who is in a run, its step, loss and speed, and what happened; the run serves the same as a page for browsers
   convoy scheduler --run DIR --workers N --steps K [--listen ADDRESS]
       what `convoy launch` starts beside its workers; by itself it leaves address, key and token in DIR/scheduler.json
   convoy --version
@@ -98,6 +100,26 @@ std::optional<std::string> one_run(const std::vector<std::string>& runs) {
     if (run != runs.front()) fail(ErrorCode::kUsage, "--run is given twice and different: {}, {}", runs.front(), run);
   }
   return runs.empty() ? std::nullopt : std::optional(runs.front());
+}
+
+// Where a run's status page is served.
+void add_http_option(CLI::App& app, std::string& http) {
+  const CLI::Validator address(
+      [](const std::string& text) -> std::string {
+        if (text == "none") return "";
+        const std::size_t colon = text.rfind(':');
+        std::uint16_t port = 0;
+        const char* const end = text.data() + text.size();
+        const bool sound = colon != std::string::npos && colon > 0 && colon + 1 < text.size() &&
+                           text.find('/') == std::string::npos &&
+                           std::from_chars(text.data() + colon + 1, end, port).ptr == end &&
+                           std::from_chars(text.data() + colon + 1, end, port).ec == std::errc();
+        return sound ? "" : fmt::format("expected HOST:PORT (port 0 takes a free one) or none, found {}", text);
+      },
+      "");
+  app.add_option("--http", http,
+                 "where the run's status page is served: HOST:PORT, or none (default: a free port of this machine)")
+      ->check(address);
 }
 
 void add_place_option(CLI::App& app, std::string& place) {
@@ -165,6 +187,7 @@ CommandLine parse_train(const std::vector<std::string>& words) {
   app.add_option("RECIPE", line.recipe, "the recipe, a TOML file")->required();
   app.add_option("key=value", line.overrides, "values that replace the recipe's, like train.steps=50");
   add_run_option(app, runs);
+  add_http_option(app, line.http);
   add_place_option(app, line.place);
   InspectionWords inspection;
   add_inspection_options(app, inspection);
@@ -185,6 +208,7 @@ CommandLine parse_resume(const std::string& who, const std::vector<std::string>&
   app.add_option("DIR", directory, "the run directory")->required();
   app.add_option("key=value", line.overrides, "values that replace the recipe's, like train.steps=50");
   app.add_option("--run", runs, "the same directory once more")->allow_extra_args(false);
+  add_http_option(app, line.http);
   InspectionWords inspection;
   add_replay_options(app, inspection);
   if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
@@ -206,6 +230,10 @@ void check_launched_place(const TrainLine& line) {
 
 namespace {
 
+[[noreturn]] void refuse_http_with_join() {
+  fail(ErrorCode::kUsage, "convoy launch: --http: the run that --join names has its status page already");
+}
+
 CommandLine parse_launch(const std::vector<std::string>& words) {
   const auto separator = std::find(words.begin(), words.end(), "--");
   LaunchLine line;
@@ -216,6 +244,7 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
       "convoy launch");
   app.add_option("-n", line.workers, "how many workers")->required();
   add_run_option(app, runs);
+  add_http_option(app, line.http);
   auto* const least = app.add_option("--min-workers", line.min_workers, "with fewer the run waits for more")
                           ->check(at_least(1))
                           ->capture_default_str();
@@ -243,6 +272,7 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
   line.run = one_run(runs);
   if (command != "train" && command != "resume") {
     line.program = ProgramLine{.program = command, .arguments = {separator + 2, words.end()}};
+    if (line.join && !line.http.empty()) refuse_http_with_join();
     return line;
   }
   const std::vector<std::string> rest(separator + 2, words.end());
@@ -252,6 +282,8 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
   check_launched_place(line.train);
   if (line.train.run) runs.push_back(*line.train.run);
   line.train.run = one_run(runs);
+  if (line.http.empty()) line.http = line.train.http;
+  if (line.join && !line.http.empty()) refuse_http_with_join();
   return line;
 }
 
@@ -260,6 +292,7 @@ CommandLine parse_scheduler(const std::vector<std::string>& words) {
   CLI::App app("Serves a run's workers and keeps its records.", "convoy scheduler");
   app.add_option("--run", line.run, "where the run leaves its files")->required();
   app.add_option("--listen", line.listen, "address to bind; port 0 takes a free one")->capture_default_str();
+  add_http_option(app, line.http);
   app.add_option("--workers", line.workers, "how many workers to wait for")->required()->check(at_least(1));
   app.add_option("--min-workers", line.min_workers, "with fewer the run waits")->check(at_least(1));
   app.add_option("--max-workers", line.max_workers, "more are refused; 0: any number")->check(at_least(0));
@@ -321,6 +354,20 @@ CommandLine parse_generate(const std::vector<std::string>& words) {
   return line;
 }
 
+CommandLine parse_status(const std::vector<std::string>& words) {
+  StatusLine line;
+  CLI::App app("Who is in a run, its step, loss and speed, and what happened.", "convoy status");
+  app.add_option("SOURCE", line.source, "a run directory, or the address (HOST:PORT) of a run's status page")
+      ->required();
+  app.add_flag("--json", line.json, "print a JSON object, as the page's /status.json");
+  app.add_flag("--watch", line.watch, "every second, until the run ends");
+  app.add_option("--token-file", line.token_file, "holds the page's token (otherwise: CONVOY_HTTP_TOKEN)");
+  if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  if (line.source.empty())
+    fail(ErrorCode::kUsage, "convoy status: '': expected a run directory or the address of a status page");
+  return line;
+}
+
 }  // namespace
 
 CommandLine parse_command_line(const std::vector<std::string>& arguments) {
@@ -337,6 +384,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   if (command == "eval") return parse_eval("convoy", words);
   if (command == "export") return parse_export("convoy", words);
   if (command == "generate") return parse_generate(words);
+  if (command == "status") return parse_status(words);
   refuse_command(command);
 }
 
@@ -355,6 +403,7 @@ CommandLine parse_program_line(const std::string& name, const std::vector<std::s
   app.add_option("RECIPE key=value", line.overrides,
                  "a recipe (a TOML file), and values that replace the recipe's, like train.steps=50");
   add_run_option(app, runs);
+  add_http_option(app, line.http);
   add_place_option(app, line.place);
   InspectionWords inspection;
   add_inspection_options(app, inspection);
@@ -392,6 +441,7 @@ std::vector<std::string> to_arguments(const SchedulerLine& line) {
                                         "--program=" + line.program,
                                         fmt::format("--suspect={}", line.suspect_s),
                                         fmt::format("--hang={}", line.hang_s)};
+  if (!line.http.empty()) arguments.push_back("--http=" + line.http);
   if (!line.rebuilds) arguments.emplace_back("--no-rebuilds");
   if (line.restarted) arguments.emplace_back("--restarted");
   return arguments;

@@ -21,6 +21,7 @@ struct TrainLine {
   std::optional<std::string> run;
   std::string place = "auto";  // whose variables tell the worker its rank
   bool resume = false;
+  std::string http{};  // where the status page is served: HOST:PORT, "none", or empty: anywhere on loopback
   Inspection inspection{};
 };
 
@@ -38,6 +39,7 @@ struct LaunchLine {
   int max_restarts = 10;               // of each worker, in an hour
   std::optional<std::string> join{};   // the run under way that the workers join: its directory, or HOST:PORT
   std::optional<std::string> run;      // as far as launch itself was told
+  std::string http{};                  // as in TrainLine, from either place
   std::optional<ProgramLine> program;  // else:
   TrainLine train;                     // with the run directory from either place
 };
@@ -52,6 +54,7 @@ struct SchedulerLine {
   std::int64_t steps = 0;
   std::int64_t resume_step = 0;
   std::string program = "convoy";  // whose `resume` goes on with the run
+  std::string http{};              // as in TrainLine
   double suspect_s = 5.0;
   double hang_s = 30.0;
   // Whether the engine can connect those who are left when a worker dies; otherwise that ends the run.
@@ -82,12 +85,21 @@ struct GenerateLine {
   std::uint64_t seed = 1;
 };
 
+// convoy status DIR|ADDRESS [--json] [--watch] [--token-file FILE]
+struct StatusLine {
+  std::string source;
+  bool json = false;
+  bool watch = false;
+  std::string token_file{};  // empty: none
+};
+
 // A text to print, and nothing else to do: --help, --version.
 struct PrintLine {
   std::string text;
 };
 
-using CommandLine = std::variant<TrainLine, LaunchLine, SchedulerLine, EvalLine, ExportLine, GenerateLine, PrintLine>;
+using CommandLine =
+    std::variant<TrainLine, LaunchLine, SchedulerLine, EvalLine, ExportLine, GenerateLine, StatusLine, PrintLine>;
 
 // `arguments` without the program's name. Throws Error(kUsage) with one line.
 CommandLine parse_command_line(const std::vector<std::string>& arguments);

@@ -23,6 +23,7 @@
 #include "library/run_plan.h"
 #include "library/run_scheduler.h"
 #include "library/run_signals.h"
+#include "library/run_status.h"
 #include "library/run_worker.h"
 #include "worker/commands.h"
 
@@ -39,6 +40,7 @@ using launcher::Output;
 using launcher::PrintLine;
 using launcher::ProgramLine;
 using launcher::SchedulerLine;
+using launcher::StatusLine;
 using launcher::Stream;
 using launcher::TrainLine;
 using Clock = std::chrono::steady_clock;
@@ -141,6 +143,7 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
   } else {
     launched = prepare(line, options.environment, output);
     launched.scheduler.min_workers = line.min_workers;
+    if (!line.http.empty()) launched.scheduler.http = line.http;
     run_directory = launched.scheduler.run;
   }
   if (launched.exit_code != 0 || launched.finished) return launched.exit_code;
@@ -171,6 +174,8 @@ int run(const SchedulerLine& line, Output& output, Clock::time_point) { return l
 int run(const EvalLine& line, Output& output, Clock::time_point) { return library::run_eval(line, {}, output); }
 
 int run(const ExportLine& line, Output& output, Clock::time_point) { return library::run_export(line, {}, output); }
+
+int run(const StatusLine& line, Output&, Clock::time_point) { return library::run_status(line, std::cout); }
 
 int run(const GenerateLine& line, Output& output, Clock::time_point) {
   worker::generate({.source = line.source,

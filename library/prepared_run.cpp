@@ -65,6 +65,7 @@ std::optional<launcher::SchedulerLine> prepare_run(const launcher::TrainLine& li
   worker::check_profiled_steps(line.inspection, plan.resume_step);
   launcher::SchedulerLine scheduler = scheduler_line(plan, workload.program, workers);
   scheduler.rebuilds = !mpi;
+  scheduler.http = line.http;
   return scheduler;
 }
 

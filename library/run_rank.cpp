@@ -112,6 +112,7 @@ class RankZero {
                                                   run_.place.world, run_.place.detected_by, run_directory_));
     launcher::SchedulerLine line = scheduler_line(plan, run_.workload.program, run_.place.world);
     line.rebuilds = !mpi;
+    line.http = run_.line.http;
     if (run_.place.spans_hosts()) line.listen = "tcp://0.0.0.0:0";
     std::vector<std::string> environment;
     for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);

@@ -185,7 +185,7 @@ TEST(CommandLineTest, UnknownCommandNamesTheNearestRightOne) {
   EXPECT_EQ(refusal({"trian", "r.toml"}), "unknown command 'trian': did you mean 'train'?");
   EXPECT_EQ(refusal({"lanch"}), "unknown command 'lanch': did you mean 'launch'?");
   EXPECT_EQ(refusal({"xyzzy"}),
-            "unknown command 'xyzzy': expected train, launch, resume, eval, export, generate, scheduler");
+            "unknown command 'xyzzy': expected train, launch, resume, eval, export, generate, scheduler, status");
   EXPECT_NE(refusal({}).find("expected a command"), std::string::npos);
 }
 
@@ -250,9 +250,41 @@ TEST(CommandLineTest, HelpNamesTheKeysThatMayChangeOnceTrained) {
 TEST(CommandLineTest, HelpAndVersionArePrinted) {
   EXPECT_NE(parsed<PrintLine>({"--help"}).text.find("convoy launch -n N"), std::string::npos);
   EXPECT_EQ(parsed<PrintLine>({"--version"}).text.rfind("convoy ", 0), 0U);
-  for (const char* command : {"train", "launch", "resume", "eval", "export", "generate", "scheduler"}) {
+  for (const char* command : {"train", "launch", "resume", "eval", "export", "generate", "scheduler", "status"}) {
     EXPECT_NE(parsed<PrintLine>({command, "--help"}).text.find("--"), std::string::npos) << command;
   }
+}
+
+TEST(CommandLineTest, StatusTakesARunOrAnAddress) {
+  const auto line = parsed<StatusLine>({"status", "runs/x", "--watch", "--json", "--token-file", "t"});
+  EXPECT_EQ(line.source, "runs/x");
+  EXPECT_TRUE(line.watch);
+  EXPECT_TRUE(line.json);
+  EXPECT_EQ(line.token_file, "t");
+  EXPECT_FALSE(parsed<StatusLine>({"status", "h:1"}).watch);
+  EXPECT_NE(refusal({"status"}).find("SOURCE"), std::string::npos);
+  EXPECT_NE(refusal({"status", ""}).find("expected a run directory"), std::string::npos);
+  EXPECT_NE(refusal({"status", "a", "b"}), "accepted");
+  EXPECT_NE(refusal({"status", "a", "--wacth"}).find("--wacth"), std::string::npos);
+  EXPECT_NE(refusal({"statsu", "a"}).find("did you mean 'status'?"), std::string::npos);
+}
+
+TEST(CommandLineTest, HttpSaysWhereTheStatusPageIsServed) {
+  EXPECT_EQ(parsed<TrainLine>({"train", "r.toml"}).http, "");
+  EXPECT_EQ(parsed<TrainLine>({"train", "r.toml", "--http", "none"}).http, "none");
+  EXPECT_EQ(parsed<TrainLine>({"resume", "a", "--http=[::1]:80"}).http, "[::1]:80");
+  EXPECT_EQ(parsed<LaunchLine>({"launch", "-n", "2", "--http", "0.0.0.0:0", "--", "train", "r.toml"}).http,
+            "0.0.0.0:0");
+  EXPECT_EQ(parsed<LaunchLine>({"launch", "-n", "2", "--", "train", "r.toml", "--http", "h:80"}).http, "h:80");
+  for (const char* wrong : {"8080", "h:", ":80", "h:x", "h:65536", "h:-1", "http://h:80", "h:80x"})
+    EXPECT_NE(refusal({"train", "r.toml", "--http", wrong}).find("expected HOST:PORT"), std::string::npos) << wrong;
+  EXPECT_NE(refusal({"launch", "-n", "2", "--join", "a", "--http", "none", "--", "train", "r.toml"}).find("already"),
+            std::string::npos);
+  SchedulerLine line{.run = "r", .listen = "tcp://127.0.0.1:0", .workers = 2, .steps = 5};
+  line.http = "0.0.0.0:8080";
+  EXPECT_EQ(parsed<SchedulerLine>(to_arguments(line)).http, "0.0.0.0:8080");
+  line.http = "";
+  EXPECT_EQ(parsed<SchedulerLine>(to_arguments(line)).http, "");
 }
 
 }  // namespace
