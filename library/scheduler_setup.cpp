@@ -31,6 +31,7 @@ scheduler::SchedulerOptions scheduler_options(const launcher::SchedulerLine& lin
   options.steps = line.steps;
   options.resume_step = line.resume_step;
   options.program = line.program;
+  options.http = line.http;
   options.limits.suspect = line.suspect_s;
   options.limits.hang = line.hang_s;
   return options;

@@ -29,6 +29,7 @@
 #include "scheduler/journal.h"
 #include "scheduler/records.h"
 #include "scheduler/roster.h"
+#include "scheduler/run_view.h"
 
 namespace convoy::scheduler {
 
@@ -122,6 +123,8 @@ class Membership {
   std::vector<Uuid> connections() const;  // registered workers and agents not known to be gone
   std::vector<Uuid> workers() const;      // the workers among them, by number
   std::vector<Uuid> agents() const { return roster_.agents(); }
+  // State, reason, ballot and workers; the rest is others' to know.
+  RunView view(Time now) const;
 
  private:
   enum class Ending { kNone, kSaving, kStopping };
@@ -192,6 +195,7 @@ class Membership {
   void check_leaving(Time now);
   void conclude(Time now, Actions& actions);
 
+  RunState run_state() const;
   std::int64_t step_of(const Worker& worker) const;
   std::string position_of(const Worker& worker) const;
   Event event(std::string kind, const Worker* worker, std::string detail) const;

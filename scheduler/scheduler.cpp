@@ -16,6 +16,7 @@
 #include "scheduler/journal.h"
 #include "scheduler/records.h"
 #include "scheduler/speed.h"
+#include "scheduler/status_page.h"
 
 namespace convoy::scheduler {
 
@@ -63,6 +64,12 @@ struct Scheduler::Impl {
         journal(journal_of(options), self, run_id, options.restarted),
         records(options.run_directory, options.resume_step, options.restarted),
         board(options.run_directory, records.recorded_step(), wall_clock_s()),
+        page({.run_directory = options.run_directory,
+              .http = options.http,
+              .scheduler = self,
+              .term = journal.term(),
+              .steps = options.steps},
+             logger),
         membership(membership_options(options), past(), steady_now()),
         acknowledged_step(records.recorded_step()) {}
 
@@ -81,6 +88,7 @@ struct Scheduler::Impl {
   int run() {
     logger.info("scheduler of term {} waits for {} worker{} at {}", journal.term(), options.world,
                 options.world == 1 ? "" : "s", hub.credentials().address);
+    if (options.on_notice && !page.announcement().empty()) options.on_notice(page.announcement());
     perform(membership.start(steady_now()));
     while (!membership.outcome()) {
       serve_messages();
@@ -93,7 +101,9 @@ struct Scheduler::Impl {
       probe();
       show_progress(false);
       record([&] { board.flush_if_due(steady_now()); });
+      if (page.due(steady_now())) page.publish(membership.view(steady_now()), speed, steady_now());
     }
+    page.publish(membership.view(steady_now()), speed, steady_now());
     record([&] { board.flush(); });
     // Once more, now that every worker's Leave has told how much memory it took.
     if (final_report) record([&] { records.final(*final_report, peak_rss_bytes); });
@@ -127,7 +137,9 @@ struct Scheduler::Impl {
     std::visit(
         [&](const auto& body) {
           using Kind = std::decay_t<decltype(body)>;
-          if constexpr (std::is_same_v<Kind, EventReport>) {
+          if constexpr (std::is_same_v<Kind, RegisterAgent>) {
+            announce_page(message.sender);
+          } else if constexpr (std::is_same_v<Kind, EventReport>) {
             record_event(message, body.kind, body.step, body.detail);
             if (worth_a_line(body.kind)) notify(fmt::format("step {}: warning: {}", body.step, body.detail));
             if (body.kind == "step_skipped" && !std::exchange(told_of_skips, true))
@@ -158,6 +170,7 @@ struct Scheduler::Impl {
     bool added = false;
     record([&] { added = records.step(report, message.ballot); });
     if (!added) return;
+    page.add(report, message.sender);
     record([&] { board.add(report, wall_clock_s()); });
     speed.add(report, steady_now());
     progress_is_new = true;
@@ -259,7 +272,9 @@ struct Scheduler::Impl {
     } else {
       logger.info("{}{}: {}", event.kind, event.rank >= 0 ? fmt::format(" (rank {})", event.rank) : "", event.detail);
     }
-    record([&] { records.event(event, wall_clock_s()); });
+    const double time_s = wall_clock_s();
+    record([&] { records.event(event, time_s); });
+    page.add(event, time_s);
   }
 
   // Writes something down. A run whose records cannot be kept is stopped, once; nothing is recorded any more.
@@ -337,6 +352,12 @@ struct Scheduler::Impl {
     for (const Uuid& agent : membership.agents()) send(agent, Notice{.text = text});
   }
 
+  // To whom the user looks at, once.
+  void announce_page(const Uuid& agent) {
+    if (const std::string text = page.announcement(); !text.empty() && !std::exchange(told_of_page, true))
+      send(agent, Notice{.text = text});
+  }
+
   void at(std::string_view instant) {
     if (options.at_instant) options.at_instant(instant, ++instants[instant]);
   }
@@ -366,6 +387,7 @@ struct Scheduler::Impl {
   Journal journal;
   Records records;
   Board board;
+  StatusPage page;  // made once the records are those of a run that goes on
   Membership membership;
   Speed speed;
 
@@ -379,6 +401,7 @@ struct Scheduler::Impl {
   bool superseded = false;  // by a scheduler of a later term: nothing is said or written any more
   bool progress_is_new = false;
   bool told_of_skips = false;
+  bool told_of_page = false;
   Time next_progress;
   Time next_probe;
   std::set<Uuid> unreachable;  // at the last probe

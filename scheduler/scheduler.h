@@ -27,6 +27,7 @@ struct SchedulerOptions {
   std::int64_t steps = 0;          // of the whole run
   std::int64_t resume_step = 0;    // steps that stand in a checkpoint, from which the run goes on
   std::string program = "convoy";  // whose `resume` goes on with the run, for messages
+  std::string http{};              // where the status page is served: StatusPageOptions::http
   Limits limits;
   // Told when an instant comes by that tests wait for, and for which time, from 1: "journal" (before a record is
   // appended), "journaled", "seal" (a round's seals are out), "answer" (a worker's to one is taken in), "announce"
