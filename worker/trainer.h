@@ -33,6 +33,8 @@
 
 namespace convoy::worker {
 
+// In four files: its life, from joining to leaving (trainer.cpp); the state (trainer_state.cpp); within an epoch
+// (trainer_epoch.cpp); checkpoints and the end (trainer_end.cpp).
 class Trainer {
  public:
   // Opens the data and builds the replica; nothing is sent yet. `background_cores`: of threads that write checkpoints.
@@ -97,6 +99,9 @@ class Trainer {
   End save_and_leave(const cluster::Stop& stop);
   void abort_communication() noexcept;
 
+  static std::chrono::milliseconds from_seconds(double seconds) {
+    return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000.0));
+  }
   std::int64_t applied() const { return session_.steps_applied(); }
   bool leads() const { return rank_ == 0; }
   std::span<float> reduced() const;
