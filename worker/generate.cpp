@@ -27,7 +27,7 @@ void generate(const GenerateCommand& command, std::ostream& out) {
                       .classes = kByteTokens,
                       .data_kind = recipe.data.kind,
                       .activations = activation_dtype(recipe.train)};
-  const Replica replica(recipe, make_model(recipe.model, task), device);
+  const Replica replica(recipe, make_model(recipe.model, task), device, {.state = ReplicaOptions::State::kZero});
   read_parameters(checkpoint, replica);
 
   // Text starts on a new line where there is no prompt.

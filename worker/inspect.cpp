@@ -50,7 +50,7 @@ class CapturedStep {
     options.gradient_arenas = gradient_arenas(shards(), 0, command.workers);
     options.most_bytes = memory_share(command.local_workers).value_or(options.most_bytes);
     options.passes = parse_passes(command.inspection.passes);
-    options.initialize = false;
+    options.state = ReplicaOptions::State::kUntouched;
     return options;
   }
 

@@ -95,19 +95,28 @@ Replica::Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& 
                                                     options.gradient_arenas, options.most_bytes))) {
   gradient_.reduction = [this](std::size_t result) { return reduction_of(result); };
   const Spec arena{DType::kF32, {layout_.elements()}, &device_};
-  const auto make = [&] { return options.initialize ? Tensor::zeros(arena) : Tensor::empty(arena); };
+  const bool touched = options.state != ReplicaOptions::State::kUntouched;
+  const auto make = [&] { return touched ? Tensor::zeros(arena) : Tensor::empty(arena); };
   parameters_ = make();
   for (std::size_t k = 0; k < optimizer_->moments().size(); ++k) moments_.push_back(make());
   for (std::size_t i = 0; i < model_->parameters().size(); ++i) {
     const Parameter& parameter = model_->parameters()[i];
     parameter.bind(arena_view(parameters_, i));
-    if (options.initialize) parameter.initialize(seed_);
+    if (options.state == ReplicaOptions::State::kInitial) parameter.initialize(seed_);
     if (is_statistic(i)) continue;
     leaves_.push_back(parameter.value());
     leaf_indices_.push_back(i);
   }
   if (DerivedForms* const forms = parameters_.derived_forms(); forms != nullptr && options.shards == 1)
     forms->keep_none();
+}
+
+void Replica::initialize() {
+  for (const Parameter& parameter : model_->parameters()) parameter.initialize(seed_);
+  for (const Tensor& moments : moments_) {
+    std::fill_n(moments.data<float>(), moments.elements(), 0.0f);
+    moments.written();
+  }
 }
 
 bool Replica::is_statistic(std::size_t parameter) const { return !layout_.parameters()[parameter].is_gradient; }

@@ -43,8 +43,14 @@ struct ReplicaOptions {
   // any is taken, with Error(kUnavailable).
   std::size_t most_bytes = ~std::size_t{0};
   std::int64_t gradient_arenas = 1;
-  bool initialize = true;   // otherwise the state is never touched and takes no memory: for replicas that never run
-  std::int32_t shards = 2;  // that it computes in a step: with one, no weight is read twice
+  // What its state holds to begin with.
+  enum class State : std::uint8_t {
+    kInitial,   // what a run begins with
+    kZero,      // zeros: it will be read from somewhere, or initialize()d
+    kUntouched  // nothing, it takes no memory: for replicas that never run
+  };
+  State state = State::kInitial;
+  std::int32_t shards = 2;                 // that it computes in a step: with one, no weight is read twice
   PassList passes = PassList::defaults();  // of captured functions, besides what the recipe asks for
   // Hears of functions that are captured again and again, and of a recipe whose wishes come to nothing.
   std::function<void(const std::string&)> warn{};
@@ -54,7 +60,7 @@ struct ReplicaOptions {
 
 class Replica {
  public:
-  // Binds and initialises the model's parameters. Keeps a reference to `device`.
+  // Binds the model's parameters. Keeps a reference to `device`.
   Replica(const Recipe& recipe, std::unique_ptr<Model> model, CpuDevice& device, const ReplicaOptions& options = {});
 
   const Model& model() const { return *model_; }
@@ -97,6 +103,9 @@ class Replica {
   // Everything a checkpoint holds besides counters: what the next step depends on. Checkpoints and hashes walk this
   // list and nothing else. File by file, each in its own order.
   std::vector<StateTensor> state() const;
+
+  // Makes the state, whatever it holds, what a run begins with.
+  void initialize();
 
   // Over the parameters in name order, running statistics left out.
   std::string parameters_hash() const;

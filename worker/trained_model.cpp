@@ -34,8 +34,8 @@ TrainedModel open_trained_model(const TrainedModelOptions& options, const Worklo
   if (!options.precision.empty()) recipe.train.precision = options.precision;
   model.dataset = workload.open_dataset(recipe);
   model.device = std::make_unique<CpuDevice>(static_cast<int>(recipe.train.threads));
-  model.replica =
-      std::make_unique<Replica>(recipe, workload.make_model(recipe, task_of(*model.dataset, recipe)), *model.device);
+  model.replica = std::make_unique<Replica>(recipe, workload.make_model(recipe, task_of(*model.dataset, recipe)),
+                                            *model.device, ReplicaOptions{.state = ReplicaOptions::State::kZero});
   read_parameters(model.checkpoint, *model.replica);
   return model;
 }

@@ -136,7 +136,6 @@ class Trainer {
 
   LastStep last_;
   Parts state_parts_;                 // what is served of the state, and last_
-  bool state_is_whole_ = true;        // false: a transfer broke off half-way
   bool ends_run_ = false;             // what may go wrong now is the run's affair
   bool began_run_ = false;            // with the others, from a checkpoint or from the beginning
   std::int64_t begin_step_ = 0;       // steps that were applied when this process came in

@@ -24,14 +24,13 @@ void Trainer::get_state(const FetchState& task) {
 
 void Trainer::read_checkpoint(const FetchState& task) {
   const std::int64_t step = task.fetch.step;
-  if (step == 0 && !state_is_whole_)
-    fail(ErrorCode::kUnavailable, "the state that a donor began to send is gone with it, and there is no checkpoint");
-  if (step > 0) {
+  if (step == 0) {
+    replica_.initialize();
+  } else {
     resumed_ = resume_from(command_.run_directory, step, recipe_, command_.workload.program, *dataset_, replica_);
     last_ = {.loss = resumed_->loss, .count = 0.0};
     evaluated_after_ = resumed_->evaluated ? step : 0;
   }
-  state_is_whole_ = true;
   began_run_ = true;
   begin_step_ = saved_after_ = step;
   session_.restored(task.fetch.ballot);
@@ -49,7 +48,6 @@ std::vector<Source> Trainer::sources(const FetchState& task) const {
 }
 
 void Trainer::copy_state(const FetchState& task) {
-  state_is_whole_ = false;
   at("copy");
   Destination destination = destinations_of(replica_);
   destination.push_back(bytes_of(last_));
@@ -61,7 +59,6 @@ void Trainer::copy_state(const FetchState& task) {
                     destination, task.sealed);
   if (!transferred.done) fail(ErrorCode::kPeerLost, "no donor has the state after step {} any more", task.fetch.step);
   state_was_written(replica_);
-  state_is_whole_ = true;
   at("copied");
   begin_step_ = task.fetch.step;
   logger_.info("copied the state after step {}", task.fetch.step);

@@ -46,8 +46,9 @@ void Parameter::initialize(std::uint64_t seed, std::source_location where) const
       const double radius = std::sqrt(-2.0 * std::log((bits[pair] + 0.5) * 0x1p-32));
       const double angle = 2.0 * std::numbers::pi * (bits[pair + 1] * 0x1p-32);
       const double scale = initializer().value * radius;
-      if (i + pair < values.size()) values[i + pair] = static_cast<float>(scale * std::cos(angle));
-      if (i + pair + 1 < values.size()) values[i + pair + 1] = static_cast<float>(scale * std::sin(angle));
+      const double cosine = std::cos(angle), sine = std::sin(angle);  // both at once, as one call
+      if (i + pair < values.size()) values[i + pair] = static_cast<float>(scale * cosine);
+      if (i + pair + 1 < values.size()) values[i + pair + 1] = static_cast<float>(scale * sine);
     }
   }
 }
