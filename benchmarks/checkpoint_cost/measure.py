@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Measures what checkpoints cost a run that goes on training while they are written.
 
-    benchmarks/checkpoint_cost/measure.py [--workload gpt2-124m] [--threads 1] [--every 10] [--checkpoints 3]
-                                          [--program build/release/convoy] [--markdown FILE]
+    benchmarks/checkpoint_cost/measure.py [--workload gpt2-124m] [--threads 1] [--every 10] [--checkpoints 16]
+                                          [--spacing 3] [--program build/release/convoy] [--markdown FILE]
 
-One run, in which windows of `every` steps take turns: one begins with a checkpoint, as all of them would with
-checkpoint.every = `every`, the next has none. A window's time is the clock's, from the record of the step before it to
-that of its last step, whatever happens in between. A checkpoint's cost is its window's time against the mean of the
-windows before and after it, so that a machine that gets slower or faster over minutes does not count. Each checkpoint
-must stand before its window ends. Leave one core free: that is what writes them.
+One run, with a checkpoint every `spacing` steps. A checkpoint costs what the steps took during which it was written,
+by the clock, from the record of the step before them to that of the last one, beyond what as many took of the steps
+right before and right after them; so a machine that gets slower or faster over minutes does not count, nor does the
+noise of steps that no checkpoint could touch. That is set against `every` steps. Each checkpoint must stand, and a step
+without one follow, before the next is due. Leave one core free: that is what writes them.
 """
 import argparse
 import array
@@ -40,13 +40,13 @@ def tokens(folder, workload):
 
 def recipe(folder, arguments):
     workload = WORKLOADS[arguments.workload]
-    steps = 2 * arguments.every * (arguments.checkpoints + 1)
+    steps = arguments.spacing * (arguments.checkpoints + 1)
     return (
         f"[model]\n{workload['model']}[data]\n{tokens(folder, workload)}"
         f"[optimizer]\n{ADAMW}clip_norm = {workload['clip_norm']}\n"
         f"[train]\nsteps = {steps}\nglobal_batch = {workload['batch']}\nlogical_shards = 1\n"
         f'precision = "fp32"\nthreads = {arguments.threads}\n'
-        f"[checkpoint]\nevery = {2 * arguments.every}\nkeep = 2\n"
+        f"[checkpoint]\nevery = {arguments.spacing}\nkeep = 2\n"
     )
 
 
@@ -77,25 +77,30 @@ def train(folder, arguments):
 
 def evaluate(at, events, arguments):
     """A row for each checkpoint."""
-    every = arguments.every
 
-    def window(begin):  # seconds of steps begin + 1 … begin + every
-        return at[begin + every - 1] - at[begin - 1]
+    def step_s(step):  # steps are counted from 1
+        return at[step - 1] - at[step - 2]
 
     rows = []
-    for step in range(2 * every, 2 * every * (arguments.checkpoints + 1), 2 * every):
+    for step in range(arguments.spacing, arguments.spacing * (arguments.checkpoints + 1), arguments.spacing):
         done = [event["time"] for event in events if event["kind"] == "checkpoint" and event["step"] == step]
-        if not done or done[0] > at[step + every - 1]:
-            sys.exit(f"the checkpoint after step {step} did not stand within {every} steps: its cost is not known")
-        without = (window(step - every) + window(step + every)) / 2
-        rows.append({"step": step, "with_s": window(step), "without_s": without,
-                     "cost": window(step) / without - 1, "written_s": done[0] - at[step - 1]})
+        last = next((s for s in range(step + 1, step + arguments.spacing) if done and at[s - 1] >= done[0]), None)
+        if last is None:
+            sys.exit(f"the checkpoint after step {step} did not stand {arguments.spacing - 1} steps later: "
+                     "its cost is not known; give a larger --spacing")
+        without = (step_s(step) + step_s(last + 1)) / 2
+        covered = last - step
+        excess = at[last - 1] - at[step - 1] - covered * without
+        rows.append({"step": step, "covered": covered, "with_s": at[last - 1] - at[step - 1],
+                     "without_s": covered * without, "cost": excess / (arguments.every * without),
+                     "written_s": done[0] - at[step - 1]})
     return rows
 
 
 def markdown(rows, size, arguments):
     commit = report.said_by(["git", "-C", str(HERE), "describe", "--always", "--dirty"])
-    cost = sum(row["with_s"] for row in rows) / sum(row["without_s"] for row in rows) - 1
+    costs = [row["cost"] for row in rows]
+    error = statistics.stdev(costs) / len(costs) ** 0.5 if len(costs) > 1 else float("nan")
     lines = [
         "# What checkpoints cost",
         "",
@@ -103,17 +108,19 @@ def markdown(rows, size, arguments):
         f"{f' ({commit})' if commit else ''} on {report.machine()}.",
         "",
         f"`{arguments.workload}` in fp32, threads = {arguments.threads}, a checkpoint of {size / 1e9:.2f} GB every "
-        f"{arguments.every} steps: **{100 * cost:.2f} %** of throughput (median {100 * statistics.median(r['cost'] for r in rows):.2f} %).",
+        f"{arguments.every} steps: **{100 * statistics.median(costs):.2f} %** of throughput (median of {len(costs)}; mean "
+        f"{100 * statistics.mean(costs):.2f} %, standard error {100 * error:.2f} %).",
         "",
-        "Windows of steps with and without a checkpoint take turns in one run; `without` is the mean of the window "
-        "before and the one after. `written` is the time from the step's record until the checkpoint stood, read back "
-        "and renamed. Made by `benchmarks/checkpoint_cost/measure.py`.",
+        "`with` is the time of the steps during which the checkpoint was written, `without` what as many took right "
+        f"before and right after; the cost is their difference over {arguments.every} steps. `written` is the time from "
+        "the step's record until the checkpoint stood, read back and renamed. Made by "
+        "`benchmarks/checkpoint_cost/measure.py`.",
         "",
-        "| after step | with, s | without, s | cost | written, s |",
-        "| ---: | ---: | ---: | ---: | ---: |",
+        "| after step | steps | with, s | without, s | cost | written, s |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines += [
-        f"| {row['step']} | {row['with_s']:.2f} | {row['without_s']:.2f} | {100 * row['cost']:.2f} % "
+        f"| {row['step']} | {row['covered']} | {row['with_s']:.2f} | {row['without_s']:.2f} | {100 * row['cost']:.2f} % "
         f"| {row['written_s']:.1f} |"
         for row in rows
     ]
@@ -126,7 +133,8 @@ def main():
                         choices=[name for name in WORKLOADS if WORKLOADS[name]["data"] == "tokens"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--every", type=int, default=10)
-    parser.add_argument("--checkpoints", type=int, default=3)
+    parser.add_argument("--checkpoints", type=int, default=16)
+    parser.add_argument("--spacing", type=int, default=3, help="steps from one checkpoint to the next")
     parser.add_argument("--program", type=pathlib.Path, default=HERE.parents[1] / "build/release/convoy")
     parser.add_argument("--folder", type=pathlib.Path, help="on the disk that checkpoints are written to")
     parser.add_argument("--markdown", type=pathlib.Path, help="write the page to this file too")

@@ -165,8 +165,8 @@ def kill_schedulers(arguments, folder):
 
 def torchrun(arguments, folder, every):
     folder = pathlib.Path(tempfile.mkdtemp(dir=folder))
-    command = [arguments.torchrun, "--nnodes=1:1", f"--nproc-per-node={WORKERS}", "--monitor-interval=0.1"]
-    command += ["--max-restarts=1000", "--master-port=29517", HERE / "elastic_peer.py", folder]
+    command = [arguments.torchrun, "--standalone", f"--nproc-per-node={WORKERS}", "--monitor-interval=0.1"]
+    command += ["--max-restarts=1000", HERE / "elastic_peer.py", folder]
     command += ["--steps=1000000", f"--batch={BATCH}", f"--every={every}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
