@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace convoy::scheduler {
 
@@ -12,6 +13,8 @@ using cluster::Phase;
 
 // A scheduler that did not run for this long was stopped, or its machine asleep.
 constexpr double kOwnSilence_s = 2.0;
+// That the percentile is taken of.
+constexpr std::size_t kSteps = 1000;
 
 // Phases that may take longer than any step without a kernel.
 bool works_without_kernels(Phase phase) { return phase == Phase::kStarting || phase == Phase::kCheckpointing; }
@@ -29,7 +32,17 @@ Time after(Time now, double wait_s) {
 HangWatch::HangWatch(double suspect_s, double hang_s, Time now)
     : suspect_s_(suspect_s), hang_s_(hang_s), last_tick_(now), last_step_(now) {}
 
-double HangWatch::limit_s() const { return std::max(hang_s_, 5 * longest_step_s_); }
+double HangWatch::limit_s() const { return std::max(hang_s_, 5 * long_step_s()); }
+
+double HangWatch::long_step_s() const {
+  if (std::exchange(is_stale_, false)) {
+    std::vector<double> steps = steps_s_;
+    const auto percentile = steps.begin() + (std::ssize(steps) * 99 + 99) / 100 - 1;
+    std::ranges::nth_element(steps, percentile);
+    long_step_s_ = *percentile;
+  }
+  return long_step_s_;
+}
 
 void HangWatch::heartbeat(Worker& worker, const cluster::Heartbeat& message, Time now) {
   // A worker in its next step has completed one, and the others with it. Whatever else it does says nothing of them.
@@ -45,7 +58,17 @@ void HangWatch::heartbeat(Worker& worker, const cluster::Heartbeat& message, Tim
 
 void HangWatch::step_done(const cluster::StepReport& report, Time now) {
   last_step_ = now;
-  longest_step_s_ = std::max(longest_step_s_, report.step_ms / 1e3);
+  // A step that began in another company was broken off and waited for: were it to count, each hang would make the next
+  // one longer.
+  const bool was_redone = last_ballot_ != Ballot{} && report.ballot != last_ballot_;
+  last_ballot_ = report.ballot;
+  if (was_redone) return;
+  if (steps_s_.size() < kSteps) {
+    steps_s_.push_back(report.step_ms / 1e3);
+  } else {
+    steps_s_[std::exchange(next_, (next_ + 1) % kSteps)] = report.step_ms / 1e3;
+  }
+  is_stale_ = true;
 }
 
 void HangWatch::begin(std::span<Worker* const> workers, Time now) {
@@ -64,7 +87,7 @@ void HangWatch::on_tick(std::span<Worker* const> workers, Time now) {
 std::vector<Worker*> HangWatch::silent(std::span<Worker* const> members, Time now) const {
   std::vector<Worker*> found;
   // While the others complete steps with it, a worker that only the scheduler does not hear is not lost.
-  if (seconds(now - last_step_) <= std::max(suspect_s_, 2 * longest_step_s_)) return found;
+  if (seconds(now - last_step_) <= std::max(suspect_s_, 2 * long_step_s())) return found;
   for (Worker* worker : members) {
     if (worker->present() && !worker->silent && seconds(now - worker->heard) > suspect_s_) found.push_back(worker);
   }

@@ -37,14 +37,19 @@ class HangWatch {
 
   // Seconds: the limit grows with the steps.
   double limit_s() const;
-  double longest_step_s() const { return longest_step_s_; }
+  // What a step may take: 99 of a hundred of the last ones took no longer.
+  double long_step_s() const;
 
  private:
   const double suspect_s_;
   const double hang_s_;
   Time last_tick_;
-  Time last_step_;  // when the workers last completed a step together
-  double longest_step_s_ = 0.0;
+  Time last_step_;               // when the workers last completed a step together
+  Ballot last_ballot_;           // of that step
+  std::vector<double> steps_s_;  // what the last steps took, in a ring
+  std::size_t next_ = 0;         // its oldest
+  mutable double long_step_s_ = 0.0;
+  mutable bool is_stale_ = false;
 };
 
 double seconds(Time::duration duration);

@@ -189,7 +189,7 @@ void Membership::conclude(Time now, Actions& actions) {
   const auto left = [](const Worker* worker) { return worker->leave || worker->ended; };
   if (ending_ == Ending::kNone && !outcome_ && wish_ && !stopped_where_.empty() && std::ranges::all_of(members(), left))
     stop({.exit_code = kExitStopped, .reason = fmt::format("{} {}", *wish_, stopped_where_)}, now, actions);
-  const double grace = std::max(options_.limits.stop_grace, 2 * watch_.longest_step_s());
+  const double grace = std::max(options_.limits.stop_grace, 2 * watch_.long_step_s());
   if (ending_ == Ending::kStopping && (all_gone || seconds(now - stopping_since_) > grace)) outcome_ = stopping_with_;
 }
 

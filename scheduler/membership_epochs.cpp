@@ -202,11 +202,11 @@ std::string Membership::newcomers_of(const EpochPlan& plan) const {
 double Membership::duration_of(Timer::Kind kind, Time now) const {
   switch (kind) {
     case Timer::Kind::kAnswers:
-      return std::max(kAnswers, watch_.longest_step_s());
+      return std::max(kAnswers, watch_.long_step_s());
     case Timer::Kind::kReconnect:
       return kReconnect;
     case Timer::Kind::kAdmission:
-      return std::max(kAdmission, 3 * watch_.longest_step_s() + 1);
+      return std::max(kAdmission, 3 * watch_.long_step_s() + 1);
     case Timer::Kind::kReaped:
     case Timer::Kind::kAnnounce:
       return kRepeat;

@@ -227,6 +227,26 @@ TEST(HangWatchTest, LongStepsAreNoHang) {
   EXPECT_EQ(play.events("hang").size(), 1U);
 }
 
+TEST(HangWatchTest, AStepThatWasHeldUpMakesTheNextHangNoLonger) {
+  HangWatch watch(5, 30, Time{});
+  const Ballot first{1, 1}, second{1, 2};
+  watch.step_done({.step = 1, .step_ms = 2'000, .ballot = first}, Time{});
+  watch.step_done({.step = 2, .step_ms = 31'000, .ballot = second}, Time{});  // a worker hung, and was excluded
+  EXPECT_EQ(watch.limit_s(), 30);
+  watch.step_done({.step = 3, .step_ms = 9'000, .ballot = second}, Time{});
+  EXPECT_EQ(watch.limit_s(), 45);
+}
+
+TEST(HangWatchTest, TheLimitIsOfThePercentileOfTheLastSteps) {
+  HangWatch watch(5, 30, Time{});
+  watch.step_done({.step = 1, .step_ms = 100'000}, Time{});
+  EXPECT_EQ(watch.limit_s(), 500);
+  for (int step = 2; step <= 200; ++step) watch.step_done({.step = step, .step_ms = 8'000}, Time{});
+  EXPECT_EQ(watch.limit_s(), 40);
+  for (int step = 201; step <= 1200; ++step) watch.step_done({.step = step, .step_ms = 1'000}, Time{});
+  EXPECT_EQ(watch.limit_s(), 30);
+}
+
 TEST(HangWatchTest, AJoinerThatStopsIsKilled) {
   Play play(2, {.suspect = 5, .hang = 30});
   play.enter_all();
