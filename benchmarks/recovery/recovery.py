@@ -33,6 +33,7 @@ from workloads import ADAMW, WORKLOADS  # noqa: E402
 
 WORKLOAD = WORKLOADS["gpt-6x384"]
 WORKERS, BATCH = 3, 6
+HUNG_S = 90  # without a step after a kill: torchrun has restarted its workers, and they do not meet
 QUIET_STEPS = 4  # of all workers, between a recovery and the next kill
 
 
@@ -56,13 +57,17 @@ class Lines:
         return self.lines
 
 
+class Timeout(Exception):
+    pass
+
+
 def wait_for(condition, process, limit=300):
     until = time.time() + limit
     while not (found := condition()):
         if process.poll() is not None:
             raise SystemExit(f"{process.args[0]} ended with {process.returncode} before it should")
         if time.time() > until:
-            raise SystemExit(f"nothing happened for {limit} s")
+            raise Timeout(f"nothing happened for {limit} s")
         time.sleep(0.001)
     return found
 
@@ -169,14 +174,28 @@ def torchrun(arguments, folder, every):
     command += ["--max-restarts=1000", HERE / "elastic_peer.py", folder]
     command += ["--steps=1000000", f"--batch={BATCH}", f"--every={every}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def start():
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                start_new_session=True)
+
+    def stop():  # and whatever of its workers hangs
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass
+        subprocess.run(["pkill", "-KILL", "-f", str(folder)], check=False)
+        process.wait()
+
+    process = start()
     lines = Lines(folder / "steps")
 
     def steps():
         return [tuple(map(float, line.split())) for _, line in lines.poll()]
 
     chance = random.Random(1)
-    times, again, recoveries = [], [], []
+    times, again, recoveries, hung = [], [], [], 0
     for number in range(arguments.peer_kills):
         count = len(steps())
         wait_for(lambda: len(steps()) > count + every // 2 + QUIET_STEPS, process)
@@ -186,17 +205,25 @@ def torchrun(arguments, folder, every):
         furthest, count = steps()[-1][0], len(steps())
         killed = time.time()
         os.kill(int((folder / f"pid-{number % WORKERS}").read_text()), signal.SIGKILL)
-        next_new = wait_for(lambda: next((s for s in steps()[count:] if s[0] > furthest), None), process)
+        try:
+            next_new = wait_for(lambda: next((s for s in steps()[count:] if s[0] > furthest), None), process, HUNG_S)
+        except Timeout:
+            hung += 1
+            print(f"torchrun, checkpoint every {every}: no step for {HUNG_S} s", flush=True)
+            stop()
+            process = start()
+            continue
         recoveries.append(next_new[1] - killed - step_s)
         again.append(sum(1 for s in steps()[count:] if s[0] <= furthest))
         print(f"torchrun, checkpoint every {every}: recovery {recoveries[-1]:.3f} s, {again[-1]} steps again", flush=True)
-    process.terminate()
-    process.wait(60)
-    return {"recoveries": recoveries, "again": again, "step": statistics.median(times)}
+    stop()
+    return {"recoveries": recoveries, "again": again, "step": statistics.median(times), "hung": hung}
 
 
 def row(name, recoveries, lost):
-    return (f"| {name} | {len(recoveries)} | {statistics.median(recoveries):.3f} | {max(recoveries):.3f} | {lost} |")
+    if not recoveries:
+        return f"| {name} | 0 | | | |"
+    return f"| {name} | {len(recoveries)} | {statistics.median(recoveries):.3f} | {max(recoveries):.3f} | {lost} |"
 
 
 def page(arguments, step_s, ours, scheduler, theirs):
@@ -218,7 +245,9 @@ def page(arguments, step_s, ours, scheduler, theirs):
         row("Convoy, a worker", ours, "0"),
     ]
     for every, their in theirs.items():
-        again = f"{statistics.mean(their['again']):.1f} a kill"
+        again = f"{statistics.mean(their['again'] or [0]):.1f} a kill"
+        if their["hung"]:
+            again += f"; {their['hung']} times its workers hung for more than {HUNG_S} s"
         lines.append(row(f"torchrun, a worker; checkpoint every {every} (step {their['step']:.3f} s)", their["recoveries"],
                          again))
     lines += [
