@@ -8,6 +8,7 @@
 #include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <thread>
 #include <utility>
@@ -172,7 +173,9 @@ class Soak {
   void strike(const PlannedBlow& planned) {
     run_.processes().note_resources();
     const Ballot ballot = watch_.lines().back().ballot;
-    const Crew crew = crew_of(run_, ballot);
+    Crew crew = crew_of(run_, ballot);
+    // A stopped worker has the state, and will be killed with it.
+    std::erase_if(crew.holders, [&](pid_t pid) { return stopped_.contains(pid); });
     Blow blow = planned.blow;
     if (blow == Blow::kKillNewcomer && crew.newcomers.empty()) blow = Blow::kKillWorker;
     // Whoever is the last to hold the state is spared: without it the run goes on from a checkpoint, which is another
@@ -196,6 +199,7 @@ class Soak {
         break;
       case Blow::kStopWorker:
         kill(pick(crew.holders), SIGSTOP);
+        stopped_.insert(pick(crew.holders));
         member = true;
         break;
       case Blow::kKillNewcomer:
@@ -275,6 +279,7 @@ class Soak {
   FaultedRun run_;
   Watch watch_;
   std::vector<Struck> struck_;
+  std::set<pid_t> stopped_;
   std::optional<ExitStatus> end_;
   SoakResult result_;
 };
