@@ -63,11 +63,8 @@ Standing read(const wire::Standing& from) {
           .previous_chain = from.previous_chain()};
 }
 
-void write(const Service& from, wire::Service& to) {
-  to.set_address(from.address);
-  to.set_public_key(from.public_key);
-}
-Service read(const wire::Service& from) { return {.address = from.address(), .public_key = from.public_key()}; }
+void write(const Service& from, wire::Service& to) { to.set_address(from.address); }
+Service read(const wire::Service& from) { return {.address = from.address()}; }
 
 void write(const Member& from, wire::Member& to) {
   to.set_uuid(uuid_bytes(from.uuid));
@@ -168,8 +165,13 @@ void write(const StepReport& from, wire::Envelope& envelope) {
   to.set_comm_ms(from.comm_ms);
   to.set_world(from.world);
   write(from.ballot, *to.mutable_ballot());
+  to.mutable_shard_ranks()->Add(from.shard_ranks.begin(), from.shard_ranks.end());
 }
 StepReport read(const wire::StepReport& from) {
+  for (const std::int32_t rank : from.shard_ranks()) {
+    if (rank < 0 || rank >= from.world())
+      fail(ErrorCode::kDataLoss, "report of step {} with a shard of rank {} among {}", from.step(), rank, from.world());
+  }
   return {.step = from.step(),
           .loss = from.loss(),
           .loss_bits = from.loss_bits(),
@@ -181,7 +183,8 @@ StepReport read(const wire::StepReport& from) {
           .compute_ms = from.compute_ms(),
           .comm_ms = from.comm_ms(),
           .world = from.world(),
-          .ballot = read(from.ballot())};
+          .ballot = read(from.ballot()),
+          .shard_ranks = {from.shard_ranks().begin(), from.shard_ranks().end()}};
 }
 
 void write(const EvalReport& from, wire::Envelope& envelope) {
@@ -425,33 +428,6 @@ Copy read(const wire::Copy& from) {
   return to;
 }
 
-void write(const Pull& from, wire::Envelope& envelope) {
-  wire::Pull& to = *envelope.mutable_pull();
-  to.set_what(static_cast<std::uint32_t>(from.what));
-  to.set_step(from.step);
-  to.set_offset(from.offset);
-  to.set_bytes(from.bytes);
-}
-Pull read(const wire::Pull& from) {
-  if (from.what() > static_cast<std::uint32_t>(Pull::What::kGradient))
-    fail(ErrorCode::kDataLoss, "pull of the unknown kind {}", from.what());
-  return {.what = static_cast<Pull::What>(from.what()),
-          .step = from.step(),
-          .offset = from.offset(),
-          .bytes = from.bytes()};
-}
-
-void write(const Piece& from, wire::Envelope& envelope) {
-  wire::Piece& to = *envelope.mutable_piece();
-  to.set_offset(from.offset);
-  to.set_total(from.total);
-  to.set_bytes(from.bytes);
-  to.set_checksum(from.checksum);
-}
-Piece read(const wire::Piece& from) {
-  return {.offset = from.offset(), .total = from.total(), .bytes = from.bytes(), .checksum = from.checksum()};
-}
-
 Body read_body(const wire::Envelope& envelope) {
   switch (envelope.body_case()) {
     case wire::Envelope::kRegister:
@@ -506,10 +482,6 @@ Body read_body(const wire::Envelope& envelope) {
       return read(envelope.ready());
     case wire::Envelope::kCopy:
       return read(envelope.copy());
-    case wire::Envelope::kPull:
-      return read(envelope.pull());
-    case wire::Envelope::kPiece:
-      return read(envelope.piece());
     case wire::Envelope::BODY_NOT_SET:
       break;
   }

@@ -18,7 +18,7 @@
 
 namespace convoy::cluster {
 
-inline constexpr std::uint32_t kSchemaVersion = 2;
+inline constexpr std::uint32_t kSchemaVersion = 3;
 inline constexpr std::size_t kMaxMessageBytes = 16 << 20;
 
 // Where a worker's training thread is.
@@ -36,8 +36,7 @@ std::string_view phase_name(Phase phase);  // "starting", "waiting", "forward_ba
 
 // Where a worker serves its state and reduced gradients to others of the run (worker/donor.h).
 struct Service {
-  std::string address;     // "tcp://10.0.0.7:41234"; of a host with several all of them, with commas between
-  std::string public_key;  // its CURVE key, 40 characters of Z85
+  std::string address;  // "tcp://10.0.0.7:41234"; of a host with several all of them, with commas between
   bool operator==(const Service&) const = default;
 };
 
@@ -161,7 +160,8 @@ struct StepReport {
   double compute_ms = 0.0;
   double comm_ms = 0.0;  // exposed
   std::int32_t world = 0;
-  Ballot ballot{};  // under which the step was committed
+  Ballot ballot{};                          // under which the step was committed
+  std::vector<std::int32_t> shard_ranks{};  // by logical shard: the rank, under that ballot, that summed it
   bool operator==(const StepReport&) const = default;
 };
 // Rank 0 → scheduler: a held-out evaluation after `step`; becomes an event of kind "eval".
@@ -291,32 +291,10 @@ struct Recorded {
   bool operator==(const Recorded&) const = default;
 };
 
-// Worker → worker: part of what the other one serves.
-struct Pull {
-  enum class What : std::uint8_t {
-    kState,    // as it is after `step`, for members of the envelope's epoch
-    kGradient  // the reduced gradient of `step`, for the same
-  };
-  What what{};
-  std::int64_t step = 0;
-  std::int64_t offset = 0;  // bytes
-  std::int64_t bytes = 0;   // at most kMaxPieceBytes
-  bool operator==(const Pull&) const = default;
-};
-inline constexpr std::int64_t kMaxPieceBytes = 4 << 20;
-// The answer to a Pull.
-struct Piece {
-  std::int64_t offset = 0;
-  std::int64_t total = 0;      // bytes that there are altogether; -1: not here, -2: not here yet, ask again
-  std::string bytes;           // none beyond the end
-  std::uint64_t checksum = 0;  // XXH3 of them
-  bool operator==(const Piece&) const = default;
-};
-
 using Body =
     std::variant<Register, RegisterAgent, Refuse, Epoch, Heartbeat, StepReport, EvalReport, EventReport, FinalReport,
                  Leave, WorkerEnded, StopRequest, Stop, Progress, Notice, Recorded, HistogramReport, TextReport,
-                 GraphReport, FinishStep, Seal, SealAnswer, Exclude, PeersLost, Ready, Copy, Pull, Piece>;
+                 GraphReport, FinishStep, Seal, SealAnswer, Exclude, PeersLost, Ready, Copy>;
 
 struct Message {
   Ballot ballot;

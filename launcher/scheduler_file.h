@@ -20,7 +20,7 @@ struct Whereabouts {
   // where the launcher gives none.
   std::string incarnation;
 };
-// A JSON object with the schema version: {"schema": 2, "address": "tcp://127.0.0.1:41234", "addresses": [all of them],
+// A JSON object with the schema version: {"schema": 3, "address": "tcp://127.0.0.1:41234", "addresses": [all of them],
 // "public_key": "…", "token": "…", "incarnation": "…"}.
 std::string to_text(const Whereabouts& whereabouts);
 // Throws Error(kDataLoss) for another schema or what is no such object.

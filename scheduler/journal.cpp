@@ -60,8 +60,7 @@ Json to_json(const EpochRecord& record) {
                        {"host", member.host},
                        {"pid", member.pid},
                        {"meeting_place", member.meeting_place},
-                       {"donor_address", member.donor.address},
-                       {"donor_key", member.donor.public_key}});
+                       {"donor_address", member.donor.address}});
   }
   Json donors = Json::array();
   for (const Uuid& donor : record.epoch.donors) donors.push_back(donor.to_string());
@@ -110,13 +109,12 @@ JournalRecord from_json(const Json& json) {
                                .previous_chain = json.value("previous_chain", std::uint64_t{0})}};
   for (const Json& donor : json.value("donors", Json::array())) record.epoch.donors.push_back(read_uuid(donor));
   for (const Json& member : json.at("members")) {
-    record.epoch.members.push_back(
-        {.uuid = read_uuid(member.at("uuid")),
-         .rank = member.at("rank"),
-         .host = member.at("host"),
-         .pid = member.at("pid"),
-         .meeting_place = member.value("meeting_place", ""),
-         .donor = {.address = member.value("donor_address", ""), .public_key = member.value("donor_key", "")}});
+    record.epoch.members.push_back({.uuid = read_uuid(member.at("uuid")),
+                                    .rank = member.at("rank"),
+                                    .host = member.at("host"),
+                                    .pid = member.at("pid"),
+                                    .meeting_place = member.value("meeting_place", ""),
+                                    .donor = {.address = member.value("donor_address", "")}});
   }
   return record;
 }

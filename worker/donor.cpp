@@ -65,7 +65,7 @@ Donor::Donor(DonorOptions options)
       shelf_{.find = std::move(options.find), .reading = {}},
       network_(cluster::listen_at(options.listen)),
       local_(listen_locally(donor_socket(self_))),
-      service_{.address = addresses_of(cluster::bound_address(network_.get())), .public_key = {}},
+      service_{.address = addresses_of(cluster::bound_address(network_.get()))},
       thread_([this] { serve(); }) {}
 
 Donor::~Donor() {

@@ -93,9 +93,9 @@ std::int64_t DonorChannel::piece_bytes() const { return way_ == Way::kMemory ? k
 
 std::size_t DonorChannel::window() const { return way_ == Way::kMemory ? 1 : kWindow; }
 
-void DonorChannel::ask(const cluster::Pull& pull) { ask(pull, way_ == Way::kMemory); }
+void DonorChannel::ask(const Pull& pull) { ask(pull, way_ == Way::kMemory); }
 
-void DonorChannel::ask(const cluster::Pull& pull, bool where) {
+void DonorChannel::ask(const Pull& pull, bool where) {
   const DonorQuestion question{.term = asker_.ballot.term,
                                .attempt = asker_.ballot.attempt,
                                .what = static_cast<std::uint16_t>(pull.what),
@@ -106,12 +106,11 @@ void DonorChannel::ask(const cluster::Pull& pull, bool where) {
   send(bytes_of(question));
 }
 
-std::optional<DonorChannel::Arrival> DonorChannel::receive(const cluster::Pull& pull, const Destination& destination) {
+std::optional<DonorChannel::Arrival> DonorChannel::receive(const Pull& pull, const Destination& destination) {
   return way_ == Way::kMemory ? read_directly(pull, destination) : receive_bytes(pull, destination);
 }
 
-std::optional<DonorChannel::Arrival> DonorChannel::receive_bytes(const cluster::Pull& pull,
-                                                                 const Destination& destination) {
+std::optional<DonorChannel::Arrival> DonorChannel::receive_bytes(const Pull& pull, const Destination& destination) {
   if (!receive_header(pull, total_bytes(destination))) return std::nullopt;
   const auto add_payload = [&](std::int64_t done, Places& places) {
     visit_range(destination, pull.offset + done, header_.bytes - done,
@@ -127,8 +126,7 @@ std::optional<DonorChannel::Arrival> DonorChannel::receive_bytes(const cluster::
   return Arrival{.total = header_.total, .sound = hasher_.value() == header_.checksum};
 }
 
-std::optional<DonorChannel::Arrival> DonorChannel::read_directly(const cluster::Pull& pull,
-                                                                 const Destination& destination) {
+std::optional<DonorChannel::Arrival> DonorChannel::read_directly(const Pull& pull, const Destination& destination) {
   if (!awaits_verdict_) {
     if (!receive_header(pull, total_bytes(destination))) return std::nullopt;
     places_.resize(static_cast<std::size_t>(header_.places));
@@ -139,12 +137,12 @@ std::optional<DonorChannel::Arrival> DonorChannel::read_directly(const cluster::
     if (!receive_rest(static_cast<std::int64_t>(bytes.size()), add_places)) return std::nullopt;
     if (verdict_.total < 0) return Arrival{.total = verdict_.total};
     was_read_ = read_memory(pull, destination);
-    cluster::Pull nothing = pull;
+    Pull nothing = pull;
     nothing.bytes = 0;
     ask(nothing, /*where=*/false);
     awaits_verdict_ = true;
   }
-  cluster::Pull nothing = pull;
+  Pull nothing = pull;
   nothing.bytes = 0;
   if (!receive_header(nothing, total_bytes(destination)) || !receive_rest(0, [](std::int64_t, Places&) {}))
     return std::nullopt;
@@ -154,7 +152,7 @@ std::optional<DonorChannel::Arrival> DonorChannel::read_directly(const cluster::
 }
 
 // False: not all of it is there to be read, or not any more.
-bool DonorChannel::read_memory(const cluster::Pull& pull, const Destination& destination) const {
+bool DonorChannel::read_memory(const Pull& pull, const Destination& destination) const {
   std::vector<std::span<const std::byte>> there;  // never looked at here
   for (const DonorPlace& place : places_) {
     const auto* const begin = reinterpret_cast<const std::byte*>(place.address);
@@ -177,7 +175,7 @@ bool DonorChannel::read_memory(const cluster::Pull& pull, const Destination& des
 }
 
 // Whether the header is there.
-bool DonorChannel::receive_header(const cluster::Pull& pull, std::int64_t total) {
+bool DonorChannel::receive_header(const Pull& pull, std::int64_t total) {
   constexpr std::int64_t kHeaderEnd = sizeof(DonorHeader);
   while (received_ < kHeaderEnd) {
     Places places;

@@ -14,6 +14,7 @@
 #include "core/base/uuid.h"
 #include "worker/donor_wire.h"
 #include "worker/pieces.h"
+#include "worker/pull.h"
 
 namespace convoy::worker {
 
@@ -49,7 +50,7 @@ class DonorChannel {
   std::int64_t piece_bytes() const;
   std::size_t window() const;
 
-  void ask(const cluster::Pull& pull);
+  void ask(const Pull& pull);
   // Of a piece whose bytes, as many as were asked for, are in the destination.
   struct Arrival {
     std::int64_t total = 0;  // bytes that there are altogether; or kNeverHere, kNotHereYet: what was written is void
@@ -57,18 +58,18 @@ class DonorChannel {
   };
   // What has arrived as the answer to `pull`, the oldest question; nothing as long as it is not whole. Throws
   // Error(kPeerLost) when the donor is gone, Error(kDataLoss) for an answer to something else.
-  std::optional<Arrival> receive(const cluster::Pull& pull, const Destination& destination);
+  std::optional<Arrival> receive(const Pull& pull, const Destination& destination);
 
   // Polls readable while is_open() or receive() has something to do.
   int descriptor() const { return socket_.get(); }
 
  private:
-  void ask(const cluster::Pull& pull, bool where);
+  void ask(const Pull& pull, bool where);
   bool donor_is_readable() const;
-  std::optional<Arrival> receive_bytes(const cluster::Pull& pull, const Destination& destination);
-  std::optional<Arrival> read_directly(const cluster::Pull& pull, const Destination& destination);
-  bool read_memory(const cluster::Pull& pull, const Destination& destination) const;
-  bool receive_header(const cluster::Pull& pull, std::int64_t total);
+  std::optional<Arrival> receive_bytes(const Pull& pull, const Destination& destination);
+  std::optional<Arrival> read_directly(const Pull& pull, const Destination& destination);
+  bool read_memory(const Pull& pull, const Destination& destination) const;
+  bool receive_header(const Pull& pull, std::int64_t total);
   template <class AddPayload>
   bool receive_rest(std::int64_t payload_bytes, AddPayload add_payload);
   void send(std::span<const std::byte> bytes);

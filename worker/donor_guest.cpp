@@ -107,8 +107,8 @@ void DonorGuest::begin_answer() {
   sent_ = 0;
   state_ = State::kAnswer;
   const bool by_place = question_.where != 0 && is_near_;
-  if (question_.what > static_cast<std::uint16_t>(cluster::Pull::What::kGradient) || question_.offset < 0 ||
-      question_.bytes < 0 || question_.bytes > (by_place ? kMaxPlacedBytes : cluster::kMaxPieceBytes))
+  if (question_.what > static_cast<std::uint16_t>(Pull::What::kGradient) || question_.offset < 0 ||
+      question_.bytes < 0 || question_.bytes > (by_place ? kMaxPlacedBytes : kMaxPieceBytes))
     return;
   const std::lock_guard lock(shelf_.reading);
   const Offer offer = look();

@@ -21,10 +21,10 @@
 #include <string>
 #include <type_traits>
 
-#include "cluster/messages.h"
 #include "cluster/signature.h"
 #include "core/base/ballot.h"
 #include "core/base/uuid.h"
+#include "worker/pull.h"
 
 namespace convoy::worker {
 
@@ -49,7 +49,7 @@ struct DonorProof {
   cluster::Signature signature{};
 };
 
-struct DonorQuestion {  // see cluster::Pull
+struct DonorQuestion {  // a Pull
   std::uint64_t term = 0;
   std::uint32_t attempt = 0;
   std::uint16_t what = 0;
@@ -59,9 +59,7 @@ struct DonorQuestion {  // see cluster::Pull
   std::int64_t bytes = 0;
 
   Ballot ballot() const { return {.term = term, .attempt = attempt}; }
-  cluster::Pull pull() const {
-    return {.what = static_cast<cluster::Pull::What>(what), .step = step, .offset = offset, .bytes = bytes};
-  }
+  Pull pull() const { return {.what = static_cast<Pull::What>(what), .step = step, .offset = offset, .bytes = bytes}; }
 };
 
 struct DonorHeader {

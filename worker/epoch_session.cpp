@@ -101,11 +101,11 @@ Ballot EpochSession::entered() const {
   return participant_.entered();
 }
 
-Offer::Kind EpochSession::offers(const Ballot& ballot, cluster::Pull::What what, std::int64_t step) const {
+Offer::Kind EpochSession::offers(const Ballot& ballot, Pull::What what, std::int64_t step) const {
   const std::lock_guard lock(mutex_);
   if (participant_.entered() < ballot) return Offer::Kind::kNotYet;
-  const bool serves = what == cluster::Pull::What::kState ? participant_.serves_state(ballot, step)
-                                                          : participant_.serves_gradient(ballot, step);
+  const bool serves =
+      what == Pull::What::kState ? participant_.serves_state(ballot, step) : participant_.serves_gradient(ballot, step);
   return serves ? Offer::Kind::kHere : Offer::Kind::kNever;
 }
 

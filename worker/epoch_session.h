@@ -15,6 +15,7 @@
 #include "cluster/messages.h"
 #include "worker/offer.h"
 #include "worker/participant.h"
+#include "worker/pull.h"
 
 namespace convoy::worker {
 
@@ -61,7 +62,7 @@ class EpochSession {
   std::int64_t steps_applied() const;
   Ballot entered() const;
   // Whether a peer that fetches under `ballot` may have this from here.
-  Offer::Kind offers(const Ballot& ballot, cluster::Pull::What what, std::int64_t step) const;
+  Offer::Kind offers(const Ballot& ballot, Pull::What what, std::int64_t step) const;
 
  private:
   void carry_out(Duties duties);

@@ -5,9 +5,9 @@
 #include <functional>
 #include <mutex>
 
-#include "cluster/messages.h"
 #include "core/base/ballot.h"
 #include "worker/pieces.h"
+#include "worker/pull.h"
 
 namespace convoy::worker {
 
@@ -21,7 +21,7 @@ struct Offer {
   Kind kind = Kind::kNever;
   Parts parts{};  // one after the other they are what is given
 
-  // Piece::total.
+  // Of an answer.
   std::int64_t total() const {
     return kind == Kind::kHere ? total_bytes(parts) : kind == Kind::kNotYet ? kNotHereYet : kNeverHere;
   }
@@ -30,7 +30,7 @@ struct Offer {
 // Called for every piece, before it is read and again afterwards: what is no longer offered by then is not given. So an
 // offer must end before its bytes change, and must not be made again once they have. On the donor's threads, one call
 // at a time; must not throw.
-using Find = std::function<Offer(const Ballot&, const cluster::Pull&)>;
+using Find = std::function<Offer(const Ballot&, const Pull&)>;
 
 // The offers, for all who read what they point to.
 struct Shelf {

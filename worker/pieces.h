@@ -18,7 +18,7 @@ std::span<std::byte> bytes_of(Value& value) {
   return std::as_writable_bytes(std::span(&value, 1));
 }
 
-// What Piece::total says where there is nothing to give.
+// What an answer's total says where there is nothing to give.
 inline constexpr std::int64_t kNeverHere = -1;
 inline constexpr std::int64_t kNotHereYet = -2;  // the donor has yet to hear of the epoch: ask again in a moment
 

@@ -103,11 +103,11 @@ void Trainer::join() {
   data_digest_ = dataset_->digest();
   state_parts_ = parts_of(replica_);
   state_parts_.push_back(bytes_of(last_));
-  const auto find = [this](const Ballot& ballot, const cluster::Pull& pull) {
+  const auto find = [this](const Ballot& ballot, const Pull& pull) {
     Offer offer{.kind = session_.offers(ballot, pull.what, pull.step)};
     if (offer.kind != Offer::Kind::kHere) return offer;
     at("serve");
-    if (pull.what == cluster::Pull::What::kState) {
+    if (pull.what == Pull::What::kState) {
       offer.parts = state_parts_;
     } else {
       offer.parts = {std::as_bytes(reduced()), std::as_bytes(std::span(&step_.sums(), 1))};

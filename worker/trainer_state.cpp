@@ -54,7 +54,7 @@ void Trainer::copy_state(const FetchState& task) {
   const Transferred transferred =
       worker::fetch({.donors = sources(task),
                      .asker = {.self = uuid_, .token = command_.place.scheduler->token, .ballot = task.fetch.ballot},
-                     .what = cluster::Pull::What::kState,
+                     .what = Pull::What::kState,
                      .step = task.fetch.step},
                     destination, task.sealed);
   if (!transferred.done) fail(ErrorCode::kPeerLost, "no donor has the state after step {} any more", task.fetch.step);
@@ -73,7 +73,7 @@ void Trainer::catch_up(const FetchState& task) {
   const Transferred transferred =
       worker::fetch({.donors = sources(task),
                      .asker = {.self = uuid_, .token = command_.place.scheduler->token, .ballot = task.fetch.ballot},
-                     .what = cluster::Pull::What::kGradient,
+                     .what = Pull::What::kGradient,
                      .step = task.fetch.step},
                     destination, task.sealed);
   if (!transferred.done) return session_.no_gradient(task.fetch.ballot);

@@ -59,7 +59,7 @@ class Transfer {
   bool pull_from(const Source& source) {
     check_stop();
     channel_.emplace(source, options_.asker, options_.way);
-    if (!on_its_way_.empty()) next_ = std::ranges::min(on_its_way_, {}, &cluster::Pull::offset).offset;
+    if (!on_its_way_.empty()) next_ = std::ranges::min(on_its_way_, {}, &Pull::offset).offset;
     on_its_way_.clear();
     asked_again_.clear();
     heard_ = Clock::now();
@@ -105,10 +105,10 @@ class Transfer {
   }
 
   void ask(std::int64_t offset) {
-    const cluster::Pull pull{.what = options_.what,
-                             .step = options_.step,
-                             .offset = offset,
-                             .bytes = std::min({total_ - offset, channel_->piece_bytes(), options_.most_bytes})};
+    const Pull pull{.what = options_.what,
+                    .step = options_.step,
+                    .offset = offset,
+                    .bytes = std::min({total_ - offset, channel_->piece_bytes(), options_.most_bytes})};
     channel_->ask(pull);
     on_its_way_.push_back(pull);
     next_ = std::max(next_, offset + pull.bytes);
@@ -122,16 +122,15 @@ class Transfer {
   }
 
   std::string wanted() const {
-    return fmt::format("the {} step {}",
-                       options_.what == cluster::Pull::What::kState ? "state after" : "reduced gradient of",
+    return fmt::format("the {} step {}", options_.what == Pull::What::kState ? "state after" : "reduced gradient of",
                        options_.step);
   }
 
   const TransferOptions& options_;
   const Destination& destination_;
   const std::int64_t total_;
-  std::int64_t next_ = 0;                 // up to here everything was asked for
-  std::deque<cluster::Pull> on_its_way_;  // what was asked for, in that order; all else up to next_ is there
+  std::int64_t next_ = 0;        // up to here everything was asked for
+  std::deque<Pull> on_its_way_;  // what was asked for, in that order; all else up to next_ is there
   std::vector<std::int64_t> asked_again_;
   Clock::time_point heard_;
   std::optional<DonorChannel> channel_;

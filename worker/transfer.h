@@ -8,13 +8,14 @@
 
 #include "worker/donor_channel.h"
 #include "worker/pieces.h"
+#include "worker/pull.h"
 
 namespace convoy::worker {
 
 struct TransferOptions {
   std::vector<Source> donors;  // asked one after the other; what they serve is the same, bit for bit
   Asker asker;
-  cluster::Pull::What what{};
+  Pull::What what{};
   std::int64_t step = 0;
   std::chrono::milliseconds stall{5'000};  // a donor that gives nothing for so long is given up
   Way way = Way::kMemory;                  // the quickest that may be used

@@ -33,19 +33,18 @@ std::vector<Body> every_body() {
                .host = "node7",
                .pid = 4242,
                .meeting_place = "convoy-1",
-               .donor = {.address = "tcp://node7:1", .public_key = "key"},
+               .donor = {.address = "tcp://node7:1"},
                .fingerprint = fingerprint(),
                .standing = standing()},
       RegisterAgent{.host = "node7", .pid = 99},
       Refuse{.reason = "rank 3 is taken"},
-      Epoch{
-          .members =
-              {{.uuid = Uuid::random(), .rank = 0, .host = "a", .pid = 1, .meeting_place = "s0"},
-               {.uuid = Uuid::random(), .rank = 1, .host = "b", .pid = 2, .meeting_place = "s1", .donor = {"a", "k"}}},
-          .resume_step = 1'000'000'000'000,
-          .donors = {Uuid::random(), Uuid::random()},
-          .chain = ~0ULL,
-          .previous_chain = 7},
+      Epoch{.members =
+                {{.uuid = Uuid::random(), .rank = 0, .host = "a", .pid = 1, .meeting_place = "s0"},
+                 {.uuid = Uuid::random(), .rank = 1, .host = "b", .pid = 2, .meeting_place = "s1", .donor = {"a"}}},
+            .resume_step = 1'000'000'000'000,
+            .donors = {Uuid::random(), Uuid::random()},
+            .chain = ~0ULL,
+            .previous_chain = 7},
       Heartbeat{.step = 17, .phase = Phase::kLeaving, .activity = 3, .applied = 16},
       StepReport{.step = 17,
                  .loss = 2.5000000000000004,
@@ -57,8 +56,9 @@ std::vector<Body> every_body() {
                  .step_ms = 1.5,
                  .compute_ms = 1.25,
                  .comm_ms = 0.25,
-                 .world = 4,
-                 .ballot = {.term = 2, .attempt = 9}},
+                 .world = 301,
+                 .ballot = {.term = 2, .attempt = 9},
+                 .shard_ranks = {0, 300, 1, 0}},
       EvalReport{.step = 100, .loss = 2.25, .accuracy = 0.0},
       EvalReport{.step = 100, .loss = 2.25, .accuracy = std::nullopt},
       EventReport{.kind = "straggler", .step = 12, .detail = "worker 1 takes twice as long"},
@@ -109,8 +109,6 @@ std::vector<Body> every_body() {
       PeersLost{.peers = {Uuid::random(), Uuid::random()}},
       Ready{.step = 17},
       Copy{.donors = {{.uuid = Uuid::random(), .rank = 2, .host = "c", .pid = 3, .meeting_place = "s2"}}},
-      Pull{.what = Pull::What::kGradient, .step = 17, .offset = 1LL << 40, .bytes = 4096},
-      Piece{.offset = 1LL << 40, .total = -1, .bytes = std::string("\0\xff", 2), .checksum = ~0ULL},
   };
 }
 
@@ -162,15 +160,15 @@ TEST(MessagesTest, NamesBothSchemaVersions) {
   std::string bytes = encode({.ballot = {}, .sender = Uuid::random(), .body = Recorded{.step = 1}});
   ASSERT_EQ(bytes[0], '\x08');  // field 1, schema
   bytes[1] = 9;
-  expect_data_loss(bytes, "schema version 9, expected 2");
+  expect_data_loss(bytes, "schema version 9, expected 3");
 }
 
 TEST(MessagesTest, RefusesWhatIsNoMessage) {
   expect_data_loss("hello", "5 bytes that are not a message");
-  expect_data_loss("", "schema version 0, expected 2");
+  expect_data_loss("", "schema version 0, expected 3");
   const std::string whole = encode({.ballot = {}, .sender = Uuid::random(), .body = Notice{.text = "x"}});
   expect_data_loss(whole.substr(0, whole.size() - 1), "not a message");
-  expect_data_loss(std::string("\x08\x02", 2), "UUID of 0 bytes");
+  expect_data_loss(std::string("\x08\x03", 2), "UUID of 0 bytes");
 }
 
 TEST(MessagesTest, RefusesAnUnknownPhase) {
@@ -179,6 +177,14 @@ TEST(MessagesTest, RefusesAnUnknownPhase) {
   ASSERT_EQ(bytes.back(), '\x07');
   bytes.back() = '\x08';
   expect_data_loss(bytes, "unknown phase 8");
+}
+
+TEST(MessagesTest, RefusesShardsOfRanksThatThereAreNot) {
+  for (const std::int32_t rank : {-1, 2}) {
+    const StepReport report{.step = 5, .world = 2, .shard_ranks = {0, rank}};
+    expect_data_loss(encode({.ballot = {}, .sender = Uuid::random(), .body = report}),
+                     "report of step 5 with a shard of rank " + std::to_string(rank) + " among 2");
+  }
 }
 
 TEST(MessagesTest, HasASizeLimit) {

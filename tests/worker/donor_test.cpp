@@ -148,7 +148,7 @@ TEST_F(DonorTest, AnswersWithThePieceAndItsHash) {
   };
   expect(0, 0, 0);
   expect(0, 1000, 1000);
-  expect(3, cluster::kMaxPieceBytes, cluster::kMaxPieceBytes);
+  expect(3, kMaxPieceBytes, kMaxPieceBytes);
   expect(total - 5, 100, 5);
   expect(total, 100, 0);
 }
@@ -157,7 +157,7 @@ TEST_F(DonorTest, HasNothingForQuestionsThatMakeNoSense) {
   serve(find_in(memory_));
   Peer peer = member();
   for (const DonorQuestion& wrong :
-       {question(-1, 100), question(0, -1), question(0, cluster::kMaxPieceBytes + 1), question(INT64_MAX, INT64_MAX)})
+       {question(-1, 100), question(0, -1), question(0, kMaxPieceBytes + 1), question(INT64_MAX, INT64_MAX)})
     EXPECT_EQ(peer.ask(wrong).header.total, kNeverHere);
   DonorQuestion other_kind = question(0, 100);
   other_kind.what = 7;
@@ -167,7 +167,7 @@ TEST_F(DonorTest, HasNothingForQuestionsThatMakeNoSense) {
 
 TEST_F(DonorTest, SaysWhatItDoesNotHave) {
   std::atomic<Offer::Kind> kind = Offer::Kind::kNever;
-  serve([&](const Ballot&, const cluster::Pull&) { return Offer{.kind = kind}; });
+  serve([&](const Ballot&, const Pull&) { return Offer{.kind = kind}; });
   Peer peer = member();
   EXPECT_EQ(peer.ask(question(0, 100)).verdict.total, kNeverHere);
   kind = Offer::Kind::kNotYet;
@@ -178,7 +178,7 @@ TEST_F(DonorTest, SaysWhatItDoesNotHave) {
 TEST_F(DonorTest, TakesBackWhatIsWithdrawnWhileItIsSent) {
   for (const int last : {1, 2, 5}) {  // that it is offered
     std::atomic<int> questions = 0;
-    serve([&](const Ballot& ballot, const cluster::Pull& pull) {
+    serve([&](const Ballot& ballot, const Pull& pull) {
       return ++questions > last ? Offer{} : find_in(memory_)(ballot, pull);
     });
     const auto [header, bytes, verdict] = member().ask(question(0, 1 << 20));
@@ -260,7 +260,7 @@ TEST_F(DonorTest, EndsAtOnceWhoeverIsConnected) {
   Peer peer = member();
   peer.ask(question(0, 10));
   Peer takes_nothing = member();
-  for (int i = 0; i < 5; ++i) takes_nothing.say(question(0, cluster::kMaxPieceBytes));
+  for (int i = 0; i < 5; ++i) takes_nothing.say(question(0, kMaxPieceBytes));
   Peer stranger = connect_by_network();
   const auto begin = Clock::now();
   donor_.reset();
@@ -274,7 +274,7 @@ TEST_F(DonorTest, SettlesOnceNothingIsRead) {
   std::promise<void> reading;
   std::promise<void> go_on;
   bool first = true;
-  serve([&](const Ballot&, const cluster::Pull&) {
+  serve([&](const Ballot&, const Pull&) {
     if (std::exchange(first, false)) {
       reading.set_value();
       go_on.get_future().wait();

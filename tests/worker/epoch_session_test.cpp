@@ -84,7 +84,6 @@ TEST_F(EpochSessionTest, ATaskThatWasNotTakenIsVoidOnceItsEpochIsSealed) {
 }
 
 TEST_F(EpochSessionTest, OffersItsStateToTheMembersOfItsEpoch) {
-  using cluster::Pull;
   EXPECT_EQ(session_.offers(ballot(1), Pull::What::kState, 0), Offer::Kind::kNotYet);
   begin();
   EXPECT_EQ(session_.offers(ballot(1), Pull::What::kState, 0), Offer::Kind::kHere);

@@ -53,13 +53,13 @@ struct Memory {
 
 // The state after kServedStep, to members of kServedBallot.
 inline Find find_in(const Memory& memory) {
-  return [&memory](const Ballot& ballot, const cluster::Pull& pull) {
-    if (ballot != kServedBallot || pull.what != cluster::Pull::What::kState || pull.step != kServedStep) return Offer{};
+  return [&memory](const Ballot& ballot, const Pull& pull) {
+    if (ballot != kServedBallot || pull.what != Pull::What::kState || pull.step != kServedStep) return Offer{};
     return Offer{.kind = Offer::Kind::kHere, .parts = memory.parts()};
   };
 }
 
-inline Offer nothing(const Ballot&, const cluster::Pull&) { return {}; }
+inline Offer nothing(const Ballot&, const Pull&) { return {}; }
 
 inline std::unique_ptr<Donor> make_donor(const Uuid& self, const std::string& token, Find find) {
   DonorOptions options;

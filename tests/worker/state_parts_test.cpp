@@ -62,7 +62,7 @@ TEST(StatePartsTest, ATransferredStateIsTheSame) {
     const Uuid uuid = Uuid::random();
     const std::string token = cluster::make_token();
     const Parts parts = parts_of(*donor_replica);
-    const auto donor = make_donor(uuid, token, [&parts](const Ballot&, const cluster::Pull&) {
+    const auto donor = make_donor(uuid, token, [&parts](const Ballot&, const Pull&) {
       return Offer{.kind = Offer::Kind::kHere, .parts = parts};
     });
     const TransferOptions options{.donors = {{.uuid = uuid, .service = donor->service()}},

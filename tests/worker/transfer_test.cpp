@@ -47,7 +47,7 @@ class TransferTest : public testing::TestWithParam<Way> {
   TransferOptions from(std::vector<Source> donors) const {
     return {.donors = std::move(donors),
             .asker = {.self = Uuid::random(), .token = token_, .ballot = kServedBallot},
-            .what = cluster::Pull::What::kState,
+            .what = Pull::What::kState,
             .step = kServedStep,
             .stall = 60s,
             .way = GetParam(),
@@ -91,15 +91,15 @@ TEST_P(TransferTest, BringsNothingWhereThereIsNothingToBring) {
 
 TEST_P(TransferTest, AsksForWhatIsWanted) {
   Memory copy = served().elsewhere();
-  const Serving donor = serve([](const Ballot& ballot, const cluster::Pull& pull) {
-    const bool asked = ballot == Ballot{.term = 8, .attempt = 9} && pull.what == cluster::Pull::What::kGradient &&
-                       pull.step == 1'000'000'007;
+  const Serving donor = serve([](const Ballot& ballot, const Pull& pull) {
+    const bool asked =
+        ballot == Ballot{.term = 8, .attempt = 9} && pull.what == Pull::What::kGradient && pull.step == 1'000'000'007;
     return asked ? Offer{.kind = Offer::Kind::kHere, .parts = served().parts()} : Offer{};
   });
   TransferOptions options = from({donor});
   EXPECT_FALSE(fetch(options, copy.destination(), {}).done);
   options.asker.ballot = {.term = 8, .attempt = 9};
-  options.what = cluster::Pull::What::kGradient;
+  options.what = Pull::What::kGradient;
   options.step = 1'000'000'007;
   EXPECT_TRUE(fetch(options, copy.destination(), {}).done);
 }
@@ -114,7 +114,7 @@ TEST_P(TransferTest, IsNotServedWhereNobodyHasIt) {
 TEST_P(TransferTest, WaitsForADonorThatHasNotEnteredTheEpochYet) {
   std::atomic<int> questions = 0;
   Memory copy = served().elsewhere();
-  const Find late = [&](const Ballot& ballot, const cluster::Pull& pull) {
+  const Find late = [&](const Ballot& ballot, const Pull& pull) {
     if (++questions < 10) return Offer{.kind = Offer::Kind::kNotYet};
     return find_in(served())(ballot, pull);
   };
@@ -129,12 +129,12 @@ TEST_P(TransferTest, WaitsForADonorThatHasNotEnteredTheEpochYet) {
 
 TEST_P(TransferTest, GoesOnFromWhereADonorWasKilled) {
   std::atomic<int> questions = 0;
-  const ChildDonor first(token_, [&questions](const Ballot& ballot, const cluster::Pull& pull) {
+  const ChildDonor first(token_, [&questions](const Ballot& ballot, const Pull& pull) {
     if (++questions == 30) kill(getpid(), SIGKILL);
     return find_in(served())(ballot, pull);
   });
   std::atomic<std::int64_t> begin = -1;
-  const Serving second = serve([&begin](const Ballot& ballot, const cluster::Pull& pull) {
+  const Serving second = serve([&begin](const Ballot& ballot, const Pull& pull) {
     if (begin < 0) begin = pull.offset;
     return find_in(served())(ballot, pull);
   });
@@ -148,7 +148,7 @@ TEST_P(TransferTest, GoesOnFromWhereADonorWasKilled) {
 
 TEST_P(TransferTest, GoesOnFromWhereADonorWithdrew) {
   std::atomic<int> left = 30;
-  const Serving first = serve([&left](const Ballot& ballot, const cluster::Pull& pull) {
+  const Serving first = serve([&left](const Ballot& ballot, const Pull& pull) {
     return --left < 0 ? Offer{} : find_in(served())(ballot, pull);
   });
   Memory copy = served().elsewhere();
@@ -163,7 +163,7 @@ TEST_P(TransferTest, KeepsNothingThatChangedWhileItWasRead) {
   for (const int last : {1, 2, 3, 30, 31, 32, 33, 34}) {
     std::atomic<int> questions = 0;
     Memory changing = served();
-    const Serving first = serve([&questions, &changing, last](const Ballot& ballot, const cluster::Pull& pull) {
+    const Serving first = serve([&questions, &changing, last](const Ballot& ballot, const Pull& pull) {
       const int question = ++questions;
       if (question == last) {
         for (auto& block : changing.blocks) std::ranges::fill(block, std::byte{0x55});
@@ -201,7 +201,7 @@ TEST_P(TransferTest, TriesAllAddressesOfADonor) {
 
 TEST_P(TransferTest, GivesUpADonorThatStalls) {
   std::atomic<int> questions = 0;
-  const ChildDonor stopped(token_, [&questions](const Ballot& ballot, const cluster::Pull& pull) {
+  const ChildDonor stopped(token_, [&questions](const Ballot& ballot, const Pull& pull) {
     if (++questions == 30) hang();
     return find_in(served())(ballot, pull);
   });
@@ -216,7 +216,7 @@ TEST_P(TransferTest, GivesUpADonorThatStalls) {
 }
 
 TEST_P(TransferTest, EndsSoonWhenAskedToStop) {
-  const ChildDonor stopped(token_, [](const Ballot&, const cluster::Pull&) {
+  const ChildDonor stopped(token_, [](const Ballot&, const Pull&) {
     hang();
     return Offer{};
   });
@@ -264,7 +264,7 @@ TEST_P(TransferTest, PullsADamagedPieceAgainOnce) {
   std::atomic<int> questions = 0;
   Memory damaged = served();
   damaged.blocks.back().back() ^= std::byte{1};
-  const Serving donor = serve([&](const Ballot& ballot, const cluster::Pull& pull) {
+  const Serving donor = serve([&](const Ballot& ballot, const Pull& pull) {
     const bool last = pull.offset + pull.bytes == total_bytes(served().parts());
     return find_in(last && ++questions <= 1 ? damaged : served())(ballot, pull);
   });
@@ -280,7 +280,7 @@ TEST_P(TransferTest, GivesUpADonorWhoseBytesArriveDamagedTwice) {
   Memory damaged = served();
   for (auto& block : damaged.blocks)
     if (!block.empty()) block.front() ^= std::byte{1};
-  const Serving donor = serve([&](const Ballot& ballot, const cluster::Pull& pull) {
+  const Serving donor = serve([&](const Ballot& ballot, const Pull& pull) {
     return find_in(++odd % 2 == 1 ? damaged : served())(ballot, pull);
   });
   const Serving sound = serve(find_in(served()));
