@@ -27,8 +27,11 @@ GradientReducer::GradientReducer(const BucketLayout& layout, std::int32_t shards
       shards_(shards),
       slots_(most_slots(shards)),
       committed_(static_cast<std::size_t>(slots_)),
+      contributions_(static_cast<std::size_t>(shards)),
       sums_(shards, slots_),
-      scalars_(static_cast<std::size_t>(slots_)) {}
+      scalars_(static_cast<std::size_t>(slots_)),
+      given_(static_cast<std::size_t>(slots_), LeafSet(shards)),
+      adding_to_(shards) {}
 
 std::size_t GradientReducer::slot_bytes() const { return static_cast<std::size_t>(layout_.elements()) * sizeof(float); }
 
@@ -58,7 +61,10 @@ void GradientReducer::begin_step(std::int64_t step, const Assignment& assignment
   in_leaf_ = false;
   step_ = step;
   rank_ = rank;
-  if (!(assignment == assignment_)) assignment_ = assignment;
+  if (!(assignment == assignment_)) {
+    assignment_ = assignment;
+    code_ = ContributionCode(shards_, assignment.world());
+  }
   sums_.keep(own_nodes());
   const bool alone = assignment_.world() == 1;
   if (!alone) commit(0);
@@ -75,10 +81,11 @@ void GradientReducer::move(const PartialSums::Move& move) {
     sums_.clear();
     throw;
   }
-  if (move.to == 0) reduced_step_ = -1;
+  if (move.to == 0) withdraw_reduced();
   copy(slot(move.from), slot(move.to), slot_bytes(), Store::kStream);
   flush_streamed_stores();
   scalars_[static_cast<std::size_t>(move.to)] = scalars_[static_cast<std::size_t>(move.from)];
+  given_[static_cast<std::size_t>(move.to)] = given_[static_cast<std::size_t>(move.from)];
 }
 
 std::span<const Subtree> GradientReducer::own_nodes() const {
@@ -112,7 +119,7 @@ void GradientReducer::begin_leaf(std::int32_t leaf) {
     fail(ErrorCode::kInternal, "shard {} of step {} is not one that is missing here", leaf, step_);
   sums_.plan(leaf, leaf_);
   commit(leaf_.store);
-  if (leaf_.store == 0) reduced_step_ = -1;
+  if (leaf_.store == 0) withdraw_reduced();
   in_leaf_ = true;
   adding_ = leaf;
 }
@@ -144,11 +151,20 @@ void GradientReducer::add(std::size_t parameter, std::span<const float> gradient
 void GradientReducer::end_leaf(const LossSums& sums) {
   if (!in_leaf_) fail(ErrorCode::kInternal, "a shard is ended that was not begun");
   Scalars sum{sums.loss, sums.count, sums.stops};
+  adding_to_.clear();
+  adding_to_.insert(adding_);
   for (const PartialSums::Merge& merge : leaf_.merges) {
     const Scalars& held = scalars_[static_cast<std::size_t>(merge.slot)];
     for (std::size_t i = 0; i < sum.size(); ++i) sum[i] = merge.held_is_left ? held[i] + sum[i] : sum[i] + held[i];
+    const LeafSet& given = given_[static_cast<std::size_t>(merge.slot)];
+    if (adding_to_.overlaps(given)) {
+      drop();
+      fail(ErrorCode::kInternal, "step {}: a shard was added twice, with shard {} on rank {}", step_, adding_, rank_);
+    }
+    adding_to_.insert(given);
   }
   scalars_[static_cast<std::size_t>(leaf_.store)] = sum;
+  std::swap(given_[static_cast<std::size_t>(leaf_.store)], adding_to_);
   sums_.add(leaf_);
   in_leaf_ = false;
   if (missing().front() == adding_)
@@ -163,20 +179,50 @@ void GradientReducer::drop() {
   if (assignment_.world() > 0) find_missing();
 }
 
+// What the table says of the partial sums against what was added to them.
+void GradientReducer::check_given() const {
+  for (const PartialSums::Node& node : sums_.nodes()) {
+    if (given_[static_cast<std::size_t>(node.slot)].is(node.leaves)) continue;
+    fail(ErrorCode::kInternal, "step {}: what rank {} holds as the sum over shards {} to {} is the sum over others",
+         step_, rank_, node.leaves.begin, node.leaves.end - 1);
+  }
+}
+
+// From here on whoever serves it to others finds that it is gone, before a byte of it is: that this is stored is seen
+// before whatever is stored afterwards, past the cache too.
+void GradientReducer::withdraw_reduced() { reduced_step_.store(-1, std::memory_order_seq_cst); }
+
+// A row for each partial sum: its scalars, and what it is made of.
+void GradientReducer::lay_out_scalars() {
+  const std::span<const PartialSums::Node> nodes = sums_.nodes();
+  const std::size_t width = Scalars{}.size() + code_.width();
+  rows_.resize(nodes.size() * width);
+  total_.resize(width);
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const auto slot = static_cast<std::size_t>(nodes[i].slot);
+    const std::span<double> row = std::span(rows_).subspan(i * width, width);
+    std::ranges::copy(scalars_[slot], row.begin());
+    code_.encode(given_[slot], rank_, row.subspan(Scalars{}.size()));
+  }
+}
+
 LossSums GradientReducer::reduce(Communicator& communicator, const std::function<void()>& after_bucket) {
   if (in_leaf_ || assignment_.world() == 0 || !missing().empty())
     fail(ErrorCode::kInternal, "step {} is reduced while {} shards are missing on rank {}", step_, missing().size(),
          rank_);
+  check_given();
+  lay_out_scalars();
   std::vector<const void*> partials;
-  for (const PartialSums::Node& node : sums_.nodes())
-    partials.push_back(scalars_[static_cast<std::size_t>(node.slot)].data());
-  Scalars total{};
-  const auto width = static_cast<std::int64_t>(total.size());
-  communicator.tree_all_reduce(ReduceType::kF64, assignment_.layout, partials, total.data(), width, width);
+  for (std::size_t i = 0; i < sums_.nodes().size(); ++i) partials.push_back(rows_.data() + i * total_.size());
+  const auto width = static_cast<std::int64_t>(total_.size());
+  communicator.tree_all_reduce(ReduceType::kF64, assignment_.layout, partials, total_.data(), width, width);
 
   // All ranks have come here, so they have applied the step before.
+  withdraw_reduced();
+  code_.decode(std::span(total_).subspan(Scalars{}.size()), step_, contributions_);
+  reduced_sums_ = {.loss = total_[0], .count = total_[1], .stops = total_[2]};
   if (assignment_.world() > 1) {
-    reduced_step_ = -1;
+    given_[0].clear();
     for (const Bucket& bucket : layout_.buckets()) {
       for (std::size_t i = 0; i < partials.size(); ++i) partials[i] = slot(sums_.nodes()[i].slot) + bucket.begin;
       communicator.tree_all_reduce(ReduceType::kF32, assignment_.layout, partials, reduced_data() + bucket.begin,
@@ -184,21 +230,26 @@ LossSums GradientReducer::reduce(Communicator& communicator, const std::function
       if (after_bucket) after_bucket();
     }
   }
-  reduced_step_ = step_;
-  return {.loss = total[0], .count = total[1], .stops = total[2]};
+  reduced_step_.store(step_, std::memory_order_release);
+  return reduced_sums_;
 }
 
 std::span<const float> GradientReducer::reduced(const Bucket& bucket) const {
   return {reduced_data() + bucket.begin, static_cast<std::size_t>(bucket.elements())};
 }
 
-std::span<float> GradientReducer::take_over(std::int64_t step) {
+GradientReducer::Place GradientReducer::place_to_take_over() {
   if (in_leaf_) drop();
   move(sums_.use_slot_zero(PartialSums::SlotZero::kReserved));
   commit(0);
-  reduced_step_ = step;
-  return {reduced_data(), static_cast<std::size_t>(layout_.elements())};
+  withdraw_reduced();
+  given_[0].clear();
+  return {.gradient = {reduced_data(), static_cast<std::size_t>(layout_.elements())},
+          .sums = std::span<LossSums, 1>(&reduced_sums_, 1),
+          .contributions = contributions_};
 }
+
+void GradientReducer::taken_over(std::int64_t step) { reduced_step_.store(step, std::memory_order_release); }
 
 double squared_norm(const BucketLayout& layout, std::span<const double> chunk_squares) {
   std::vector<double> parameters;

@@ -3,9 +3,13 @@
 // A worker adds its shards one after another; what it keeps is a handful of partial sums (the maximal nodes of the tree
 // that its shards make up), in an arena that peers may read. reduce() lets the workers finish the tree together, and
 // leaves the partial sums as they are: when a step is redone with other members, each computes only what is missing.
+//
+// With the losses goes which leaves a sum is made of (distributed/contributions.h), noted where they are added: a sum
+// in which a leaf is missing or counts twice is an internal error, before anything is written.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -16,6 +20,7 @@
 #include "distributed/assignment.h"
 #include "distributed/buckets.h"
 #include "distributed/communicator.h"
+#include "distributed/contributions.h"
 #include "distributed/partial_sums.h"
 
 namespace convoy::distributed {
@@ -60,18 +65,31 @@ class GradientReducer {
   void drop();
 
   // Collective; no leaf may be missing. After it reduced_data() holds the sum over all shards, the same bits on every
-  // rank. Partial sums stay as they are whether it succeeds or throws (with one worker the sum is one of them).
+  // rank. Partial sums stay as they are whether it succeeds or throws (with one worker the sum is one of them). Throws
+  // Error(kInternal), with nothing written, where the sum would not be made of every leaf once.
   LossSums reduce(Communicator& communicator, const std::function<void()>& after_bucket = {});
   // The reduced gradient as a whole, layout().elements() elements: always at the same place, the beginning of the
   // arena.
   float* reduced_data() const { return arena_; }
-  std::span<const float> reduced(const Bucket& bucket) const;
-  // The same place, to be written by whoever gets the reduced gradient of `step` from another worker instead: memory,
-  // in which no partial sum lies.
-  std::span<float> take_over(std::int64_t step);
-  // The step whose sum reduced_data() holds; -1 for none. It stays until the next step's first bucket is written, when
-  // all members have applied it (with one worker, who alone could need it: until that step's first leaf).
-  std::int64_t reduced_step() const { return reduced_step_; }
+  std::span<const float> reduced() const { return {arena_, static_cast<std::size_t>(layout_.elements())}; }
+  // What came with it: the losses' sums, and by leaf the rank that gave it.
+  const LossSums& reduced_sums() const { return reduced_sums_; }
+  std::span<const std::int32_t> contributions() const { return contributions_; }
+
+  // All three, to be written by whoever gets them of another worker instead: no partial sum lies there. They are of
+  // `step` once it says so.
+  struct Place {
+    std::span<float> gradient;
+    std::span<LossSums, 1> sums;
+    std::span<std::int32_t> contributions;
+  };
+  Place place_to_take_over();
+  void taken_over(std::int64_t step);
+
+  // The step whose sum these are; -1 for none. They stay until the next step's first bucket is written, when all
+  // members have applied it (with one worker, who alone could need it: until that step's first leaf). Any thread: what
+  // is read of them is sound if this is the same step before and afterwards.
+  std::int64_t reduced_step() const { return reduced_step_.load(std::memory_order_acquire); }
 
  private:
   using Scalars = std::array<double, 3>;
@@ -82,6 +100,9 @@ class GradientReducer {
   void move(const PartialSums::Move& move);
   std::span<const Subtree> own_nodes() const;
   void find_missing();
+  void check_given() const;
+  void lay_out_scalars();
+  void withdraw_reduced();
 
   const BucketLayout& layout_;
   const std::int32_t shards_;
@@ -91,11 +112,18 @@ class GradientReducer {
   std::vector<bool> committed_;  // by slot
 
   std::int64_t step_ = -1;
-  std::int64_t reduced_step_ = -1;
+  std::atomic<std::int64_t> reduced_step_ = -1;
+  LossSums reduced_sums_;
+  std::vector<std::int32_t> contributions_;
   Assignment assignment_;
   std::int32_t rank_ = 0;
   PartialSums sums_;
-  std::vector<Scalars> scalars_;       // by slot: loss, count, stops
+  std::vector<Scalars> scalars_;  // by slot: loss, count, stops
+  std::vector<LeafSet> given_;    // by slot: what was added to what lies there
+  LeafSet adding_to_;             // scratch
+  ContributionCode code_;         // of the assignment
+  std::vector<double> rows_;      // scalars and contributions of each partial sum, as they travel
+  std::vector<double> total_;
   std::vector<std::int32_t> missing_;  // of the assignment, in order; the first done_ have been computed since
   std::size_t done_ = 0;
   bool in_leaf_ = false;

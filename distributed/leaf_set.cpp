@@ -38,6 +38,11 @@ void LeafSet::check(std::int32_t leaf) const {
   if (leaf < 0 || leaf >= leaves_) fail(ErrorCode::kInvalidArgument, "there is no leaf {} among {}", leaf, leaves_);
 }
 
+void LeafSet::check(const LeafSet& other) const {
+  if (other.leaves_ != leaves_)
+    fail(ErrorCode::kInvalidArgument, "sets out of {} and of {} leaves", leaves_, other.leaves_);
+}
+
 bool LeafSet::contains(std::int32_t leaf) const {
   check(leaf);
   return (bits_[byte_of(leaf)] & bit_of(leaf)) != std::byte{0};
@@ -52,10 +57,30 @@ void LeafSet::insert(const Subtree& node) {
   for (std::int32_t leaf = node.begin; leaf < node.end; ++leaf) insert(leaf);
 }
 
+void LeafSet::insert(const LeafSet& other) {
+  check(other);
+  for (std::size_t i = 0; i < bits_.size(); ++i) bits_[i] |= other.bits_[i];
+}
+
+bool LeafSet::overlaps(const LeafSet& other) const {
+  check(other);
+  std::byte common{0};
+  for (std::size_t i = 0; i < bits_.size(); ++i) common |= bits_[i] & other.bits_[i];
+  return common != std::byte{0};
+}
+
+bool LeafSet::is(const Subtree& node) const {
+  if (count() != node.end - node.begin) return false;
+  for (std::int32_t leaf = node.begin; leaf < node.end; ++leaf)
+    if (!contains(leaf)) return false;
+  return true;
+}
+
+void LeafSet::clear() { std::ranges::fill(bits_, std::byte{0}); }
+
 std::vector<std::int32_t> LeafSet::members() const {
   std::vector<std::int32_t> members;
-  for (std::int32_t leaf = 0; leaf < leaves_; ++leaf)
-    if (contains(leaf)) members.push_back(leaf);
+  visit([&](std::int32_t leaf) { members.push_back(leaf); });
   return members;
 }
 

@@ -1,6 +1,7 @@
 // A set of leaves of the fixed tree (logical shards): what a worker holds sums of, what it is to sum.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -26,7 +27,21 @@ class LeafSet {
   bool contains(std::int32_t leaf) const;
   void insert(std::int32_t leaf);
   void insert(const Subtree& node);
+  // Those of another set out of as many leaves.
+  void insert(const LeafSet& other);
+  bool overlaps(const LeafSet& other) const;
+  // Whether it holds the leaves of this node, and no others.
+  bool is(const Subtree& node) const;
+  void clear();
   std::vector<std::int32_t> members() const;  // ascending
+  // Calls take(leaf) for each, ascending.
+  template <class Take>
+  void visit(Take take) const {
+    for (std::size_t i = 0; i < bits_.size(); ++i) {
+      for (auto left = std::to_integer<unsigned>(bits_[i]); left != 0; left &= left - 1)
+        take(static_cast<std::int32_t>(8 * i) + std::countr_zero(left));
+    }
+  }
 
   // One bit a leaf, byte_size(leaves()) bytes.
   std::span<const std::byte> bytes() const { return bits_; }
@@ -36,6 +51,7 @@ class LeafSet {
 
  private:
   void check(std::int32_t leaf) const;
+  void check(const LeafSet& other) const;
 
   std::int32_t leaves_ = 0;
   std::vector<std::byte> bits_;

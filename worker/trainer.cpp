@@ -15,6 +15,7 @@
 #include "worker/checkpoint.h"
 #include "worker/fingerprint.h"
 #include "worker/memory_share.h"
+#include "worker/reduced_parts.h"
 #include "worker/resume.h"
 #include "worker/state_parts.h"
 
@@ -107,11 +108,8 @@ void Trainer::join() {
     Offer offer{.kind = session_.offers(ballot, pull.what, pull.step)};
     if (offer.kind != Offer::Kind::kHere) return offer;
     at("serve");
-    if (pull.what == Pull::What::kState) {
-      offer.parts = state_parts_;
-    } else {
-      offer.parts = {std::as_bytes(reduced()), std::as_bytes(std::span(&step_.sums(), 1))};
-    }
+    if (pull.what == Pull::What::kGradient) return offer_of_reduced(reducer_, pull.step);
+    offer.parts = state_parts_;
     return offer;
   };
   donor_ = std::make_unique<Donor>(
@@ -147,10 +145,6 @@ void Trainer::join() {
                      .meeting_place = engine_->meeting_place(),
                      .donor = donor_->service(),
                      .fingerprint = fingerprint_of(recipe_, *dataset_, replica_, command_.environment)});
-}
-
-std::span<float> Trainer::reduced() const {
-  return {reducer_.reduced_data(), static_cast<std::size_t>(replica_.layout().elements())};
 }
 
 void Trainer::abort_communication() noexcept {

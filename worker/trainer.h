@@ -104,7 +104,6 @@ class Trainer {
   }
   std::int64_t applied() const { return session_.steps_applied(); }
   bool leads() const { return rank_ == 0; }
-  std::span<float> reduced() const;
   void at(std::string_view instant) const;
 
   const TrainCommand& command_;

@@ -180,19 +180,21 @@ void Trainer::skip_step(const StepResult& result) {
 
 void Trainer::report_step(const StepResult& result) {
   const std::int64_t tokens = recipe_.train.global_batch * dataset_->tokens_per_sample();
-  reporter_->report(result.step,
-                    cluster::StepReport{.step = result.step,
-                                        .loss = result.loss,
-                                        .loss_bits = std::bit_cast<std::uint32_t>(static_cast<float>(result.loss)),
-                                        .lr = result.lr,
-                                        .grad_norm = result.grad_norm,
-                                        .samples = recipe_.train.global_batch,
-                                        .tokens = tokens > 0 ? tokens : -1,
-                                        .step_ms = result.step_ms,
-                                        .compute_ms = result.compute_ms,
-                                        .comm_ms = result.comm_ms,
-                                        .world = world_,
-                                        .ballot = ballot_});
+  reporter_->report(
+      result.step,
+      cluster::StepReport{.step = result.step,
+                          .loss = result.loss,
+                          .loss_bits = std::bit_cast<std::uint32_t>(static_cast<float>(result.loss)),
+                          .lr = result.lr,
+                          .grad_norm = result.grad_norm,
+                          .samples = recipe_.train.global_batch,
+                          .tokens = tokens > 0 ? tokens : -1,
+                          .step_ms = result.step_ms,
+                          .compute_ms = result.compute_ms,
+                          .comm_ms = result.comm_ms,
+                          .world = world_,
+                          .ballot = ballot_,
+                          .shard_ranks = {reducer_.contributions().begin(), reducer_.contributions().end()}});
 }
 
 std::optional<Trainer::End> Trainer::after_step(const StepResult& result) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "worker/reduced_parts.h"
 #include "worker/resume.h"
 #include "worker/state_parts.h"
 #include "worker/trainer.h"
@@ -68,8 +69,7 @@ void Trainer::copy_state(const FetchState& task) {
 // The others have applied one step more: their reduced gradient does here what it did there.
 void Trainer::catch_up(const FetchState& task) {
   at("catch_up");
-  distributed::LossSums sums;
-  const Destination destination{std::as_writable_bytes(reducer_.take_over(task.fetch.step)), bytes_of(sums)};
+  const Destination destination = destination_of(reducer_.place_to_take_over());
   const Transferred transferred =
       worker::fetch({.donors = sources(task),
                      .asker = {.self = uuid_, .token = command_.place.scheduler->token, .ballot = task.fetch.ballot},
@@ -78,7 +78,7 @@ void Trainer::catch_up(const FetchState& task) {
                     destination, task.sealed);
   if (!transferred.done) return session_.no_gradient(task.fetch.ballot);
   if (!session_.begin()) return;
-  step_.take_over(task.fetch.step, sums);
+  step_.take_over(task.fetch.step);
   StepResult result = step_.result();
   if (session_.reduced()) commit(result);
 }

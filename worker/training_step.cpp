@@ -52,25 +52,26 @@ bool TrainingStep::compute_one(bool stops) {
 
 void TrainingStep::reduce(distributed::Communicator& communicator, const std::function<void()>& after_bucket) {
   computed_ = Clock::now();
-  sums_ = reducer_.reduce(communicator, after_bucket);
+  reducer_.reduce(communicator, after_bucket);
   reduced_ = Clock::now();
 }
 
-void TrainingStep::take_over(std::int64_t step, const distributed::LossSums& sums) {
+void TrainingStep::take_over(std::int64_t step) {
   step_ = step;
-  sums_ = sums;
+  reducer_.taken_over(step);
   start_ = computed_ = reduced_ = Clock::now();
 }
 
 StepResult TrainingStep::result() {
   const std::vector<double> squares = replica_.chunk_squares(reducer_.reduced_data());
+  const distributed::LossSums& sums = reducer_.reduced_sums();
   StepResult result{.step = step_,
-                    .loss = sums_.loss / sums_.count,
+                    .loss = sums.loss / sums.count,
                     .lr = learning_rate(recipe_.optimizer, step_, recipe_.train.steps),
-                    .grad_norm = std::sqrt(squared_norm(replica_.layout(), squares)) / sums_.count,
-                    .count = sums_.count,
-                    .stop = sums_.stops > 0.0,
-                    .checksum = checksum_of(squares, sums_)};
+                    .grad_norm = std::sqrt(squared_norm(replica_.layout(), squares)) / sums.count,
+                    .count = sums.count,
+                    .stop = sums.stops > 0.0,
+                    .checksum = checksum_of(squares, sums)};
   result.finite = std::isfinite(result.loss) && std::isfinite(result.grad_norm);
   return result;
 }
@@ -79,7 +80,7 @@ void TrainingStep::update(StepResult& result, bool apply) {
   const double clip = recipe_.optimizer.clip_norm;
   const double clip_factor = clip > 0.0 && result.grad_norm > clip ? clip / result.grad_norm : 1.0;
   replica_.update(step_, reducer_.reduced_data(),
-                  {.lr = result.lr, .gradient_scale = clip_factor / sums_.count, .apply = apply});
+                  {.lr = result.lr, .gradient_scale = clip_factor / result.count, .apply = apply});
   const Clock::time_point end = Clock::now();
   result.step_ms = milliseconds_between(start_, end);
   result.comm_ms = milliseconds_between(computed_, reduced_);

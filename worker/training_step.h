@@ -47,14 +47,12 @@ class TrainingStep {
   bool compute_one(bool stops);
   // Collective. `after_bucket` is called as soon as each bucket is summed.
   void reduce(distributed::Communicator& communicator, const std::function<void()>& after_bucket);
-  // What was reduced here, or by others before this worker: the reduced gradient of `step` lies in reduced().
-  void take_over(std::int64_t step, const distributed::LossSums& sums);
+  // What others reduced before this worker: it lies in the reducer's place_to_take_over().
+  void take_over(std::int64_t step);
   // What the sums come to, nothing changed by it.
   StepResult result();
   // Writes the parameters. `apply` false: as a step that is skipped.
   void update(StepResult& result, bool apply);
-
-  const distributed::LossSums& sums() const { return sums_; }
 
  private:
   const Recipe& recipe_;
@@ -63,7 +61,6 @@ class TrainingStep {
   distributed::GradientReducer& reducer_;
   StepProfile* const profile_;
   std::int64_t step_ = 0;
-  distributed::LossSums sums_;
   Clock::time_point start_, computed_, reduced_;
 };
 

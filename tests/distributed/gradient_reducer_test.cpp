@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "distributed/solo.h"
 #include "tests/distributed/shard_gradients.h"
+#include "tests/distributed/thread_ranks.h"
 
 namespace convoy::distributed {
 namespace {
@@ -155,21 +156,88 @@ TEST(GradientReducerTest, AReducedGradientFromElsewhereHasAPlace) {
   GradientReducer reducer(layout, 4);
   const Arena arena(reducer);
   EXPECT_EQ(reducer.reduced_step(), -1);
-  EXPECT_EQ(reducer.take_over(7).data(), reducer.reduced_data());
+  const GradientReducer::Place place = reducer.place_to_take_over();
+  EXPECT_EQ(place.gradient.data(), reducer.reduced_data());
+  EXPECT_EQ(reducer.reduced_step(), -1) << "it is yet to come";
+  place.sums[0].count = 5.0;
+  std::ranges::fill(place.contributions, 3);
+  reducer.taken_over(7);
   EXPECT_EQ(reducer.reduced_step(), 7);
+  EXPECT_EQ(reducer.reduced_sums().count, 5.0);
+  EXPECT_TRUE(std::ranges::equal(reducer.contributions(), std::vector<std::int32_t>(4, 3)));
   EXPECT_EQ(arena.commits.size(), 1U);
 
   // What is held stays, wherever it lay.
   reducer.begin_step(8, regular_assignment(4, 1), 0);
   add_leaf(reducer, 0);
   EXPECT_EQ(reducer.reduced_step(), -1);
-  std::ranges::fill(reducer.take_over(9), 1e30F);
+  std::ranges::fill(reducer.place_to_take_over().gradient, 1e30F);
+  reducer.taken_over(9);
+  EXPECT_EQ(reducer.held(8).members(), std::vector<std::int32_t>{0});
   reducer.begin_step(8, regular_assignment(4, 1), 0);
   for (const std::int32_t leaf : reducer.missing()) add_leaf(reducer, leaf);
   SoloCommunicator communicator;
   reducer.reduce(communicator);
   const float expected = tree_reference([](std::int32_t shard) { return shard_gradient(shard, 1)[3]; }, 0, 4);
   EXPECT_EQ(reducer.reduced_data()[layout.offset(1) + 3], expected);
+}
+
+// Rank 1 takes rank 0's shards for its own: they come twice, the others not at all.
+TEST(GradientReducerTest, RanksThatDisagreeAboutTheirShardsReduceNothing) {
+  const BucketLayout layout(kParameters, 1 << 30);
+  testing::run_threads(2, [&](Communicator& communicator) {
+    GradientReducer reducer(layout, 8);
+    const Arena arena(reducer);
+    const std::vector<std::vector<Subtree>> blocks = communicator.rank() == 0
+                                                         ? std::vector<std::vector<Subtree>>{{{0, 4}}, {{4, 8}}}
+                                                         : std::vector<std::vector<Subtree>>{{{4, 8}}, {{0, 4}}};
+    reducer.begin_step(7, {.layout = {.leaves = 8, .subtrees = blocks}}, communicator.rank());
+    for (const std::int32_t leaf : reducer.missing()) add_leaf(reducer, leaf);
+    try {
+      reducer.reduce(communicator, [] { ADD_FAILURE() << "a bucket is summed"; });
+      ADD_FAILURE() << "it was summed";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInternal);
+      EXPECT_STREQ(error.what(), "step 7: shard 0, or one before it, was left out of the sum or added twice");
+    }
+    EXPECT_EQ(reducer.reduced_step(), -1);
+    EXPECT_TRUE(std::ranges::all_of(reducer.reduced(), [](float value) { return value == 0.0F; }));
+  });
+}
+
+TEST(GradientReducerTest, SaysWhoGaveWhichShards) {
+  const BucketLayout layout(kParameters, 1 << 30);
+  testing::run_threads(3, [&](Communicator& communicator) {
+    GradientReducer reducer(layout, 5);
+    const Arena arena(reducer);
+    const Assignment assignment{.layout = {.leaves = 5, .subtrees = {{{1, 2}}, {}, {{0, 1}, {2, 4}, {4, 5}}}}};
+    reducer.begin_step(7, assignment, communicator.rank());
+    for (const std::int32_t leaf : reducer.missing()) add_leaf(reducer, leaf);
+    reducer.reduce(communicator);
+    EXPECT_TRUE(std::ranges::equal(reducer.contributions(), std::vector<std::int32_t>{2, 0, 2, 2, 2}));
+    EXPECT_EQ(reducer.reduced_sums().count, 10.0);
+  });
+}
+
+// Who is served the last one meanwhile must not take the half of the next for it.
+TEST(GradientReducerTest, NoReducedGradientIsThereWhileOneIsWritten) {
+  const BucketLayout layout(kParameters, 16 << 10);
+  testing::run_threads(2, [&](Communicator& communicator) {
+    GradientReducer reducer(layout, 4);
+    const Arena arena(reducer);
+    for (const std::int64_t step : {6, 7}) {
+      reducer.begin_step(step, regular_assignment(4, 2), communicator.rank());
+      for (const std::int32_t leaf : reducer.missing()) add_leaf(reducer, leaf);
+      EXPECT_EQ(reducer.reduced_step(), step == 6 ? -1 : 6);
+      int buckets = 0;
+      reducer.reduce(communicator, [&] {
+        ++buckets;
+        EXPECT_EQ(reducer.reduced_step(), -1);
+      });
+      EXPECT_GT(buckets, 1);
+      EXPECT_EQ(reducer.reduced_step(), step);
+    }
+  });
 }
 
 TEST(SquaredNormTest, DependsOnChunksAndNamesOnly) {

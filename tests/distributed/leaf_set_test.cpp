@@ -35,5 +35,26 @@ TEST(LeafSetTest, RefusesLeavesThatThereAreNot) {
   EXPECT_THROW(LeafSet(9, beyond), Error) << "a byte is missing";
 }
 
+TEST(LeafSetTest, JoinsOtherSetsAndSeesWhatTheyShare) {
+  LeafSet low(20);
+  low.insert(Subtree{0, 9});
+  LeafSet high(20);
+  high.insert(Subtree{9, 20});
+  EXPECT_FALSE(low.overlaps(high));
+  LeafSet one(20);
+  one.insert(9);
+  EXPECT_TRUE(high.overlaps(one));
+  EXPECT_FALSE(low.overlaps(one));
+  low.insert(high);
+  EXPECT_TRUE(low.is({0, 20}));
+  EXPECT_FALSE(low.is({0, 19}));
+  EXPECT_FALSE(one.is({8, 9}));
+  EXPECT_TRUE(one.is({9, 10}));
+  low.clear();
+  EXPECT_TRUE(low.empty());
+  EXPECT_THROW(low.insert(LeafSet(19)), Error);
+  EXPECT_THROW(low.overlaps(LeafSet(21)), Error);
+}
+
 }  // namespace
 }  // namespace convoy::distributed

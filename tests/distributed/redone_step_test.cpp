@@ -54,7 +54,7 @@ struct Worker {
     reducer.begin_leaf(leaf);
     for (std::size_t p = 0; p < kParameters.size(); ++p) reducer.add(p, gradient_of(leaf, p));
     reducer.end_leaf(sums_of(leaf));
-    ++computed;
+    has_computed.insert(leaf);
   }
   Sum reduce(Communicator& communicator) {
     const LossSums sums = reducer.reduce(communicator);
@@ -67,7 +67,7 @@ struct Worker {
   GradientReducer reducer;
   std::vector<float> arena;
   std::size_t commits = 0;
-  int computed = 0;
+  std::set<std::int32_t> has_computed;
 };
 
 Sum alone(std::int32_t shards) {
@@ -122,6 +122,10 @@ class Scene {
       Worker& worker = worker_of(communicator);
       EXPECT_EQ(worker.reduce(communicator), expected);
       EXPECT_EQ(worker.reducer.reduced_step(), 1);
+      for (std::int32_t leaf = 0; leaf < shards_; ++leaf) {
+        const std::int32_t rank = worker.reducer.contributions()[static_cast<std::size_t>(leaf)];
+        EXPECT_TRUE(workers_[static_cast<std::size_t>(rank)]->has_computed.contains(leaf));
+      }
     });
     for (const auto& worker : workers_)
       EXPECT_LE(worker->commits, worker->reducer.arena_bytes() / sizeof(float) / layout().elements());
