@@ -12,6 +12,7 @@
 
 #include "core/base/durable_file.h"
 #include "core/base/error.h"
+#include "scheduler/shard_lists.h"
 
 namespace convoy::scheduler {
 
@@ -178,6 +179,8 @@ bool Records::step(const cluster::StepReport& report, const Ballot& ballot) {
       .number("comm_ms", report.comm_ms)
       .integer("world", report.world)
       .text("ballot", (report.ballot != Ballot{} ? report.ballot : ballot).to_string());
+  if (!report.shard_ranks.empty())
+    json.raw("shards", fmt::format("[\"{}\"]", fmt::join(shard_lists(report.shard_ranks, report.world), "\", \"")));
   ahead_.emplace(report.step, json.line());
   write_in_order();
   return true;

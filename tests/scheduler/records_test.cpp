@@ -43,6 +43,17 @@ TEST(RecordsTest, AStepIsALineOfMetrics) {
             "\n");
 }
 
+TEST(RecordsTest, AStepSaysWhoSummedWhichShards) {
+  const Scratch scratch;
+  Records records(scratch.path(), 0);
+  auto step = report(1);
+  step.shard_ranks = {1, 1, 0, 1};
+  records.step(step, kBallot);
+  EXPECT_TRUE(contents_of(scratch.file("metrics.jsonl"))
+                  .ends_with(R"("ballot": "1.2", "shards": ["2", "0-1,3"]})"
+                             "\n"));
+}
+
 TEST(RecordsTest, TokensAreLeftOutWhereThereAreNone) {
   const Scratch scratch;
   Records records(scratch.path(), 0);
