@@ -21,8 +21,8 @@
 namespace convoy::launcher {
 namespace {
 
-constexpr std::array<std::string_view, 8> kCommands = {"train",  "launch",   "resume",    "eval",
-                                                       "export", "generate", "scheduler", "status"};
+constexpr std::array<std::string_view, 9> kCommands = {"train",    "launch",    "resume", "eval", "export",
+                                                       "generate", "scheduler", "status", "audit"};
 
 constexpr char kHelp[] =
     R"(Convoy trains deep networks with several workers, and any number of workers gives the same bits.
@@ -47,6 +47,8 @@ constexpr char kHelp[] =
       continues a text with what was trained
   convoy status DIR|ADDRESS [--json] [--watch]
       who is in a run, its step, loss and speed, and what happened; the run serves the same as a page for browsers
+  convoy audit DIR [key=value ...]
+      whether every shard of every step, and every sample of every pass over the data, was used exactly once
   convoy scheduler --run DIR --workers N --steps K [--listen ADDRESS]
       what `convoy launch` starts beside its workers; by itself it leaves address, key and token in DIR/scheduler.json
   convoy --version
@@ -327,6 +329,23 @@ CommandLine parse_eval(const std::string& who, const std::vector<std::string>& w
   return line;
 }
 
+CommandLine parse_audit(const std::string& who, const std::vector<std::string>& words) {
+  AuditLine line;
+  CLI::App app(
+      "Whether a run used every shard of every step, and every sample of every pass over its data, exactly once.",
+      who + " audit");
+  app.add_option("DIR", line.run, "a run directory")->required();
+  app.add_option("key=value", line.overrides, "data.path, where the data lie elsewhere now");
+  if (auto help = parse(app, words)) return PrintLine{*std::move(help)};
+  check_overrides(app.get_name(), line.overrides);
+  for (const std::string& override : line.overrides) {
+    if (!override.starts_with("data.path="))
+      fail(ErrorCode::kUsage, "{}: '{}': expected data.path=PATH, the only value that an audit may change",
+           app.get_name(), override);
+  }
+  return line;
+}
+
 CommandLine parse_export(const std::string& who, const std::vector<std::string>& words) {
   ExportLine line;
   CLI::App app("Writes what was trained as an ONNX model.", who + " export");
@@ -382,6 +401,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   if (command == "launch") return parse_launch(words);
   if (command == "scheduler") return parse_scheduler(words);
   if (command == "eval") return parse_eval("convoy", words);
+  if (command == "audit") return parse_audit("convoy", words);
   if (command == "export") return parse_export("convoy", words);
   if (command == "generate") return parse_generate(words);
   if (command == "status") return parse_status(words);
@@ -392,6 +412,7 @@ CommandLine parse_program_line(const std::string& name, const std::vector<std::s
   const std::string command = words.empty() ? "" : words.front();
   if (command == "resume") return parse_resume(name, {words.begin() + 1, words.end()});
   if (command == "eval") return parse_eval(name, {words.begin() + 1, words.end()});
+  if (command == "audit") return parse_audit(name, {words.begin() + 1, words.end()});
   if (command == "export") return parse_export(name, {words.begin() + 1, words.end()});
   TrainLine line;
   std::vector<std::string> runs;

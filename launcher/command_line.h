@@ -69,6 +69,12 @@ struct EvalLine {
   bool json = false;
 };
 
+// convoy audit DIR [key=value …], or a program's audit
+struct AuditLine {
+  std::string run;
+  std::vector<std::string> overrides;
+};
+
 // convoy export DIR|CHECKPOINT --onnx FILE [key=value …], or a program's export
 struct ExportLine {
   std::string source;
@@ -98,15 +104,14 @@ struct PrintLine {
   std::string text;
 };
 
-using CommandLine =
-    std::variant<TrainLine, LaunchLine, SchedulerLine, EvalLine, ExportLine, GenerateLine, StatusLine, PrintLine>;
+using CommandLine = std::variant<TrainLine, LaunchLine, SchedulerLine, EvalLine, AuditLine, ExportLine, GenerateLine,
+                                 StatusLine, PrintLine>;
 
 // `arguments` without the program's name. Throws Error(kUsage) with one line.
 CommandLine parse_command_line(const std::vector<std::string>& arguments);
 
-// The arguments of a program built on the library, called `name`: a TrainLine, an EvalLine, an ExportLine or a
-// PrintLine. A program
-// that brings no recipe of its own needs a RECIPE. Throws Error(kUsage) with one line.
+// The arguments of a program built on the library, called `name`: a TrainLine, an EvalLine, an AuditLine, an ExportLine
+// or a PrintLine. A program that brings no recipe of its own needs a RECIPE. Throws Error(kUsage) with one line.
 CommandLine parse_program_line(const std::string& name, const std::vector<std::string>& words, bool has_recipe);
 
 // Throws Error(kUsage) for a --place where `convoy launch` starts the worker.

@@ -18,6 +18,7 @@
 #include "library/environment.h"
 #include "library/outcome.h"
 #include "library/prepared_run.h"
+#include "library/run_audit.h"
 #include "library/run_eval.h"
 #include "library/run_export.h"
 #include "library/run_plan.h"
@@ -32,6 +33,7 @@ extern char** environ;
 namespace convoy {
 namespace {
 
+using launcher::AuditLine;
 using launcher::EvalLine;
 using launcher::ExportLine;
 using launcher::GenerateLine;
@@ -172,6 +174,8 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
 int run(const SchedulerLine& line, Output& output, Clock::time_point) { return library::run_scheduler(line, output); }
 
 int run(const EvalLine& line, Output& output, Clock::time_point) { return library::run_eval(line, {}, output); }
+
+int run(const AuditLine& line, Output& output, Clock::time_point) { return library::run_audit(line, {}, output); }
 
 int run(const ExportLine& line, Output& output, Clock::time_point) { return library::run_export(line, {}, output); }
 

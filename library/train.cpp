@@ -11,6 +11,7 @@
 #include "library/convoy.h"
 #include "library/outcome.h"
 #include "library/prepared_run.h"
+#include "library/run_audit.h"
 #include "library/run_eval.h"
 #include "library/run_export.h"
 #include "library/run_scheduler.h"
@@ -47,6 +48,8 @@ int train(int argc, char** argv, const Program& program) {
     }
     const worker::Workload workload = workload_of(program, name);
     if (const auto* eval = std::get_if<launcher::EvalLine>(&parsed)) return library::run_eval(*eval, workload, output);
+    if (const auto* audit = std::get_if<launcher::AuditLine>(&parsed))
+      return library::run_audit(*audit, workload, output);
     if (const auto* line = std::get_if<launcher::ExportLine>(&parsed))
       return library::run_export(*line, workload, output);
     const auto& line = std::get<launcher::TrainLine>(parsed);

@@ -310,7 +310,9 @@ std::vector<JournalRecord> read_journal(const std::string& directory) {
   return records;
 }
 
-JournalPast read_journal_since_start(const std::string& directory, const Uuid& run) {
+namespace {
+
+JournalPast read_past(const std::string& directory, const Uuid& run, bool whole) {
   JournalPast past;
   if (!std::filesystem::is_directory(directory)) return past;
   std::vector<std::uint64_t> left = terms(directory);
@@ -319,30 +321,47 @@ JournalPast read_journal_since_start(const std::string& directory, const Uuid& r
     const Segment segment = read_segment(path, last);
     // A scheduler that was killed before it recorded its term decided nothing.
     const TermRecord* term = segment.records.empty() ? nullptr : std::get_if<TermRecord>(&segment.records.front());
-    if (term != nullptr && !term->run.is_nil() && term->run != run) {
+    if (term != nullptr && !term->run.is_nil() && !run.is_nil() && term->run != run) {
       past.damage.push_back(fmt::format("{} is the journal of another run ({}), expected {}: it is left out", path,
                                         term->run.to_string(), run.to_string()));
       continue;
     }
     if (!segment.damage.empty()) past.damage.push_back(segment.damage + "; the rest of it counts");
     past.records.insert(past.records.begin(), segment.records.begin(), segment.records.end());
-    if (term != nullptr && !term->restarted) break;
+    if (!whole && term != nullptr && !term->restarted) break;
   }
   return past;
 }
 
-Uuid identify_run(const std::string& run_directory) {
-  const std::string path = run_directory + "/run-id";
-  if (std::filesystem::exists(path)) {
-    std::string text = contents_of(path);
-    while (!text.empty() && text.back() == '\n') text.pop_back();
-    try {
-      return Uuid::parse(text);
-    } catch (const Error&) {  // then it is as good as lost, and no journal of before is this run's
-    }
+std::string run_id_path(const std::string& run_directory) { return run_directory + "/run-id"; }
+
+}  // namespace
+
+JournalPast read_journal_since_start(const std::string& directory, const Uuid& run) {
+  return read_past(directory, run, false);
+}
+
+JournalPast read_whole_journal(const std::string& directory, const Uuid& run) {
+  return read_past(directory, run, true);
+}
+
+Uuid run_in(const std::string& run_directory) {
+  const std::string path = run_id_path(run_directory);
+  if (!std::filesystem::exists(path)) return {};
+  std::string text = contents_of(path);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  try {
+    return Uuid::parse(text);
+  } catch (const Error&) {  // then it is as good as lost
+    return {};
   }
-  const Uuid run = Uuid::random();
-  write_durably(path, run.to_string() + "\n");
+}
+
+Uuid identify_run(const std::string& run_directory) {
+  Uuid run = run_in(run_directory);
+  if (!run.is_nil()) return run;
+  run = Uuid::random();  // no journal of before is this one's
+  write_durably(run_id_path(run_directory), run.to_string() + "\n");
   return run;
 }
 

@@ -82,8 +82,12 @@ struct JournalPast {
   std::vector<std::string> damage;  // and segments of other runs, a line each
 };
 JournalPast read_journal_since_start(const std::string& directory, const Uuid& run);
+// The same of all segments. A nil `run`: any.
+JournalPast read_whole_journal(const std::string& directory, const Uuid& run);
 
 // The run in `run_directory`, from its file run-id, which is made where there is none. Throws Error(kUnavailable).
 Uuid identify_run(const std::string& run_directory);
+// The same; nil where the file says none.
+Uuid run_in(const std::string& run_directory);
 
 }  // namespace convoy::scheduler

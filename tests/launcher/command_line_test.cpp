@@ -173,6 +173,9 @@ TEST(CommandLineTest, AProgramResumesAndEvaluatesAsConvoyDoes) {
       std::get<ExportLine>(parse_program_line("mine", {"export", "runs/x", "--onnx", "x.onnx"}, false));
   EXPECT_EQ(exported.source, "runs/x");
   EXPECT_EQ(exported.onnx, "x.onnx");
+  const auto audit = std::get<AuditLine>(parse_program_line("mine", {"audit", "runs/x", "data.path=/y"}, false));
+  EXPECT_EQ(audit.run, "runs/x");
+  EXPECT_EQ(audit.overrides, Words{"data.path=/y"});
   try {
     parse_program_line("mine", {"resume", "a", "steps"}, true);
     ADD_FAILURE() << "accepted";
@@ -181,11 +184,19 @@ TEST(CommandLineTest, AProgramResumesAndEvaluatesAsConvoyDoes) {
   }
 }
 
+TEST(CommandLineTest, AnAuditChangesWhereTheDataLieAndNothingElse) {
+  EXPECT_EQ(std::get<AuditLine>(parse_command_line({"audit", "runs/x"})).run, "runs/x");
+  EXPECT_NE(refusal({"audit"}).find("DIR is required"), std::string::npos);
+  EXPECT_EQ(refusal({"audit", "runs/x", "train.seed=2"}),
+            "convoy audit: 'train.seed=2': expected data.path=PATH, the only value that an audit may change");
+}
+
 TEST(CommandLineTest, UnknownCommandNamesTheNearestRightOne) {
   EXPECT_EQ(refusal({"trian", "r.toml"}), "unknown command 'trian': did you mean 'train'?");
   EXPECT_EQ(refusal({"lanch"}), "unknown command 'lanch': did you mean 'launch'?");
-  EXPECT_EQ(refusal({"xyzzy"}),
-            "unknown command 'xyzzy': expected train, launch, resume, eval, export, generate, scheduler, status");
+  EXPECT_EQ(
+      refusal({"xyzzy"}),
+      "unknown command 'xyzzy': expected train, launch, resume, eval, export, generate, scheduler, status, audit");
   EXPECT_NE(refusal({}).find("expected a command"), std::string::npos);
 }
 
@@ -250,7 +261,8 @@ TEST(CommandLineTest, HelpNamesTheKeysThatMayChangeOnceTrained) {
 TEST(CommandLineTest, HelpAndVersionArePrinted) {
   EXPECT_NE(parsed<PrintLine>({"--help"}).text.find("convoy launch -n N"), std::string::npos);
   EXPECT_EQ(parsed<PrintLine>({"--version"}).text.rfind("convoy ", 0), 0U);
-  for (const char* command : {"train", "launch", "resume", "eval", "export", "generate", "scheduler", "status"}) {
+  for (const char* command :
+       {"train", "launch", "resume", "eval", "export", "generate", "scheduler", "status", "audit"}) {
     EXPECT_NE(parsed<PrintLine>({command, "--help"}).text.find("--"), std::string::npos) << command;
   }
 }
