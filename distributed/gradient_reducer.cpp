@@ -234,10 +234,6 @@ LossSums GradientReducer::reduce(Communicator& communicator, const std::function
   return reduced_sums_;
 }
 
-std::span<const float> GradientReducer::reduced(const Bucket& bucket) const {
-  return {reduced_data() + bucket.begin, static_cast<std::size_t>(bucket.elements())};
-}
-
 GradientReducer::Place GradientReducer::place_to_take_over() {
   if (in_leaf_) drop();
   move(sums_.use_slot_zero(PartialSums::SlotZero::kReserved));
