@@ -13,12 +13,15 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <exception>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <thread>
 #include <utility>
 
 #include "cluster/address.h"
+#include "core/base/background.h"
 #include "core/base/error.h"
 #include "core/base/uuid.h"
 #include "scheduler/http_site.h"
@@ -35,6 +38,7 @@ using boost::system::error_code;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kAcceptPause{100};  // after an accept that failed: descriptors may be short
+constexpr std::chrono::milliseconds kLastAnswers{200};  // are given to the last ones when the server ends
 constexpr int kTokenBytes = 16;
 
 // Nothing from elsewhere may be loaded by the page, nor the page be framed; the address may hold a token.
@@ -87,11 +91,33 @@ struct HttpServer::Impl {
   explicit Impl(const HttpOptions& http_options)
       : options(http_options), endpoint(listen()), token(token_for(endpoint)), site(token) {
     asio::co_spawn(io, accept(), asio::detached);
-    thread = std::thread([this] { io.run(); });
+    thread = std::thread([this] { run(); });
   }
   ~Impl() {
-    io.stop();
+    asio::co_spawn(io, finish(), asio::detached);
     thread.join();
+  }
+
+  void run() noexcept {
+    work_in_background();  // however many ask, the run's own threads come first
+    while (!io.stopped()) {
+      try {
+        io.run();
+      } catch (const std::exception&) {  // memory was short: for one client's answer, not for the scheduler
+      }
+    }
+  }
+
+  // Answers under way go out before the end, and to whoever waits for the end of the run.
+  asio::awaitable<void> finish() {
+    end_holds();
+    asio::steady_timer pause(io);
+    const auto last = std::chrono::steady_clock::now() + kLastAnswers;
+    while (answering > 0 && std::chrono::steady_clock::now() < last) {
+      pause.expires_after(std::chrono::milliseconds(1));
+      co_await pause.async_wait(kAwait);
+    }
+    io.stop();
   }
 
   tcp::endpoint listen() {
@@ -138,9 +164,9 @@ struct HttpServer::Impl {
     socket.shutdown(tcp::socket::shutdown_send, ignored);
   }
 
-  // Counts a connection for as long as it is served.
+  // Counts a connection for as long as it is served, or an answer for as long as it is under way.
   struct Counted {
-    explicit Counted(std::size_t& connections) : count(connections) { ++count; }
+    explicit Counted(std::size_t& counter) : count(counter) { ++count; }
     ~Counted() { --count; }
     Counted(const Counted&) = delete;
     Counted& operator=(const Counted&) = delete;
@@ -156,7 +182,9 @@ struct HttpServer::Impl {
       parser.body_limit(kMostBodyBytes);
       stream.expires_after(options.timeout);  // for all of the request, however slowly it comes
       const auto [error, read] = co_await http::async_read(stream, buffer, parser, kAwait);
-      const HttpReply reply = error ? reply_to(error) : answer(parser.get());
+      const Counted answered(answering);
+      if (!error) co_await hold(site.hold(ask_of(parser.get())));
+      const HttpReply reply = error ? reply_to(error) : site.answer(ask_of(parser.get()));
       if (error && reply.status == 0) break;
       const bool head = !error && parser.get().method() == http::verb::head;
       go_on = !error && parser.get().keep_alive();
@@ -184,11 +212,24 @@ struct HttpServer::Impl {
     return plain(malformed ? 400 : 0, "400: expected an HTTP request\n");
   }
 
-  HttpReply answer(const http::request<http::string_body>& request) {
-    return site.answer({.method = string_of(request.method_string()),
-                        .target = string_of(request.target()),
-                        .host = string_of(request[http::field::host]),
-                        .authorization = string_of(request[http::field::authorization])});
+  static HttpAsk ask_of(const http::request<http::string_body>& request) {
+    return {.method = string_of(request.method_string()),
+            .target = string_of(request.target()),
+            .host = string_of(request[http::field::host]),
+            .authorization = string_of(request[http::field::authorization])};
+  }
+
+  // Returns after `time`, or as soon as the run is over.
+  asio::awaitable<void> hold(std::chrono::milliseconds time) {
+    if (time <= std::chrono::milliseconds::zero() || over) co_return;
+    asio::steady_timer timer(io, time);
+    holds.insert(&timer);
+    co_await timer.async_wait(kAwait);
+    holds.erase(&timer);
+  }
+  void end_holds() {
+    over = true;
+    for (asio::steady_timer* timer : holds) timer->cancel();
   }
 
   // False when it could not be written.
@@ -215,7 +256,11 @@ struct HttpServer::Impl {
   }
 
   const HttpOptions options;
-  std::size_t connections = 0;  // of the thread; outlives what `io` holds
+  // Of the thread; they outlive what `io` holds:
+  std::size_t connections = 0;
+  std::size_t answering = 0;            // requests that are read and not answered yet
+  std::set<asio::steady_timer*> holds;  // of those that wait
+  bool over = false;                    // nobody waits any more
   asio::io_context io{1};
   tcp::acceptor acceptor{io};
   const tcp::endpoint endpoint;
@@ -229,7 +274,12 @@ HttpServer::HttpServer(const HttpOptions& options) : impl_(std::make_unique<Impl
 
 HttpServer::~HttpServer() = default;
 
-void HttpServer::publish(std::shared_ptr<const RunView> view) { impl_->site.publish(std::move(view)); }
+bool HttpServer::publish(std::shared_ptr<const RunView> view) { return impl_->site.publish(std::move(view)); }
+
+void HttpServer::publish_last(std::shared_ptr<const RunView> view) {
+  while (!impl_->site.publish(view)) std::this_thread::yield();
+  boost::asio::post(impl_->io, [impl = impl_.get()] { impl->end_holds(); });
+}
 
 const std::string& HttpServer::address() const { return impl_->address; }
 

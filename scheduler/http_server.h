@@ -30,8 +30,10 @@ class HttpServer {
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  // Any thread.
-  void publish(std::shared_ptr<const RunView> view);
+  // Any thread. False where a client is just being told of the view before: a moment later it will do.
+  bool publish(std::shared_ptr<const RunView> view);
+  // How the run ended. Whoever waits for that is told at once; the destructor gives them a moment to take it.
+  void publish_last(std::shared_ptr<const RunView> view);
   const std::string& address() const;  // with the port that was bound
   const std::string& token() const;    // empty: none is asked for
   // What a user opens: with the token, and a host by which others reach it.

@@ -1,6 +1,8 @@
 #include "scheduler/http_site.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <optional>
 #include <utility>
 
@@ -12,6 +14,7 @@ namespace convoy::scheduler {
 
 namespace {
 
+constexpr std::chrono::milliseconds kLongestHold{5000};
 constexpr char kText[] = "text/plain; charset=utf-8";
 
 HttpReply reply(unsigned status, std::string type, std::string body) {
@@ -25,6 +28,17 @@ bool equal_secrets(std::string_view left, std::string_view right) {
   for (std::size_t i = 0; i < left.size(); ++i)
     difference |= static_cast<unsigned>(static_cast<unsigned char>(left[i]) ^ static_cast<unsigned char>(right[i]));
   return difference == 0;
+}
+
+struct Target {
+  std::string_view path;
+  std::string_view query;  // without the question mark
+};
+
+Target parts_of(std::string_view target) {
+  const std::size_t mark = target.find('?');
+  if (mark == std::string_view::npos) return {.path = target, .query = {}};
+  return {.path = target.substr(0, mark), .query = target.substr(mark + 1)};
 }
 
 // The value of `name` in "a=1&b=2".
@@ -48,9 +62,11 @@ bool names_this_machine(std::string_view host) {
 
 }  // namespace
 
-void HttpSite::publish(std::shared_ptr<const RunView> view) {
-  const std::lock_guard lock(mutex_);
+bool HttpSite::publish(std::shared_ptr<const RunView> view) {
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock) return false;
   view_.swap(view);
+  return true;
 }
 
 std::shared_ptr<const RunView> HttpSite::view() const {
@@ -68,28 +84,37 @@ std::shared_ptr<const std::string> HttpSite::json(const std::shared_ptr<const Ru
   return json_;
 }
 
-bool HttpSite::may_read(const HttpAsk& ask, std::string_view query) const {
-  if (const auto token = parameter(query, "token"); token && equal_secrets(*token, token_)) return true;
+unsigned HttpSite::refusal(const HttpAsk& ask) const {
+  if (token_.empty()) return names_this_machine(ask.host) ? 0 : 403;
+  if (const auto token = parameter(parts_of(ask.target).query, "token"); token && equal_secrets(*token, token_))
+    return 0;
   constexpr std::string_view kBearer = "Bearer ";
   const std::string_view given = ask.authorization;
-  return given.starts_with(kBearer) && equal_secrets(given.substr(kBearer.size()), token_);
+  return given.starts_with(kBearer) && equal_secrets(given.substr(kBearer.size()), token_) ? 0 : 401;
+}
+
+std::chrono::milliseconds HttpSite::hold(const HttpAsk& ask) const {
+  const auto [path, query] = parts_of(ask.target);
+  const auto wanted = parameter(query, "hold");
+  if (!wanted || path != "/status.json" || ask.method != "GET" || refusal(ask) != 0) return {};
+  std::int64_t time = 0;
+  std::from_chars(wanted->data(), wanted->data() + wanted->size(), time);
+  return std::clamp(std::chrono::milliseconds(time), std::chrono::milliseconds::zero(), kLongestHold);
 }
 
 HttpReply HttpSite::answer(const HttpAsk& ask) {
-  const std::string_view target = ask.target;
-  const std::size_t mark = target.find('?');
-  const std::string_view path = target.substr(0, mark);
-  const std::string_view query = mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1);
-  if (!token_.empty() && !may_read(ask, query))
+  const unsigned refused = refusal(ask);
+  if (refused == 401)
     return reply(401, kText, "401: this page needs the run's token, as ?token=... or in an Authorization header\n");
-  if (token_.empty() && !names_this_machine(ask.host))
+  if (refused != 0)
     return reply(403, kText,
                  "403: this page is for this machine alone; start the scheduler with --http ADDRESS:PORT\n");
   if (ask.method != "GET" && ask.method != "HEAD") {
-    HttpReply refused = reply(405, kText, "405: only GET and HEAD are answered\n");
-    refused.allow = "GET, HEAD";
-    return refused;
+    HttpReply other = reply(405, kText, "405: only GET and HEAD are answered\n");
+    other.allow = "GET, HEAD";
+    return other;
   }
+  const std::string_view path = parts_of(ask.target).path;
   if (path == "/") {
     static const auto page = std::make_shared<const std::string>(kPage);
     return {.status = 200, .type = "text/html; charset=utf-8", .body = page};

@@ -1,6 +1,7 @@
 // What the status page's server says to whom, without any socket: the page itself, /status.json, /metrics, /healthz.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -31,12 +32,17 @@ class HttpSite {
   // to a host of this machine's own are answered (a page elsewhere must not read this one under a name of its own).
   explicit HttpSite(std::string token) : token_(std::move(token)) {}
 
-  // What is told from now on. Swaps a pointer; from any thread, as answer().
-  void publish(std::shared_ptr<const RunView> view);
+  // What is told from now on. Swaps a pointer; from any thread, as answer(). Waits for nobody: false where a client is
+  // just being told.
+  bool publish(std::shared_ptr<const RunView> view);
   HttpReply answer(const HttpAsk& ask);
+  // How much later the answer is to be given: "/status.json?hold=MILLISECONDS" asks for it, so that its client hears at
+  // once when the run is over, which is then the server's to see to.
+  std::chrono::milliseconds hold(const HttpAsk& ask) const;
 
  private:
-  bool may_read(const HttpAsk& ask, std::string_view query) const;
+  // 0: it is answered; otherwise the status with which it is refused.
+  unsigned refusal(const HttpAsk& ask) const;
   std::shared_ptr<const RunView> view() const;
   std::shared_ptr<const std::string> json(const std::shared_ptr<const RunView>& view);
 

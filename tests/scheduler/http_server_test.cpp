@@ -306,6 +306,39 @@ TEST(HttpServerTest, EndsWithConnectionsOpen) {
   EXPECT_TRUE(silent.rest(5s));
 }
 
+// Pages wait with their question at the server, so that none misses how the run ended.
+TEST(HttpServerTest, TheEndOfTheRunIsToldAtOnceToWhoWaits) {
+  HttpServer server({});
+  server.publish(std::make_shared<RunView>(sample_view()));
+  const auto begin = Clock::now();
+  EXPECT_EQ(http_get(server.address(), "/status.json?hold=300", "", 5s).status, 200u);
+  EXPECT_GE(Clock::now() - begin, 300ms);
+  HttpAnswer answer;
+  std::thread waits([&] { answer = http_get(server.address(), "/status.json?hold=5000", "", 10s); });
+  std::this_thread::sleep_for(200ms);
+  RunView view = sample_view();
+  view.state = RunState::kFinished;
+  const auto end = Clock::now();
+  server.publish_last(std::make_shared<RunView>(view));
+  waits.join();
+  EXPECT_LT(Clock::now() - end, 3s);
+  EXPECT_EQ(view_of_json(answer.body).state, RunState::kFinished);
+  EXPECT_EQ(http_get(server.address(), "/status.json?hold=5000", "", 3s).status, 200u)
+      << "there is no more to wait for";
+}
+
+TEST(HttpServerTest, LastAnswersGoOutBeforeTheEnd) {
+  auto server = std::make_unique<HttpServer>(HttpOptions{});
+  const std::string address = server->address();
+  std::atomic<unsigned> status{0};
+  std::thread waits([&] { status = http_get(address, "/status.json?hold=5000", "", 10s).status; });
+  std::this_thread::sleep_for(200ms);
+  server->publish_last(std::make_shared<RunView>(sample_view()));
+  server.reset();
+  waits.join();
+  EXPECT_EQ(status, 200u);
+}
+
 TEST(HttpClientTest, NobodyAnswers) {
   std::string address;
   {

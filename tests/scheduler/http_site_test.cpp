@@ -74,6 +74,20 @@ TEST(HttpSiteTest, WithoutATokenOnlyThisMachinesNamesAreAnswered) {
             200u);
 }
 
+// Who may wait for the end of the run, and for how long.
+TEST(HttpSiteTest, AnAnswerMayBeHeldBack) {
+  using std::chrono::milliseconds;
+  const HttpSite site("");
+  EXPECT_EQ(site.hold(get("/status.json?hold=950")), milliseconds(950));
+  EXPECT_EQ(site.hold(get("/status.json?hold=999999999")), milliseconds(5000));
+  for (const char* target : {"/status.json", "/status.json?hold=", "/status.json?hold=-1", "/status.json?hold=x",
+                             "/status.json?hold=99999999999999999999", "/?hold=950", "/metrics?hold=950"})
+    EXPECT_EQ(site.hold(get(target)), milliseconds(0)) << target;
+  const HttpSite guarded("secret");
+  EXPECT_EQ(guarded.hold(get("/status.json?hold=950")), milliseconds(0)) << "strangers hold no connection";
+  EXPECT_EQ(guarded.hold(get("/status.json?hold=950", "Bearer secret")), milliseconds(950));
+}
+
 TEST(HttpSiteTest, TheNewestViewIsTold) {
   HttpSite site("");
   EXPECT_EQ(*site.answer(get("/status.json")).body, to_json(RunView()));
