@@ -68,7 +68,8 @@ struct Scheduler::Impl {
               .http = options.http,
               .scheduler = self,
               .term = journal.term(),
-              .steps = options.steps},
+              .steps = options.steps,
+              .restarted = options.restarted},
              logger),
         membership(membership_options(options), past(), steady_now()),
         acknowledged_step(records.recorded_step()) {}
@@ -103,7 +104,7 @@ struct Scheduler::Impl {
       record([&] { board.flush_if_due(steady_now()); });
       if (page.due(steady_now())) page.publish(membership.view(steady_now()), speed, steady_now());
     }
-    page.publish(membership.view(steady_now()), speed, steady_now());
+    page.publish_last(membership.view(steady_now()), speed);
     record([&] { board.flush(); });
     // Once more, now that every worker's Leave has told how much memory it took.
     if (final_report) record([&] { records.final(*final_report, peak_rss_bytes); });

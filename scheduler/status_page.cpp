@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <optional>
 #include <utility>
 
@@ -16,42 +17,59 @@ namespace convoy::scheduler {
 namespace {
 
 constexpr std::chrono::milliseconds kInterval{250};
+constexpr std::chrono::seconds kPause{1};  // before an address is tried again
 constexpr char kAnyPort[] = "127.0.0.1:0";
+
+// For readers elsewhere.
+std::string absolute(const std::string& directory) {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::absolute(directory, error).lexically_normal();
+  return error ? directory : path.string();
+}
 
 }  // namespace
 
 StatusPage::StatusPage(const StatusPageOptions& options, Logger& logger)
-    : options_(options), recipe_(read_recipe_facts(options.run_directory).name), history_(options.run_directory) {
-  if (options_.http == kNoHttp) return;
-  listen(logger);
-  if (server_) leave_word(logger);
+    : options_(options),
+      logger_(logger),
+      directory_(absolute(options.run_directory)),
+      recipe_(read_recipe_facts(options.run_directory).name),
+      history_(options.run_directory) {
+  if (options_.http != kNoHttp) listen();
 }
 
-void StatusPage::listen(Logger& logger) {
-  HttpOptions http{.listen = options_.http.empty() ? kAnyPort : options_.http};
-  const bool takes_any = http.listen.ends_with(":0");
-  if (const auto before = HttpFile::read(options_.run_directory); before && before->host == cluster::host_name()) {
-    http.token = before->token;
-    const std::string wanted = http.listen.substr(0, http.listen.rfind(':'));
-    if (takes_any && before->address.substr(0, before->address.rfind(':')) == wanted) {
-      try {
-        server_ = std::make_unique<HttpServer>(HttpOptions{.listen = before->address, .token = http.token});
-        return;
-      } catch (const Error&) {  // somebody else has the port by now
-      }
+void StatusPage::listen() {
+  const bool first = !std::exchange(tries_again_, false);
+  try {
+    const auto before = HttpFile::read(options_.run_directory);
+    const bool ours = before && before->host == cluster::host_name();
+    server_ = server_of(ours ? before : std::nullopt);
+  } catch (const Error& error) {
+    const bool asked = !options_.http.empty();
+    if (asked && (!options_.restarted || error.code() != ErrorCode::kUnavailable)) throw;
+    tries_again_ = asked;
+    if (first) logger_.warning("{}{}", error.what(), asked ? "; tried again every second" : "");
+    return;
+  }
+  leave_word();
+}
+
+// `before`: where the run's page was served until its scheduler was killed.
+std::unique_ptr<HttpServer> StatusPage::server_of(const std::optional<HttpPlace>& before) const {
+  const std::string listen = options_.http.empty() ? kAnyPort : options_.http;
+  const std::string token = before ? before->token : "";
+  if (before && listen.ends_with(":0") && listen == before->address.substr(0, before->address.rfind(':')) + ":0") {
+    try {
+      return std::make_unique<HttpServer>(HttpOptions{.listen = before->address, .token = token});
+    } catch (const Error&) {  // somebody else has the port by now
     }
   }
-  try {
-    server_ = std::make_unique<HttpServer>(http);
-  } catch (const Error& error) {
-    if (!options_.http.empty()) throw;
-    logger.warning("{}", error.what());
-  }
+  return std::make_unique<HttpServer>(HttpOptions{.listen = listen, .token = token});
 }
 
-void StatusPage::leave_word(Logger& logger) {
+void StatusPage::leave_word() {
   // Not with the token: logs are read by many.
-  logger.info("status page at http://{}/ (`convoy status {}` asks it)", server_->address(), options_.run_directory);
+  logger_.info("status page at http://{}/ (`convoy status {}` asks it)", server_->address(), options_.run_directory);
   try {
     file_ = std::make_unique<HttpFile>(options_.run_directory, HttpPlace{.address = server_->address(),
                                                                          .token = server_->token(),
@@ -59,8 +77,13 @@ void StatusPage::leave_word(Logger& logger) {
                                                                          .pid = getpid(),
                                                                          .scheduler = options_.scheduler});
   } catch (const Error& error) {
-    logger.warning("{}", error.what());
+    logger_.warning("{}", error.what());
   }
+}
+
+void StatusPage::add(const Event& event, double time_s) {
+  if (recipe_.empty() && event.kind == "training_started") recipe_ = read_recipe_facts(options_.run_directory).name;
+  history_.add(event, time_s);
 }
 
 std::string StatusPage::announcement() const {
@@ -69,13 +92,21 @@ std::string StatusPage::announcement() const {
 }
 
 void StatusPage::publish(RunView view, const Speed& speed, Time now) {
-  if (!server_) return;
-  next_ = now + kInterval;
+  next_ = now + (server_ ? kInterval : kPause);
+  if (tries_again_) listen();
+  if (server_ && !server_->publish(complete(std::move(view), speed))) next_ = now;
+}
+
+void StatusPage::publish_last(RunView view, const Speed& speed) {
+  if (server_) server_->publish_last(complete(std::move(view), speed));
+}
+
+std::shared_ptr<const RunView> StatusPage::complete(RunView view, const Speed& speed) const {
   view.live = true;
   view.time_s = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   view.scheduler = options_.scheduler;
   view.term = options_.term;
-  view.run_directory = options_.run_directory;
+  view.run_directory = directory_;
   view.recipe = recipe_;
   view.steps = options_.steps;
   history_.describe(view);
@@ -86,7 +117,7 @@ void StatusPage::publish(RunView view, const Speed& speed, Time now) {
     view.rate_unit = progress.rate_unit;
     view.seconds_left = progress.seconds_left;
   }
-  server_->publish(std::make_shared<const RunView>(std::move(view)));
+  return std::make_shared<const RunView>(std::move(view));
 }
 
 }  // namespace convoy::scheduler

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cluster/messages.h"
@@ -27,12 +28,16 @@ struct StatusPageOptions {
   Uuid scheduler;  // this start of it
   std::uint64_t term = 0;
   std::int64_t steps = 0;  // of the whole run
+  // In the place of a scheduler that died: an address that cannot be had is tried again and again, and the run goes on
+  // meanwhile.
+  bool restarted = false;
 };
 
 class StatusPage {
  public:
   // A scheduler that takes over from one that was killed listens where that one did, if it can, so that open pages go
-  // on. Throws Error(kUsage) and Error(kUnavailable) for an address that was asked for. `logger` outlives it.
+  // on. Throws Error(kUsage) and, unless it takes over, Error(kUnavailable) for an address that was asked for. `logger`
+  // outlives it.
   StatusPage(const StatusPageOptions& options, Logger& logger);
 
   // What a user is to open; empty: there is no page.
@@ -42,22 +47,29 @@ class StatusPage {
 
   // What went on record. Steps come in ascending order.
   void add(const cluster::StepReport& report, const Uuid& reporter) { history_.add(report, reporter); }
-  void add(const Event& event, double time_s) { history_.add(event, time_s); }
+  void add(const Event& event, double time_s);
 
   // Whether it is time to publish() again.
-  bool due(Time now) const { return server_ != nullptr && now >= next_; }
+  bool due(Time now) const { return (server_ != nullptr || tries_again_) && now >= next_; }
   // `view` says what stands: state, reason, ballot, workers. The rest is filled in.
   void publish(RunView view, const Speed& speed, Time now);
+  // How the run ended, for whoever is looking.
+  void publish_last(RunView view, const Speed& speed);
 
  private:
-  void listen(Logger& logger);
-  void leave_word(Logger& logger);
+  void listen();
+  std::unique_ptr<HttpServer> server_of(const std::optional<HttpPlace>& before) const;
+  void leave_word();
+  std::shared_ptr<const RunView> complete(RunView view, const Speed& speed) const;
 
   const StatusPageOptions options_;
-  const std::string recipe_;
+  Logger& logger_;
+  const std::string directory_;  // the run's, from the root
+  std::string recipe_;           // empty until a worker has written it down
   RunHistory history_;
   std::unique_ptr<HttpServer> server_;
   std::unique_ptr<HttpFile> file_;
+  bool tries_again_ = false;
   Time next_;
 };
 

@@ -52,7 +52,7 @@ TEST_F(StatusPageTest, TellsWhatStands) {
   const RunView view = told();
   EXPECT_TRUE(view.live);
   EXPECT_EQ(view.scheduler, chosen.scheduler);
-  EXPECT_EQ(view.run_directory, run.path());
+  EXPECT_EQ(view.run_directory, std::filesystem::path(run.path()).lexically_normal().string());
   EXPECT_EQ(view.recipe, "gpt on text");
   EXPECT_EQ(view.state, RunState::kRunning);
   EXPECT_EQ(view.term, 3u);
@@ -112,6 +112,49 @@ TEST_F(StatusPageTest, GoesOnWhereAKilledOneListened) {
   EXPECT_NE(HttpFile::read(run.path())->address, address);
   const StatusPage third(options(), logger);
   EXPECT_TRUE(HttpFile::read(run.path())->address.starts_with("127.0.0.1:"));
+}
+
+// The run goes on without a page meanwhile: the address may be held by the scheduler whose place this one took.
+TEST_F(StatusPageTest, WhoTakesOverTriesAnAddressAgain) {
+  auto first = std::make_unique<StatusPage>(options("127.0.0.1:0"), logger);
+  StatusPageOptions wanted = options(HttpFile::read(run.path())->address);
+  wanted.restarted = true;
+  StatusPage page(wanted, logger);
+  EXPECT_TRUE(page.url().empty());
+  Time now = Time::clock::now();
+  EXPECT_TRUE(page.due(now));
+  page.publish({}, Speed(), now);
+  EXPECT_TRUE(page.url().empty());
+  EXPECT_FALSE(page.due(now));
+  first.reset();
+  now += 2s;
+  ASSERT_TRUE(page.due(now));
+  page.publish({}, Speed(), now);
+  EXPECT_EQ(page.url(), "http://" + wanted.http + "/");
+  EXPECT_EQ(told().scheduler, wanted.scheduler);
+  wanted.http = "nonsense";
+  EXPECT_THROW(StatusPage(wanted, logger), Error);
+}
+
+// The scheduler is there before the workers, who write down the recipe.
+TEST_F(StatusPageTest, LearnsOfTheRecipeOnceItIsWritten) {
+  StatusPage page(options(), logger);
+  page.publish({}, Speed(), Time::clock::now());
+  EXPECT_EQ(told().recipe, "");
+  std::ofstream(run.file("recipe.toml")) << "[model]\nkind = \"gpt\"\n[data]\nkind = \"text\"\n";
+  page.add(Event{.kind = "training_started", .worker = {}, .rank = 0, .ballot = {}, .step = 0, .detail = ""}, 7.0);
+  page.publish({}, Speed(), Time::clock::now());
+  EXPECT_EQ(told().recipe, "gpt on text");
+}
+
+TEST_F(StatusPageTest, TellsHowTheRunEnded) {
+  StatusPage page(options(), logger);
+  RunView end;
+  end.state = RunState::kStopped;
+  end.reason = "stopped by SIGTERM";
+  page.publish_last(end, Speed());
+  EXPECT_EQ(told().state, RunState::kStopped);
+  EXPECT_EQ(told().reason, "stopped by SIGTERM");
 }
 
 TEST_F(StatusPageTest, AFileThatMakesNoSenseCountsAsNone) {
