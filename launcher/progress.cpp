@@ -40,7 +40,8 @@ std::string progress_text(const cluster::Progress& progress) {
     if (std::isfinite(progress.rate) && progress.rate > 0.0)
       text += "  " + rate_text(progress.rate, progress.rate_unit);
   }
-  text += fmt::format("  {} {}", progress.workers, progress.workers == 1 ? "worker" : "workers");
+  if (progress.workers > 0)  // 0: of a run that is over
+    text += fmt::format("  {} {}", progress.workers, progress.workers == 1 ? "worker" : "workers");
   const bool under_way = progress.step > 0 && progress.step < progress.steps;
   if (under_way && std::isfinite(progress.seconds_left) && progress.seconds_left > 0.0)
     text += fmt::format("  {} left", time_text(progress.seconds_left));

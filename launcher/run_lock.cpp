@@ -57,4 +57,10 @@ RunLock::RunLock(const std::string& run_directory, std::chrono::milliseconds wai
     fail(ErrorCode::kUnavailable, "{}: cannot write: {}", path, errno_text(errno));
 }
 
+bool run_in_use(const std::string& run_directory) {
+  const std::string path = run_directory + "/journal/lock";
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return file && flock(file.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
 }  // namespace convoy::launcher

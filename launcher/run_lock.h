@@ -20,4 +20,7 @@ class RunLock {
   UniqueFd file_;  // whoever inherits it holds the lock too
 };
 
+// Whether a process holds the lock, as far as the file system knows locks. For those who only look: it holds up nobody.
+bool run_in_use(const std::string& run_directory);
+
 }  // namespace convoy::launcher

@@ -2,12 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <string_view>
 
 #include "cluster/address.h"
 #include "core/base/error.h"
+#include "launcher/run_lock.h"
 #include "library/run_status.h"
 #include "scheduler/http_client.h"
 #include "scheduler/http_file.h"
@@ -62,6 +66,15 @@ std::string reachable(const scheduler::HttpPlace& place) {
   return place.address;
 }
 
+// Whether a process of the run may be there yet: on this host by its number, on others because nobody knows.
+bool has_processes(const std::string& directory, const scheduler::RunView& view) {
+  if (launcher::run_in_use(directory)) return true;
+  const std::string here = cluster::host_name();
+  return std::any_of(view.workers.begin(), view.workers.end(), [&](const scheduler::WorkerView& worker) {
+    return worker.host != here || ::kill(worker.pid, 0) == 0 || errno == EPERM;
+  });
+}
+
 Told ask_directory(const RunSource& source) {
   const auto place = scheduler::HttpFile::read(source.directory);
   const std::string file = scheduler::HttpFile::path_in(source.directory);
@@ -78,8 +91,10 @@ Told ask_directory(const RunSource& source) {
     }
   }
   Told told{.view = scheduler::read_recorded_run(source.directory)};
-  if (told.view.state == scheduler::RunState::kAway)
-    told.view.reason = fmt::format("no scheduler answers ({}): this is what the records say", why);
+  if (told.view.state != scheduler::RunState::kAway) return told;
+  told.dead = !has_processes(source.directory, told.view);
+  told.view.reason = fmt::format("no scheduler answers ({}){}: this is what the records say", why,
+                                 told.dead ? ", and none of the run's processes is there any more" : "");
   return told;
 }
 

@@ -20,6 +20,7 @@ struct RunSource {
 struct Told {
   scheduler::RunView view;
   std::string url{};  // of the page that told it; empty: records did
+  bool dead = false;  // by its records the run goes on, but none of its processes is there any more
 };
 // Asks the page; for a directory whose scheduler does not answer, reads the records, and the view's reason says why
 // they were read. Throws Error(kUnavailable) where nobody answers at an address, or asks for another token.

@@ -25,7 +25,9 @@ using scheduler::RunState;
 using scheduler::RunView;
 
 constexpr std::chrono::seconds kInterval{1};
-constexpr int kTries = 15;  // for an address that answered before: a scheduler may be about to be started anew
+// How often nobody must be found, where there was a run before, for it to be over: a scheduler may be about to be
+// started anew.
+constexpr int kTries = 15;
 
 std::string token_of(const launcher::StatusLine& line) {
   if (line.token_file.empty()) return environment(kHttpTokenVariable).value_or("");
@@ -96,30 +98,69 @@ class PlainLines {
   std::string last_line_;
 };
 
-int watch(const RunSource& source, bool json, std::ostream& output) {
-  Screen screen(output);
-  PlainLines plain(output);
-  const bool draws = !json && isatty(STDOUT_FILENO) == 1;
-  int failures = 0;
-  for (bool first = true;; first = false) {
+// --watch: on a terminal, to a file or pipe, or as JSON.
+class Watch {
+ public:
+  Watch(const RunSource& source, bool json, std::ostream& output)
+      : source_(source),
+        json_(json),
+        draws_(!json && isatty(STDOUT_FILENO) == 1),
+        screen_(output),
+        plain_(output),
+        output_(output) {}
+
+  // Whether the run is over.
+  bool look() {
     try {
-      const Told told = ask(source);
-      failures = 0;
-      if (json) {
-        output << scheduler::to_json(told.view) << std::endl;
-      } else if (draws) {
-        const std::size_t others = status_lines(told.view, {.url = told.url, .events = 0}).size();
-        screen.draw(status_lines(told.view, {.url = told.url, .events = Screen::room(others)}));
-      } else {
-        plain.show(told.view);
+      const Told told = ask(source_);
+      show(told);
+      answered_ = true;
+      misses_ = told.dead ? misses_ + 1 : 0;
+      return over(told.view) || misses_ == kTries;
+    } catch (const Error& error) {
+      if (!answered_ || ++misses_ == kTries) throw;
+      if (draws_) {
+        std::vector<std::string> lines = lines_;
+        lines.insert(lines.begin(), fmt::format("{}; asking again", error.what()));
+        screen_.draw(std::move(lines));
+      } else if (!json_ && misses_ == 1) {
+        output_ << error.what() << "; asking again" << std::endl;
       }
-      if (over(told.view)) return 0;
-    } catch (const Error&) {
-      if (first || ++failures == kTries) throw;
+      return false;
     }
+  }
+
+ private:
+  void show(const Told& told) {
+    if (json_) {
+      output_ << scheduler::to_json(told.view) << std::endl;
+    } else if (draws_) {
+      const std::size_t others = status_lines(told.view, {.url = told.url, .events = 0}).size();
+      lines_ = status_lines(told.view, {.url = told.url, .events = Screen::room(others)});
+      screen_.draw(lines_);
+    } else {
+      plain_.show(told.view);
+    }
+  }
+
+  const RunSource& source_;
+  const bool json_;
+  const bool draws_;
+  Screen screen_;
+  PlainLines plain_;
+  std::ostream& output_;
+  std::vector<std::string> lines_;  // as they were drawn last
+  bool answered_ = false;
+  int misses_ = 0;  // in a row
+};
+
+int watch(const RunSource& source, bool json, std::ostream& output) {
+  Watch watching(source, json, output);
+  while (!watching.look()) {
     if (!output) fail(ErrorCode::kUnavailable, "cannot write to standard output");
     std::this_thread::sleep_for(kInterval);
   }
+  return 0;
 }
 
 }  // namespace

@@ -105,7 +105,10 @@ RunView read_recorded_run(const std::string& run_directory) {
   }
   add_final(run_directory + "/final.json", view);
   if (view.state == RunState::kAway) {
-    add_workers(read_journal(run_directory + "/journal"), history, view);
+    try {
+      add_workers(read_journal(run_directory + "/journal"), history, view);
+    } catch (const Error&) {  // what else is on record can be told all the same
+    }
     history.describe_workers(view);
   }
   return view;

@@ -33,6 +33,8 @@ TEST(ProgressTest, WhatIsNotKnownIsLeftOut) {
   cluster::Progress progress = at(0);
   progress.workers = 1;
   EXPECT_EQ(progress_text(progress), "step 0/600  1 worker");
+  progress.workers = 0;
+  EXPECT_EQ(progress_text(progress), "step 0/600");
   progress = at(1);
   progress.rate = 0.0;
   progress.seconds_left = 0.0;

@@ -55,5 +55,15 @@ TEST_F(RunLockTest, WhoInheritsItHoldsItUntilItEnds) {
   EXPECT_EQ(refusal(), "taken");
 }
 
+TEST_F(RunLockTest, WhoOnlyLooksHoldsUpNobody) {
+  EXPECT_FALSE(run_in_use(run_));
+  {
+    const RunLock lock(run_, milliseconds(0));
+    EXPECT_TRUE(run_in_use(run_));
+  }
+  EXPECT_FALSE(run_in_use(run_));
+  EXPECT_EQ(refusal(), "taken");
+}
+
 }  // namespace
 }  // namespace convoy::launcher

@@ -95,6 +95,7 @@ TEST_F(StatusTest, ARunThatWasKilled) {
   EXPECT_EQ(told["live"], false);
   EXPECT_EQ(told["state"], "away");
   EXPECT_TRUE(contains(told["reason"], "no scheduler answers (127.0.0.1:")) << told["reason"];
+  EXPECT_TRUE(contains(told["reason"], "none of the run's processes is there any more")) << told["reason"];
   EXPECT_GE(told["step"], 3);
   EXPECT_EQ(told["workers"].size(), 2u);
   ASSERT_EQ(look.run({"status", out()}), 0);
@@ -105,7 +106,7 @@ TEST_F(StatusTest, ARunWithoutAPage) {
   launch({"--http", "none"});
   const Json told = json({out()});
   EXPECT_EQ(told["state"], "away");
-  EXPECT_TRUE(contains(told["reason"], "it serves no page")) << told["reason"];
+  EXPECT_TRUE(contains(told["reason"], "it serves no page)")) << "its processes are there: " << told["reason"];
 }
 
 TEST_F(StatusTest, ARunThatIsOver) {

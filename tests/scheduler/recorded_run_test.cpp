@@ -128,6 +128,17 @@ TEST(RecordedRunTest, AFinalReportThatIsNotWhole) {
   EXPECT_EQ(left.view().state, RunState::kAway);
 }
 
+TEST(RecordedRunTest, ADamagedJournalHidesNothingElse) {
+  Left left;
+  const std::string segment = left.run.path() + "/journal/term-1";
+  const std::string bytes = contents_of(segment);
+  std::ofstream(segment, std::ios::binary) << "garbage" << bytes;
+  const RunView view = left.view();
+  EXPECT_EQ(view.state, RunState::kAway);
+  EXPECT_EQ(view.step, 3);
+  EXPECT_TRUE(view.workers.empty());
+}
+
 TEST(RecordedRunTest, WhatIsNoRun) {
   const Scratch empty;
   std::ofstream(empty.file("file")) << "x";
