@@ -46,21 +46,17 @@ struct Hub::Impl {
         router(context, zmq::socket_type::router),
         accepted_key(raw_key(key_pair_of_token(token).public_key)) {
     const KeyPair keys = hub_key_pair_of_token(token);
-    try {
-      authenticator.bind(kAuthenticatorAddress);
-      set_transport_options(router, listen);
-      router.set(zmq::sockopt::backlog, 4096);
-      router.set(zmq::sockopt::router_mandatory, true);
-      // Who lost its connection may make another before this end has noticed.
-      router.set(zmq::sockopt::router_handover, true);
-      router.set(zmq::sockopt::curve_server, true);
-      router.set(zmq::sockopt::curve_secretkey, keys.secret_key);
-      router.set(zmq::sockopt::zap_domain, "convoy");
-      router.bind(listen);
-      credentials = {.address = router.get(zmq::sockopt::last_endpoint), .public_key = keys.public_key, .token = token};
-    } catch (const zmq::error_t& error) {
-      fail(ErrorCode::kUnavailable, "cannot listen on {}: {}", listen, error.what());
-    }
+    authenticator.bind(kAuthenticatorAddress);
+    set_transport_options(router, listen);
+    router.set(zmq::sockopt::backlog, 4096);
+    router.set(zmq::sockopt::router_mandatory, true);
+    // Who lost its connection may make another before this end has noticed.
+    router.set(zmq::sockopt::router_handover, true);
+    router.set(zmq::sockopt::curve_server, true);
+    router.set(zmq::sockopt::curve_secretkey, keys.secret_key);
+    router.set(zmq::sockopt::zap_domain, "convoy");
+    router.bind(listen);
+    credentials = {.address = router.get(zmq::sockopt::last_endpoint), .public_key = keys.public_key, .token = token};
   }
 
   // Answers one question of ZeroMQ's: may the peer with this key connect?
@@ -103,8 +99,13 @@ struct Hub::Impl {
   std::int64_t dropped = 0;
 };
 
-Hub::Hub(const std::string& listen, const std::string& token, const Uuid& self)
-    : impl_(std::make_unique<Impl>(listen, token, self)) {}
+Hub::Hub(const std::string& listen, const std::string& token, const Uuid& self) {
+  try {
+    impl_ = std::make_unique<Impl>(listen, token, self);
+  } catch (const zmq::error_t& error) {
+    fail(ErrorCode::kUnavailable, "cannot listen on {}: {}", listen, error.what());
+  }
+}
 
 Hub::~Hub() = default;
 

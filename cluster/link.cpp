@@ -51,21 +51,17 @@ struct Link::Impl {
         dealer(context, zmq::socket_type::dealer),
         monitor(context, zmq::socket_type::pair) {
     const KeyPair keys = key_pair_of_token(credentials.token);
-    try {
-      set_transport_options(dealer, address);
-      dealer.set(zmq::sockopt::routing_id, routing_id(self));
-      dealer.set(zmq::sockopt::curve_serverkey, credentials.public_key);
-      dealer.set(zmq::sockopt::curve_publickey, keys.public_key);
-      dealer.set(zmq::sockopt::curve_secretkey, keys.secret_key);
-      // A lost connection is final, so that its owner learns of it: what was said to a hub that died must be said
-      // again. (Not -1: that would throw away messages that arrived just before the end.)
-      dealer.set(zmq::sockopt::reconnect_ivl, 3'600'000);
-      if (zmq_socket_monitor(dealer.handle(), kMonitorAddress, kMonitoredEvents) != 0) throw zmq::error_t();
-      monitor.connect(kMonitorAddress);
-      dealer.connect(address);
-    } catch (const zmq::error_t& error) {
-      fail(ErrorCode::kUnavailable, "cannot connect to {} at {}: {}", peer, address, error.what());
-    }
+    set_transport_options(dealer, address);
+    dealer.set(zmq::sockopt::routing_id, routing_id(self));
+    dealer.set(zmq::sockopt::curve_serverkey, credentials.public_key);
+    dealer.set(zmq::sockopt::curve_publickey, keys.public_key);
+    dealer.set(zmq::sockopt::curve_secretkey, keys.secret_key);
+    // A lost connection is final, so that its owner learns of it: what was said to a hub that died must be said
+    // again. (Not -1: that would throw away messages that arrived just before the end.)
+    dealer.set(zmq::sockopt::reconnect_ivl, 3'600'000);
+    if (zmq_socket_monitor(dealer.handle(), kMonitorAddress, kMonitoredEvents) != 0) throw zmq::error_t();
+    monitor.connect(kMonitorAddress);
+    dealer.connect(address);
     thread = std::thread([this] { run(); });
   }
 
@@ -170,8 +166,13 @@ struct Link::Impl {
   std::thread thread;
 };
 
-Link::Link(const Credentials& credentials, const Uuid& self, std::string peer)
-    : impl_(std::make_unique<Impl>(credentials, self, std::move(peer))) {}
+Link::Link(const Credentials& credentials, const Uuid& self, std::string peer) {
+  try {
+    impl_ = std::make_unique<Impl>(credentials, self, peer);
+  } catch (const zmq::error_t& error) {
+    fail(ErrorCode::kUnavailable, "cannot connect to {} at {}: {}", peer, credentials.address, error.what());
+  }
+}
 
 Link::~Link() { close(std::chrono::milliseconds(0)); }
 

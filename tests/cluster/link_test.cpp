@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -368,6 +369,29 @@ TEST(HubTest, DropsAndCountsWhatIsNoMessageOfItsSender) {
 
   EXPECT_EQ(next(hub).sender, self);
   EXPECT_EQ(hub.dropped(), 5);
+}
+
+TEST(LinkTest, WithoutDescriptorsThereIsAnErrorThatNamesTheAddress) {
+  const Hub hub(kListen, make_token(), Uuid::random());
+  const std::string address = hub.credentials().address;
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{.rlim_cur = 3, .rlim_max = before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &none);
+  const auto refused = [](const auto& make) -> std::string {
+    try {
+      make();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+      return error.what();
+    }
+    return "no error";
+  };
+  const std::string link = refused([&] { Link(hub.credentials(), Uuid::random()); });
+  const std::string other_hub = refused([&] { Hub(kListen, make_token(), Uuid::random()); });
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(link.find("cannot connect to the scheduler at " + address + ": "), 0u) << link;
+  EXPECT_EQ(other_hub.find(std::string("cannot listen on ") + kListen + ": "), 0u) << other_hub;
 }
 
 }  // namespace
