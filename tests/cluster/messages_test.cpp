@@ -6,6 +6,7 @@
 #include <random>
 
 #include "core/base/error.h"
+#include "tests/support/mutations.h"
 
 namespace convoy::cluster {
 namespace {
@@ -199,6 +200,27 @@ TEST(MessagesTest, PhasesHaveNames) {
   EXPECT_EQ(phase_name(Phase::kStarting), "starting");
   EXPECT_EQ(phase_name(Phase::kForwardBackward), "forward_backward");
   EXPECT_EQ(phase_name(Phase::kLeaving), "leaving");
+}
+
+// What is taken is a message: it can be sent on, and is the same at the other end.
+TEST(MessagesTest, DamagedOnesAreRefusedOrMessages) {
+  std::vector<std::string> valid;
+  for (const Body& body : every_body())
+    valid.push_back(encode({.ballot = {.term = 3, .attempt = 4}, .sender = Uuid::random(), .body = body}));
+  testing_support::Mutations mutations(std::move(valid));
+  std::int64_t taken = 0;
+  const std::int64_t rounds = testing_support::Mutations::rounds(20'000);
+  for (std::int64_t i = 0; i < rounds; ++i) {
+    try {
+      const std::string again = encode(decode(mutations.next()));
+      ASSERT_EQ(encode(decode(again)), again);
+      ++taken;
+    } catch (const Error& error) {
+      ASSERT_EQ(error.code(), ErrorCode::kDataLoss) << error.what();
+    }
+  }
+  EXPECT_GT(taken, rounds / 100);
+  EXPECT_LT(taken, rounds);
 }
 
 }  // namespace
