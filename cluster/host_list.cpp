@@ -9,6 +9,7 @@ namespace convoy::cluster {
 namespace {
 
 constexpr std::size_t kMostHosts = 1'000'000;
+constexpr std::size_t kMostDigits = 64;  // of a number; longer is no host's name
 
 // Splits at commas that stand outside of brackets. Nothing where brackets do not match.
 std::optional<std::vector<std::string_view>> split(std::string_view list) {
@@ -46,10 +47,11 @@ std::optional<std::vector<std::string>> expand_range(std::string_view ranges) {
     const std::string_view low = part.substr(0, dash);
     const auto first = whole_number(low);
     const auto last = dash == std::string_view::npos ? first : whole_number(part.substr(dash + 1));
-    if (!first || !last || *last < *first || *last - *first >= static_cast<std::int64_t>(kMostHosts))
-      return std::nullopt;
-    for (std::int64_t number = *first; number <= *last; ++number)
-      result.push_back(fmt::format("{:0{}}", number, low.size()));
+    if (!first || !last || *last < *first || low.size() > kMostDigits) return std::nullopt;
+    const auto count = static_cast<std::uint64_t>(*last - *first) + 1;
+    if (count > kMostHosts - result.size()) return std::nullopt;
+    for (std::uint64_t i = 0; i < count; ++i)
+      result.push_back(fmt::format("{:0{}}", static_cast<std::uint64_t>(*first) + i, low.size()));
     if (comma == std::string_view::npos) return result;
     ranges.remove_prefix(comma + 1);
   }
