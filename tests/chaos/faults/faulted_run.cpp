@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "library/audit.h"
 #include "tests/support/small_data.h"
 
 namespace convoy::chaos {
@@ -115,6 +116,7 @@ std::string differences(const Traces& traces, const Traces& undisturbed) {
   }
   if (traces.final_bits != undisturbed.final_bits)
     text += fmt::format("final.json says {}, expected {}\n", traces.final_bits, undisturbed.final_bits);
+  for (const std::string& line : traces.misused) text += line + "\n";
   for (const std::string& file : undisturbed.files) {
     if (!traces.files.contains(file)) text += fmt::format("no file {}\n", file);
   }
@@ -185,6 +187,11 @@ Traces FaultedRun::traces() const {
     const json report = json::parse(file);
     for (const char* field : {"steps", "final_loss", "parameters_hash", "state_hash", "eval_loss"})
       traces.final_bits += fmt::format("{} {} ", field, report.at(field).dump());
+  }
+  try {
+    traces.misused = library::audit_run(folder(), {}, {}).wrong;
+  } catch (const Error& error) {
+    traces.misused = {error.what()};
   }
   // Which checkpoints there are on the way depends on how fast the disk is: one that is due while another is being
   // written is left out.

@@ -30,7 +30,8 @@ struct Traces {
   std::vector<std::string> loss_bits;                          // of each
   std::map<std::int64_t, std::vector<std::string>> evaluated;  // what was found after a step, as often as it was
   std::string final_bits;                                      // hashes and held-out loss of final.json
-  std::set<std::string> files;  // but logs, journal, checkpoints on the way and what TensorBoard reads
+  std::vector<std::string> misused;  // shards and samples that were not used exactly once, a line each
+  std::set<std::string> files;       // but logs, journal, checkpoints on the way and what TensorBoard reads
   bool operator==(const Traces&) const = default;
 };
 // One line for each thing in which they differ; none: nothing tells them apart.
