@@ -57,7 +57,7 @@ void GradientReducer::begin_step(std::int64_t step, const Assignment& assignment
   if (assignment.layout.leaves != shards_ || rank < 0 || rank >= assignment.world())
     fail(ErrorCode::kInvalidArgument, "an assignment of {} shards to {} ranks for rank {}: expected {} shards",
          assignment.layout.leaves, assignment.world(), rank, shards_);
-  if (step != step_ || in_leaf_) sums_.clear();
+  if (step != step_ || in_leaf_) forget();
   in_leaf_ = false;
   step_ = step;
   rank_ = rank;
@@ -78,7 +78,7 @@ void GradientReducer::move(const PartialSums::Move& move) {
   try {
     commit(move.to);
   } catch (...) {
-    sums_.clear();
+    forget();
     throw;
   }
   if (move.to == 0) withdraw_reduced();
@@ -173,8 +173,14 @@ void GradientReducer::end_leaf(const LossSums& sums) {
     std::erase(missing_, adding_);
 }
 
-void GradientReducer::drop() {
+// So that what lies in a slot from before is not taken for a part of this step's sum.
+void GradientReducer::forget() {
   sums_.clear();
+  for (LeafSet& given : given_) given.clear();
+}
+
+void GradientReducer::drop() {
+  forget();
   in_leaf_ = false;
   if (assignment_.world() > 0) find_missing();
 }

@@ -100,6 +100,7 @@ class GradientReducer {
   void move(const PartialSums::Move& move);
   std::span<const Subtree> own_nodes() const;
   void find_missing();
+  void forget();
   void check_given() const;
   void lay_out_scalars();
   void withdraw_reduced();

@@ -233,7 +233,7 @@ struct Scheduler::Impl {
       if (superseded) return;
       const Send* send = std::get_if<Send>(&action);
       const bool announces = send != nullptr && std::holds_alternative<Epoch>(send->body);
-      if (send != nullptr && std::holds_alternative<Seal>(send->body)) ++seals;
+      const bool seals_one = send != nullptr && std::holds_alternative<Seal>(send->body);
       if (announces && epochs == 0) at("announce");
       if (const Append* append = std::get_if<Append>(&action)) {
         if (!this->append(append->record)) return;
@@ -241,6 +241,7 @@ struct Scheduler::Impl {
         std::visit([this](const auto& value) { perform(value); }, action);
       }
       if (announces && ++epochs == 1) at("announcing");
+      if (seals_one && ++seals == 1) at("sealing");
     }
     if (seals > 0) at("seal");
     if (epochs > 0) at("announced");

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "core/base/exit_code.h"
+#include "scheduler/journal.h"
 #include "tests/chaos/faults/faulted_run.h"
 #include "tests/chaos/faults/open_doors.h"
 
@@ -97,6 +98,20 @@ TEST(BadInputTest, ABitThatFlippedInTheJournalIsNotBelieved) {
 
 TEST(BadInputTest, AnEmptyJournalIsNoEnd) {
   expect_survives([](FaultedRun& run) { write_all(newest_segment(run), ""); });
+}
+
+// Another scheduler of the run begins a term of its own: the one that works writes nothing any more and gives way.
+TEST(BadInputTest, OfTwoSchedulersTheOneOfTheLowerTermGivesWay) {
+  FaultedRun run;
+  run.start(kThree, "", {}, {"train.steps=40"});
+  wait_for_steps(run, 4);
+  const fs::path lower = newest_segment(run);
+  const scheduler::Journal other(run.folder() / "journal", Uuid::random(), scheduler::run_in(run.folder()), true);
+  const std::string written = read_all(lower);
+  expect_end_as_undisturbed(run);
+  EXPECT_EQ(read_all(lower), written) << "it wrote on";
+  EXPECT_GE(run.count_events("scheduler_restarted"), 1);
+  EXPECT_TRUE(fs::exists(run.folder() / "journal" / fmt::format("term-{}", other.term() + 1)));
 }
 
 // Its members are strangers here, who will not answer: whoever does goes on.

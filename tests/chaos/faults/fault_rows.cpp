@@ -95,10 +95,38 @@ void add_stopped(int workers, std::vector<Fault>& faults) {
                         .hit = {victim}});
     }
   }
+  // Two that are stopped once the others may have gone on without them.
+  for (const char* instant : {"reduced", "applied"}) {
+    const int step = kEarly + (instant == std::string("applied") ? 1 : 0);
+    faults.push_back({.name = fmt::format("Worker{}Stopped", title(instant)),
+                      .at = blow(workers - 1, instant, step, "STOP"),
+                      .hit = {workers - 1}});
+  }
   faults.push_back({.name = "LeaderCheckpointStopped", .at = blow(0, "checkpoint", kEvery, "STOP"), .hit = {0}});
   faults.push_back({.name = "TwoStopped",
                     .at = blow(0, "compute", kEarly, "STOP") + " " + blow(1, "reduce", kEarly, "STOP"),
                     .hit = {0, 1}});
+}
+
+// Stopped for a while: shorter than anybody is missed for, or for so long that it comes back when it is being excluded,
+// or just has been. Whether it is lost depends on who is quicker; no bit does.
+void add_paused(int workers, std::vector<Fault>& faults) {
+  const auto pause = [&](const std::string& name, const std::string& at, int milliseconds, std::vector<int> hit) {
+    faults.push_back(
+        {.name = name, .at = at, .hit = std::move(hit), .may_miss = true, .continued_after_ms = milliseconds});
+  };
+  for (const char* instant : {"connect", "compute", "reduce", "bucket", "reduced", "update", "applied"}) {
+    const bool begins = instant == std::string("connect");
+    const int step = begins ? 0 : kEarly + (instant == std::string("applied") ? 1 : 0);
+    pause(fmt::format("Worker{}Paused", title(instant)), blow(workers - 1, instant, step, "STOP"), 300, {workers - 1});
+    pause(fmt::format("Leader{}PausedTooLong", title(instant)), blow(0, instant, step, "STOP"), 1'050, {0});
+  }
+  pause("WorkerSealedPaused", blow(0, "reduce", kEarly) + " " + blow(1, "sealed", kEarly, "STOP"), 300, {0, 1});
+  pause("DonorPaused", blow(workers - 1, "compute", kEarly) + " 1@serve@*=STOP", 300, {workers - 1, 1});
+  pause("SchedulerSealPaused", blow(1, "reduce", kEarly) + " " + blow("scheduler", "seal", 2, "STOP"), 300, {1});
+  pause("SchedulerJournalPaused", blow(1, "reduce", kEarly) + " " + blow("scheduler", "journal", 2, "STOP"), 300, {1});
+  pause("SchedulerAnnouncingPaused", blow(1, "reduce", kEarly) + " " + blow("scheduler", "announcing", 2, "STOP"), 300,
+        {1});
 }
 
 // More than one, and who is needed most.
@@ -122,11 +150,28 @@ void add_together(int workers, std::vector<Fault>& faults) {
   std::string waits;
   for (int worker = 1; worker < workers; ++worker) waits += " " + blow(worker, "reduced", kEarly, "WAIT+200000");
   faults.push_back({.name = "LastHolderOfTheStep", .at = blow(0, "applied", kEarly + 1) + waits, .hit = {0}});
+  // All who have applied it are gone: the last one makes it again, alone.
+  Fault holders{.name = "AllHoldersOfTheStep", .at = blow(last, "reduced", kEarly, "WAIT+300000")};
+  for (int worker = 0; worker < last; ++worker) {
+    holders.at += " " + blow(worker, "applied", kEarly + 1);
+    holders.hit.push_back(worker);
+  }
+  faults.push_back(holders);
+  // Sealed between the last bucket and the update, and in the middle of the update: it counts already, or not at all.
+  for (const char* instant : {"reduced", "update"}) {
+    std::string slow;
+    for (int worker = 1; worker < workers; ++worker) slow += " " + blow(worker, instant, kEarly, "WAIT+100000");
+    faults.push_back({.name = "SealedAt" + title(instant), .at = blow(0, instant, kEarly) + slow, .hit = {0}});
+  }
   // One has not applied it while the others have, and its first donor dies, too.
   const std::string behind = " " + blow(last, "reduced", kEarly, "WAIT+200000");
   faults.push_back({.name = "OneBehind", .at = blow(0, "applied", kEarly + 1) + behind, .hit = {0}});
   faults.push_back({.name = "OneBehindLosesItsDonor",
                     .at = blow(0, "applied", kEarly + 1) + behind + " 1@serve@*=KILL",
+                    .hit = {0, 1},
+                    .may_miss = true});
+  faults.push_back({.name = "OneBehindLosesItsDonorHalfWay",
+                    .at = blow(0, "applied", kEarly + 1) + behind + " 1@serve@*=KILL+150",
                     .hit = {0, 1},
                     .may_miss = true});
   faults.push_back({.name = "OneBehindIsKilledWhenItFetches",
@@ -148,6 +193,24 @@ void add_together(int workers, std::vector<Fault>& faults) {
   faults.push_back({.name = "LeaderWhenSealed", .at = first + blow(0, "sealed", kEarly), .hit = {0, last}});
   faults.push_back(
       {.name = "AnotherStoppedWhenSealed", .at = first + blow(1, "sealed", kEarly, "STOP"), .hit = {1, last}});
+  faults.push_back({.name = "AnotherRightAfterItsAnswer",
+                    .at = first + blow(1, "sealed", kEarly, "KILL+200"),
+                    .hit = {1, last},
+                    .may_miss = true});
+  faults.push_back({.name = "AnotherWhileItComputesAhead",
+                    .at = blow(last, "reduce", kEarly) + " " + blow(1, "sealed", kEarly, "KILL+3000"),
+                    .hit = {1, last},
+                    .may_miss = true});
+  faults.push_back({.name = "AnotherWhenItConnectsAgain", .at = first + blow(1, "connect", kEarly), .hit = {1, last}});
+  faults.push_back({.name = "AnotherInTheRedoneStep",
+                    .at = blow(last, "reduce", kEarly) + " " + blow(1, "connect", kEarly, "KILL+4000"),
+                    .hit = {1, last},
+                    .may_miss = true});
+  // While the leader writes a checkpoint, in the background of the next step.
+  faults.push_back({.name = "WorkerDuringACheckpoint", .at = blow(last, "compute", kEvery), .hit = {last}});
+  faults.push_back({.name = "LeaderAndAnotherDuringACheckpoint",
+                    .at = blow(0, "compute", kEvery) + " " + blow(1, "reduce", kEvery),
+                    .hit = {0, 1}});
   faults.push_back({.name = "LeaderWhenItConnectsAgain", .at = first + blow(0, "connect", kEarly), .hit = {0, last}});
 }
 
@@ -162,9 +225,12 @@ void add_joining(int workers, std::vector<Fault>& faults) {
                                          {"copy", ""},
                                          {"copy", "+300"},
                                          {"copied", ""},
+                                         {"sealed", ""},
                                          {"connect", ""},
                                          {"compute", ""},
                                          {"reduce", ""},
+                                         {"bucket", ""},
+                                         {"update", ""},
                                          {"applied", ""}}) {
       faults.push_back({.name = fmt::format("Replacement{}{}{}", *later == 0 ? "" : "Mid", title(instant), how),
                         .at = first + fmt::format("{}+@{}@*=KILL{}", last, instant, later),
@@ -180,6 +246,23 @@ void add_joining(int workers, std::vector<Fault>& faults) {
                     .hit = {last},
                     .replacements_hit = 1,
                     .waits = true});
+  faults.push_back({.name = "ReplacementStoppedWhenItConnects",
+                    .at = first + fmt::format("{}+@connect@*=STOP", last),
+                    .hit = {last},
+                    .replacements_hit = 1,
+                    .waits = true});
+  // Half-way through what it gives: the next donor goes on.
+  faults.push_back({.name = "DonorDiesHalfWay",
+                    .at = first + "0@serve@*=KILL+300",
+                    .hit = {last, 0},
+                    .waits = true,
+                    .may_miss = true});
+  faults.push_back({.name = "DonorAndReplacementDie",
+                    .at = first + fmt::format("0@serve@*=KILL {}+@copy@*=KILL+300", last),
+                    .hit = {last, 0},
+                    .replacements_hit = 1,
+                    .waits = true,
+                    .may_miss = true});
   faults.push_back(
       {.name = "LeaderDiesAsDonor", .at = first + "0@serve@*=KILL", .hit = {last, 0}, .waits = true, .may_miss = true});
   faults.push_back(
@@ -195,12 +278,22 @@ void add_scheduler(int workers, std::vector<Fault>& faults) {
                       .hit = std::move(hit),
                       .scheduler_hit = true});
   };
-  for (const char* instant : {"seal", "answer", "journal", "journaled", "announce", "announcing", "announced"})
+  for (const char* instant :
+       {"sealing", "seal", "answer", "journal", "journaled", "announce", "announcing", "announced"})
     strike(title(instant) + "First", instant, 1, "", {});
   // The epoch without the one that died.
   const int last = workers - 1;
-  for (const char* instant : {"seal", "journal", "journaled", "announce", "announcing", "announced"})
-    strike(title(instant) + "Next", instant, 2, blow(last, "reduce", kEarly) + " ", {last});
+  const std::string dies = blow(last, "reduce", kEarly) + " ";
+  for (const char* instant : {"sealing", "seal", "journal", "journaled", "announce", "announcing", "announced"})
+    strike(title(instant) + "Next", instant, 2, dies, {last});
+  // All have answered to the first round; the first and the last who answer to the next.
+  strike("AnswerNext", "answer", workers + 1, dies, {last});
+  strike("LastAnswerNext", "answer", workers + last, dies, {last});
+  // The epoch that lets the replacement in, if there is one before the run ends.
+  for (const char* instant : {"sealing", "seal", "journal", "journaled", "announce", "announcing", "announced"}) {
+    strike(title(instant) + "Join", instant, 3, dies, {last});
+    faults.back().may_miss = true;
+  }
   // The record of a checkpoint, when nobody dies before.
   strike("JournalCheckpoint", "journal", 2, "", {});
   strike("JournaledCheckpoint", "journaled", 2, "", {});
@@ -216,7 +309,7 @@ void add_scheduler(int workers, std::vector<Fault>& faults) {
 }
 
 // Asked to end, whoever is: all do, in order, and the run is gone on with later.
-void add_asked(std::vector<Fault>& faults) {
+void add_asked(int workers, std::vector<Fault>& faults) {
   for (const char* signal : {"TERM", "USR1", "USR2"}) {
     for (const int worker : {0, 1}) {
       faults.push_back({.name = fmt::format("{}Asked{}", worker == 0 ? "Leader" : "Worker", signal),
@@ -232,6 +325,27 @@ void add_asked(std::vector<Fault>& faults) {
   }
   faults.push_back({.name = "WorkerAskedInEvaluate", .at = blow(1, "evaluate", kEvery, "TERM"), .stops = true});
   faults.push_back({.name = "LeaderAskedInCheckpoint", .at = blow(0, "checkpoint", kEvery, "TERM"), .stops = true});
+  // In the middle of everything else.
+  const int last = workers - 1;
+  faults.push_back({.name = "AskedWhenSealed",
+                    .at = blow(last, "compute", kEarly) + " " + blow(1, "sealed", kEarly, "TERM"),
+                    .hit = {last},
+                    .stops = true});
+  faults.push_back({.name = "ReplacementAskedInItsCopy",
+                    .at = blow(last, "compute", kEarly) + " " + fmt::format("{}+@copy@*=TERM", last),
+                    .hit = {last},
+                    .waits = true,
+                    .stops = true});
+  faults.push_back({.name = "AskedAndThenTheLeaderDiesInItsCheckpoint",
+                    .at = blow(1, "compute", kEarly, "TERM") + " " + "0@checkpoint@*=KILL+500",
+                    .hit = {0},
+                    .may_miss = true,
+                    .stops = true});
+  faults.push_back(
+      {.name = "AskedAndThenTheSchedulerDies",
+       .at = blow(1, "compute", kEarly, "TERM") + " " + "0@checkpoint@*=WAIT+100000 scheduler@journal@2=KILL",
+       .may_miss = true,
+       .stops = true});
   faults.push_back({.name = "AskedAndThenOneDies",
                     .at = blow(0, "compute", kEarly, "TERM") + " " + blow(1, "reduce", kEarly),
                     .hit = {1},
@@ -261,10 +375,11 @@ std::vector<Fault> faults_of(int workers) {
   std::vector<Fault> faults;
   add_killed(workers, faults);
   add_stopped(workers, faults);
+  add_paused(workers, faults);
   add_together(workers, faults);
   add_joining(workers, faults);
   add_scheduler(workers, faults);
-  add_asked(faults);
+  add_asked(workers, faults);
   return faults;
 }
 

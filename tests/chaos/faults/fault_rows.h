@@ -19,6 +19,8 @@ struct Fault {
   bool waits = false;
   // Whether it may happen that nobody comes by: the donor, for one, is drawn by chance.
   bool may_miss = false;
+  // Whoever was stopped goes on after so long; 0: never.
+  int continued_after_ms = 0;
   // Whether it is to end with exit code 75, from where another run goes on.
   bool stops = false;
   std::vector<std::string> launch = {};  // further options of `convoy launch`

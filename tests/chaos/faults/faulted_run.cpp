@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -75,6 +76,13 @@ std::set<std::string> files_below(const fs::path& folder, const std::set<std::st
     if (!entry->is_directory(error)) files.insert(path.string());
   }
   return files;
+}
+
+// 'T' in the third word of /proc/PID/stat, behind the name in brackets.
+bool is_stopped(pid_t process) {
+  const std::string stat = read_all(fmt::format("/proc/{}/stat", process));
+  const std::size_t name_end = stat.rfind(") ");
+  return name_end != std::string::npos && stat.compare(name_end + 2, 1, "T") == 0;
 }
 
 std::string tail(const std::string& text, std::size_t lines) {
@@ -161,6 +169,19 @@ void FaultedRun::launch(const Company& company, const std::string& at, const std
   command.insert(command.end(), words.begin(), words.end());
   command.insert(command.end(), {"train.graph=" + company.graph, "sync.engine=" + company.engine});
   processes_.start(command);
+}
+
+void FaultedRun::continue_stopped(milliseconds after) {
+  continuer_ = std::jthread([this, after](const std::stop_token& over) {
+    while (!over.stop_requested()) {
+      for (const pid_t process : processes_.processes()) {
+        if (!is_stopped(process)) continue;
+        std::this_thread::sleep_for(after);
+        kill(process, SIGCONT);
+      }
+      std::this_thread::sleep_for(milliseconds(10));
+    }
+  });
 }
 
 std::optional<ExitStatus> FaultedRun::wait_end(milliseconds limit) {

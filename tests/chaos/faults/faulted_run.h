@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/base/uuid.h"
@@ -53,6 +54,8 @@ class FaultedRun {
              const std::vector<std::string>& overrides = {});
   // Goes on with a run that was stopped.
   void resume(const Company& company);
+  // From now on whoever of the run is found stopped goes on after so long.
+  void continue_stopped(std::chrono::milliseconds after);
   // How it ended; nothing: it still runs. Notes meanwhile what it holds, so that what is left of it is found.
   std::optional<ExitStatus> wait_end(std::chrono::milliseconds limit);
 
@@ -77,6 +80,7 @@ class FaultedRun {
 
   testing_support::LaunchedRun processes_;
   std::set<std::string> before_;  // what was in /dev/shm
+  std::jthread continuer_;        // last: it looks at the processes
 };
 
 // What a run leaves to whom nothing happens, two workers of it. Throws Error(kInternal) if something does.
