@@ -2,7 +2,7 @@
 //
 // A communicator lives for ONE epoch (one ballot) and is used by one thread, except abort(). Every call is collective:
 // all ranks make the same calls in the same order. Buffers are plain memory; counts and offsets are in bytes unless
-// said otherwise. A call that fails throws Error(kPeerLost) (a peer is gone or somebody aborted) and leaves the
+// said otherwise. A call that fails throws Error(kPeerLost) (PeerLost where it is known who was lost) and leaves the
 // communicator broken for good: build a new one for the next epoch.
 #pragma once
 

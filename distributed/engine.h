@@ -22,8 +22,9 @@ struct EpochView {
   std::int32_t rank = 0;
   std::vector<cluster::Member> members;  // in rank order
   std::string token;
-  std::chrono::milliseconds timeout{};  // for meeting the peers
-  std::stop_token stop;                 // gives up meeting them
+  std::chrono::milliseconds timeout{};       // for meeting the peers
+  std::chrono::milliseconds silence{5'000};  // of a peer's host, after which it cannot be reached
+  std::stop_token stop;                      // gives up meeting them
 };
 
 class Engine {
@@ -38,14 +39,15 @@ class Engine {
   // Where peers meet this worker, as the engine understands it: an abstract Unix socket ("local"), address and port
   // ("gloo"); empty where nobody does.
   virtual std::string meeting_place() const = 0;
-  // Throws Error(kPeerLost) naming the peer that did not come, Error(kInterrupted) when asked to stop.
+  // Throws PeerLost (distributed/peer_lost.h) naming the peer that did not come, Error(kInterrupted) when asked to
+  // stop.
   virtual std::unique_ptr<Communicator> connect(const EpochView& epoch) = 0;
 };
 
 class MpiSession;
 
 struct EngineOptions {
-  std::string kind;  // "local", "gloo" or "mpi"; "auto" is "gloo" where the workers span hosts, else "local"
+  std::string kind;    // "local", "gloo" or "mpi"; "auto" is "gloo" where the workers span hosts, else "local"
   bool alone = false;  // a run of one, which nobody can join
   bool spans_hosts = false;
   std::string scheduler;  // its address ("tcp://10.0.0.1:4321"): peers are where it is; empty: on this host

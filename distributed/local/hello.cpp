@@ -40,22 +40,6 @@ Hello header_of(const Meeting& meeting) {
 
 }  // namespace
 
-const char* refusal_text(Refusal refusal) {
-  switch (refusal) {
-    case Refusal::kNone:
-      return "none";
-    case Refusal::kVersion:
-      return "it speaks another version";
-    case Refusal::kToken:
-      return "its token is not this run's";
-    case Refusal::kBallot:
-      return "it is in another epoch";
-    case Refusal::kRank:
-      return "its rank or UUID is not in this epoch";
-  }
-  return "unknown";
-}
-
 Hello make_hello(const Meeting& meeting, std::int32_t to) {
   Hello hello = header_of(meeting);
   hello.from = meeting.rank;

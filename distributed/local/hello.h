@@ -9,12 +9,9 @@
 #include "core/base/unique_fd.h"
 #include "core/base/uuid.h"
 #include "distributed/local/rendezvous.h"
+#include "distributed/refusal.h"
 
 namespace convoy::distributed {
-
-// Why a worker does not want to meet another.
-enum class Refusal : std::uint32_t { kNone, kVersion, kToken, kBallot, kRank };
-const char* refusal_text(Refusal refusal);
 
 inline constexpr std::size_t kTokenBytes = 64;
 

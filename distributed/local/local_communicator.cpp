@@ -75,7 +75,8 @@ LocalCommunicator::LocalCommunicator(LocalOptions& options)
   for (LocalPeer& peer : met) {
     CPU_OR(&cores, &cores, &peer.greeting.cores);
     peers_.push_back({peer.rank, PeerSegment(std::move(peer.segment)), peer.greeting});
-    watched.push_back({peer.rank, peer.pid, std::move(peer.socket)});
+    watched.push_back(
+        {peer.rank, peer.pid, options.members[static_cast<std::size_t>(peer.rank)].uuid, std::move(peer.socket)});
   }
   spin_ = size() <= CPU_COUNT(&cores);
   if (!watched.empty()) monitor_.emplace(std::move(watched), latch_);
@@ -110,7 +111,9 @@ std::string_view LocalCommunicator::operation_name(Operation operation) {
 // --- waiting ---------------------------------------------------------------------------------------------------------
 
 void LocalCommunicator::fail_lost() const {
-  fail(ErrorCode::kPeerLost, "{} in epoch {}: {}", operation_name(operation_), ballot_.to_string(), latch_.cause());
+  const PeerLost lost = latch_.error();
+  throw PeerLost(fmt::format("{} in epoch {}: {}", operation_name(operation_), ballot_.to_string(), lost.what()),
+                 lost.peers());
 }
 
 // A call that ranks disagree about: nobody can go on, so the others must not wait for this rank.

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/base/ballot.h"
+#include "distributed/abort_latch.h"
 #include "distributed/communicator.h"
 #include "distributed/local/futex.h"
 #include "distributed/local/peer_monitor.h"
@@ -36,7 +37,7 @@ struct LocalOptions {
   std::stop_token stop{};                     // gives up waiting for them
 };
 
-// Meets the peers and makes a communicator with them. Throws Error(kPeerLost) naming who is missing.
+// Meets the peers and makes a communicator with them. Throws PeerLost naming who is missing.
 std::unique_ptr<Communicator> make_local_communicator(LocalOptions options);
 
 class LocalCommunicator final : public Communicator {

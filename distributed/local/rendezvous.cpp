@@ -56,6 +56,7 @@ class Encounter {
   const std::string& socket_name(std::int32_t rank) const {
     return meeting_.members[static_cast<std::size_t>(rank)].socket;
   }
+  const Uuid& uuid(std::int32_t rank) const { return meeting_.members[static_cast<std::size_t>(rank)].uuid; }
 
   bool complete() const {
     return std::ranges::all_of(peers_, [this](const LocalPeer& p) { return p.segment || p.rank == meeting_.rank; });
@@ -67,12 +68,14 @@ class Encounter {
     UniqueFd socket = new_socket();
     if (::connect(socket.get(), address.get(), address.length()) != 0) {
       if (errno == EAGAIN || errno == EINTR) return;
-      fail(ErrorCode::kPeerLost, "rank {} cannot be met at local socket @{}: {}", rank, socket_name(rank),
-           errno_text(errno));
+      throw PeerLost(
+          fmt::format("rank {} cannot be met at local socket @{}: {}", rank, socket_name(rank), errno_text(errno)),
+          {{uuid(rank), LostPeer::How::kEnded}});
     }
     const auto pid = peer_pid(socket.get());
     if (!pid)
-      fail(ErrorCode::kPeerLost, "local socket @{} of rank {} belongs to another user", socket_name(rank), rank);
+      throw PeerLost(fmt::format("local socket @{} of rank {} belongs to another user", socket_name(rank), rank),
+                     {{uuid(rank), LostPeer::How::kUnreachable}});
     if (!send_hello(socket.get(), make_hello(meeting_, rank), meeting_.segment)) fail_closed(rank);
     peer(rank).socket = std::move(socket);
     peer(rank).pid = *pid;
@@ -116,12 +119,16 @@ class Encounter {
       return;
     }
     if (hello.refusal != Refusal::kNone)
-      fail(ErrorCode::kPeerLost, "rank {} at local socket @{} refused this worker (rank {}, epoch {}): {}", rank,
-           socket_name(rank), meeting_.rank, meeting_.ballot.to_string(), refusal_text(hello.refusal));
+      throw PeerLost(
+          fmt::format("rank {} at local socket @{} refused this worker (rank {}, epoch {}): {}", rank,
+                      socket_name(rank), meeting_.rank, meeting_.ballot.to_string(), refusal_text(hello.refusal)),
+          lost_by_refusal(uuid(rank), hello.refusal));
     const Refusal refusal = judge(hello, meeting_, rank);
     if (refusal != Refusal::kNone || !answer->segment)
-      fail(ErrorCode::kPeerLost, "whoever answers for rank {} at local socket @{} was refused: {}", rank,
-           socket_name(rank), refusal == Refusal::kNone ? "it sent no segment" : refusal_text(refusal));
+      throw PeerLost(
+          fmt::format("whoever answers for rank {} at local socket @{} was refused: {}", rank, socket_name(rank),
+                      refusal == Refusal::kNone ? "it sent no segment" : refusal_text(refusal)),
+          {{uuid(rank), LostPeer::How::kUnreachable}});
     peer(rank).greeting = hello.greeting;
     peer(rank).segment = std::move(answer->segment);
   }
@@ -148,17 +155,22 @@ class Encounter {
   }
 
   [[noreturn]] void fail_closed(std::int32_t rank) const {
-    fail(ErrorCode::kPeerLost, "rank {} closed its local socket @{} while epoch {} was being set up", rank,
-         socket_name(rank), meeting_.ballot.to_string());
+    throw PeerLost(fmt::format("rank {} closed its local socket @{} while epoch {} was being set up", rank,
+                               socket_name(rank), meeting_.ballot.to_string()),
+                   {{uuid(rank), LostPeer::How::kEnded}});
   }
 
   [[noreturn]] void fail_missing() const {
     std::vector<std::string> missing;
-    for (const LocalPeer& p : peers_)
-      if (!p.segment && p.rank != meeting_.rank)
-        missing.push_back(fmt::format("rank {} (local socket @{})", p.rank, socket_name(p.rank)));
-    fail(ErrorCode::kPeerLost, "epoch {}: rank {} did not meet {} within {} ms{}", meeting_.ballot.to_string(),
-         meeting_.rank, fmt::join(missing, ", "), meeting_.timeout.count(), last_refused_);
+    std::vector<LostPeer> lost;
+    for (const LocalPeer& p : peers_) {
+      if (p.segment || p.rank == meeting_.rank) continue;
+      missing.push_back(fmt::format("rank {} (local socket @{})", p.rank, socket_name(p.rank)));
+      lost.push_back({uuid(p.rank), LostPeer::How::kMissing});
+    }
+    throw PeerLost(fmt::format("epoch {}: rank {} did not meet {} within {} ms{}", meeting_.ballot.to_string(),
+                               meeting_.rank, fmt::join(missing, ", "), meeting_.timeout.count(), last_refused_),
+                   std::move(lost));
   }
 
   const Meeting& meeting_;

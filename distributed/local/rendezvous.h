@@ -56,8 +56,8 @@ class Rendezvous {
   explicit Rendezvous(const Uuid& uuid);
   const std::string& name() const { return name_; }
 
-  // Meets all other members; the peers in rank order. Throws Error(kPeerLost) that names the rank and socket that is
-  // missing or refused, Error(kInterrupted) when asked to stop.
+  // Meets all other members; the peers in rank order. Throws PeerLost that names the rank and socket that is missing or
+  // refused, Error(kInterrupted) when asked to stop.
   std::vector<LocalPeer> meet(const Meeting& meeting);
 
  private:

@@ -21,7 +21,7 @@
 #include "cluster/signature.h"
 #include "core/base/ballot.h"
 #include "core/base/uuid.h"
-#include "distributed/local/hello.h"
+#include "distributed/refusal.h"
 
 namespace convoy::distributed {
 
@@ -38,7 +38,8 @@ struct TcpMeeting {
   std::int32_t rank = 0;
   std::vector<TcpMember> members;  // in rank order, this worker among them
   std::chrono::milliseconds timeout{30'000};
-  std::stop_token stop{};  // gives up waiting
+  std::chrono::milliseconds silence{5'000};  // of a host, after which it cannot be reached
+  std::stop_token stop{};                    // gives up waiting
 };
 
 // There are two connections between a pair of workers.
@@ -96,4 +97,5 @@ TcpAnswer make_answer(const TcpHello& hello, const TcpMeeting& meeting, Refusal 
 Refusal judge(const TcpAnswer& answer, const TcpHello& hello, const TcpMeeting& meeting);
 
 Signature make_proof(const TcpHello& hello, const TcpAnswer& answer, const TcpMeeting& meeting);
+
 }  // namespace convoy::distributed

@@ -105,9 +105,9 @@ void TcpCommunicator::run(Advance&& advance) {
       if (unchecked_ > 0) check_frames();
       return advance();
     });
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kPeerLost) throw;
-    fail(ErrorCode::kPeerLost, "{} in epoch {}: {}", operation_name(operation_), ballot_.to_string(), error.what());
+  } catch (const PeerLost& lost) {
+    throw PeerLost(fmt::format("{} in epoch {}: {}", operation_name(operation_), ballot_.to_string(), lost.what()),
+                   lost.peers());
   }
 }
 

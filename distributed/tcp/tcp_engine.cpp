@@ -40,6 +40,7 @@ class TcpEngine final : public Engine {
                        .rank = epoch.rank,
                        .members = {},
                        .timeout = epoch.timeout,
+                       .silence = epoch.silence,
                        .stop = epoch.stop};
     for (const cluster::Member& member : epoch.members)
       meeting.members.push_back({.place = member.meeting_place,

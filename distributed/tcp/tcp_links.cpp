@@ -17,10 +17,6 @@ constexpr std::size_t kMostBytes = 256 << 10;  // in one call of the system, so 
 constexpr std::size_t kMostParts = 16;
 constexpr int kExplanation = 5;  // ms that a broken connection's reason may take
 
-// What is said on a watched connection before it ends.
-constexpr char kAborts = 'A';
-constexpr char kLeaves = 'L';
-
 // The parts that one call moves.
 class Window {
  public:
@@ -97,7 +93,9 @@ TcpLinks::TcpLinks(std::int32_t rank, std::vector<TcpPeer> peers, std::span<cons
   for (TcpPeer& peer : peers) {
     TcpLane& lane = lanes_.emplace_back();
     lane.rank = peer.rank;
-    lane.who = fmt::format("rank {} ({})", peer.rank, members[static_cast<std::size_t>(peer.rank)].who);
+    const TcpMember& member = members[static_cast<std::size_t>(peer.rank)];
+    lane.uuid = member.uuid;
+    lane.who = fmt::format("rank {} ({})", peer.rank, member.who);
     lane.data = std::move(peer.channels[static_cast<std::size_t>(TcpChannel::kData)]);
     lane.watch = std::move(peer.channels[static_cast<std::size_t>(TcpChannel::kWatch)]);
   }
@@ -107,7 +105,7 @@ TcpLinks::TcpLinks(std::int32_t rank, std::vector<TcpPeer> peers, std::span<cons
 
 TcpLinks::~TcpLinks() {
   if (latch_.tripped()) return;
-  for (const TcpLane& lane : lanes_) ::send(lane.watch.get(), &kLeaves, 1, MSG_NOSIGNAL);
+  for (const TcpLane& lane : lanes_) say_leaving(lane.watch.get());
 }
 
 TcpLane* TcpLinks::lane(std::int32_t rank) { return by_rank_[static_cast<std::size_t>(rank)]; }
@@ -121,14 +119,14 @@ void TcpLinks::clear() {
 }
 
 void TcpLinks::check() const {
-  if (latch_.tripped()) fail(ErrorCode::kPeerLost, "{}", latch_.cause());
+  if (latch_.tripped()) throw latch_.error();
 }
 
-void TcpLinks::abort(std::string cause) noexcept {
-  latch_.trip(std::move(cause));
+void TcpLinks::abort(std::string cause, std::vector<LostPeer> lost) noexcept {
+  latch_.trip(std::move(cause), std::move(lost));
   eventfd_write(wake_.get(), 1);
   for (const TcpLane& lane : lanes_) {
-    ::send(lane.watch.get(), &kAborts, 1, MSG_NOSIGNAL);
+    say_aborting(lane.watch.get());
     shutdown(lane.watch.get(), SHUT_WR);
     shutdown(lane.data.get(), SHUT_RDWR);
   }
@@ -162,7 +160,7 @@ void TcpLinks::wait() {
   for (const TcpLane& lane : lanes_) {
     const auto events = static_cast<short>((lane.out.may_move() ? POLLOUT : 0) | (lane.in.may_move() ? POLLIN : 0));
     polled_.push_back({events != 0 ? lane.data.get() : -1, events, 0});
-    polled_.push_back({lane.state == TcpLane::State::kHere ? lane.watch.get() : -1, POLLIN, 0});
+    polled_.push_back({lane.end == TcpEnd::kNone ? lane.watch.get() : -1, POLLIN, 0});
   }
   if (poll(polled_.data(), polled_.size(), -1) < 0) return;
   check();
@@ -177,41 +175,40 @@ void TcpLinks::wait() {
   if (ready) return;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     if (polled_[2 + 2 * i].revents == 0) continue;
-    listen_to_watch(lanes_[i]);
-    if (lanes_[i].state == TcpLane::State::kAborted || lanes_[i].state == TcpLane::State::kGone) fail_lost(lanes_[i]);
+    TcpLane& lane = lanes_[i];
+    lane.end = hear_end(lane.watch.get());
+    if (lane.end != TcpEnd::kNone && lane.end != TcpEnd::kLeft) fail_lost(lane);
   }
 }
 
-void TcpLinks::listen_to_watch(TcpLane& lane) {
-  char word = 0;
-  const ssize_t got = recv(lane.watch.get(), &word, 1, 0);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  lane.state = got != 1 ? TcpLane::State::kGone : word == kAborts ? TcpLane::State::kAborted : TcpLane::State::kLeft;
-}
-
-std::string TcpLinks::all_in(TcpLane::State state, std::string_view text) const {
+std::string TcpLinks::all_with(TcpEnd end, std::string_view text) const {
   std::string all;
   for (const TcpLane& lane : lanes_)
-    if (lane.state == state) all += fmt::format("{}{} {}", all.empty() ? "" : ", ", lane.who, text);
+    if (lane.end == end) all += fmt::format("{}{} {}", all.empty() ? "" : ", ", lane.who, text);
   return all;
 }
 
-// Who aborts mostly does so because of somebody else, so those who are gone are named first.
+// Who aborts mostly does so because of somebody else, so those who are gone or cut off are named first.
 void TcpLinks::fail_lost(const TcpLane& lane) {
   check();
   // Its other connection is about to tell why.
-  pollfd watch{lane.state == TcpLane::State::kHere ? lane.watch.get() : -1, POLLIN, 0};
+  pollfd watch{lane.end == TcpEnd::kNone ? lane.watch.get() : -1, POLLIN, 0};
   poll(&watch, 1, kExplanation);
   check();
-  for (TcpLane& other : lanes_)
-    if (other.state == TcpLane::State::kHere) listen_to_watch(other);
-  std::string cause = all_in(TcpLane::State::kGone, "is gone");
-  if (cause.empty()) cause = all_in(TcpLane::State::kAborted, "aborted");
+  std::vector<LostPeer> lost;
+  for (TcpLane& other : lanes_) {
+    if (other.end == TcpEnd::kNone) other.end = hear_end(other.watch.get());
+    if (other.end == TcpEnd::kGone) lost.push_back({other.uuid, LostPeer::How::kEnded});
+    if (other.end == TcpEnd::kUnreachable) lost.push_back({other.uuid, LostPeer::How::kUnreachable});
+  }
+  std::string cause = all_with(TcpEnd::kUnreachable, "cannot be reached any more");
+  if (const std::string gone = all_with(TcpEnd::kGone, "is gone"); !gone.empty())
+    cause += fmt::format("{}{}", cause.empty() ? "" : ", ", gone);
+  if (cause.empty()) cause = all_with(TcpEnd::kAborted, "aborted");
   if (cause.empty())
-    cause = fmt::format("{} {}", lane.who, lane.state == TcpLane::State::kLeft ? "has left" : "broke the connection");
-  abort(cause);
-  check();
-  fail(ErrorCode::kInternal, "{}", cause);
+    cause = fmt::format("{} {}", lane.who, lane.end == TcpEnd::kLeft ? "has left" : "broke the connection");
+  abort(std::move(cause), std::move(lost));
+  throw latch_.error();
 }
 
 }  // namespace convoy::distributed

@@ -16,8 +16,9 @@
 #include <vector>
 
 #include "core/base/unique_fd.h"
-#include "distributed/local/peer_monitor.h"
+#include "distributed/abort_latch.h"
 #include "distributed/tcp/tcp_rendezvous.h"
+#include "distributed/tcp/tcp_watch.h"
 
 namespace convoy::distributed {
 
@@ -57,12 +58,12 @@ class TcpQueue {
 };
 
 struct TcpLane {
-  enum class State { kHere, kLeft, kAborted, kGone };
   std::int32_t rank = 0;
+  Uuid uuid;
   std::string who;  // "rank 2 (pid 4242 on node7)"
   UniqueFd data;
   UniqueFd watch;
-  State state = State::kHere;
+  TcpEnd end = TcpEnd::kNone;  // as far as it was heard
   TcpQueue out;
   TcpQueue in;
   TcpFrame sent;
@@ -86,7 +87,7 @@ class TcpLinks {
   void clear();                      // the lanes' queues
 
   // Runs until everything is through. After each move `advance()` may do what has become possible and allow more; it
-  // says whether it did. Throws Error(kPeerLost) with what happened to whom, and is of no use from then on.
+  // says whether it did. Throws PeerLost with what happened to whom, and is of no use from then on.
   template <typename Advance>
   void run(Advance&& advance) {
     while (true) {
@@ -100,17 +101,16 @@ class TcpLinks {
     run([] { return false; });
   }
 
-  // Throws Error(kPeerLost) if it is of no use any more.
+  // Throws PeerLost if it is of no use any more.
   void check() const;
   // Fails what runs here and on the peers. Any thread.
-  void abort(std::string cause) noexcept;
+  void abort(std::string cause, std::vector<LostPeer> lost = {}) noexcept;
 
  private:
   bool move();  // false: nothing can move before something arrives
   bool done() const;
   void wait();
-  void listen_to_watch(TcpLane& lane);
-  std::string all_in(TcpLane::State state, std::string_view text) const;  // "rank 2 (…) is gone, rank 3 …"
+  std::string all_with(TcpEnd end, std::string_view text) const;  // "rank 2 (…) is gone, rank 3 …"
   [[noreturn]] void fail_lost(const TcpLane& lane);
 
   std::vector<TcpLane> lanes_;

@@ -11,6 +11,7 @@
 #include "cluster/address.h"
 #include "core/base/error.h"
 #include "distributed/tcp/tcp_socket.h"
+#include "distributed/tcp/tcp_watch.h"
 
 namespace convoy::distributed {
 namespace {
@@ -21,7 +22,7 @@ constexpr std::chrono::seconds kPatience{5};         // with a guest who has not
 constexpr std::size_t kMostStrangers = 64;           // more guests than that beside the members: the oldest must go
 constexpr int kMostAtOnce = 256;                     // accepted before the others are looked at again
 
-enum class Got { kAll, kPart, kEnd };
+enum class Got { kAll, kPart, kEnd, kSilence };
 
 // Reads on until `done` of `bytes` are there.
 Got read_some(int socket, void* data, std::size_t bytes, std::size_t& done) {
@@ -30,7 +31,7 @@ Got read_some(int socket, void* data, std::size_t bytes, std::size_t& done) {
     if (got > 0) {
       done += static_cast<std::size_t>(got);
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
-      return Got::kEnd;
+      return got < 0 && is_silence(errno) ? Got::kSilence : Got::kEnd;
     } else if (errno == EAGAIN) {
       return Got::kPart;
     }
@@ -72,8 +73,13 @@ class TcpEncounter {
         calls_.push_back({.rank = rank, .channel = channel, .socket = {}, .hello = {}, .answer = {}});
     for (TcpGuest& guest : guests_) guest.since = Clock::now();  // nobody could answer it until now
   }
-  // Who was answered in this epoch must not believe that it was met, and has no place in the next.
+  // Who was answered in this epoch must not believe that it was met, and has no place in the next. Who was met, in
+  // vain, is told that this worker lives.
   ~TcpEncounter() {
+    for (const TcpPeer& p : peers_) {
+      const UniqueFd& watch = p.channels[static_cast<std::size_t>(TcpChannel::kWatch)];
+      if (watch) say_aborting(watch.get());
+    }
     std::erase_if(guests_, [](const TcpGuest& guest) { return guest.answered; });
   }
   TcpEncounter(const TcpEncounter&) = delete;
@@ -110,15 +116,17 @@ class TcpEncounter {
 
   void begin(Call& call) {
     Connecting connecting = begin_connect(member(call.rank).place);
+    notice_dead_host(connecting.socket.get(), meeting_.silence);
     call.socket = std::move(connecting.socket);
     call.state = Call::State::kConnecting;
+
     if (connecting.error != 0) fail_to_connect(call, connecting.error);
   }
 
   void fail_to_connect(Call& call, int error) {
-    // A full queue or table, perhaps: there is a deadline. Else nobody lives there any more.
-    if (error == EAGAIN || error == EINTR || error == ETIMEDOUT || error == EADDRNOTAVAIL) return call_again(call);
-    fail(ErrorCode::kPeerLost, "{} cannot be met: {}", name(call.rank), errno_text(error));
+    // A full queue or table, perhaps: there is a deadline. Else nobody lives there any more, or nothing gets there.
+    if (error == EAGAIN || error == EINTR || error == EADDRNOTAVAIL) return call_again(call);
+    fail_unreachable(call.rank, error);
   }
 
   void call_again(Call& call) {
@@ -141,6 +149,8 @@ class TcpEncounter {
         return;
       case Got::kEnd:  // it may have had to make room; if it is gone, connecting again will tell
         return call_again(call);
+      case Got::kSilence:
+        fail_unreachable(call.rank, ETIMEDOUT);
       case Got::kAll:
         take_answer(call);
     }
@@ -148,15 +158,19 @@ class TcpEncounter {
 
   void take_answer(Call& call) {
     if (const Refusal doubt = judge(call.answer, call.hello, meeting_); doubt != Refusal::kNone)
-      fail(ErrorCode::kPeerLost, "{} and this worker (rank {}, epoch {}) do not know each other: {}", name(call.rank),
-           meeting_.rank, meeting_.ballot.to_string(), refusal_text(doubt));
+      throw PeerLost(fmt::format("{} and this worker (rank {}, epoch {}) do not know each other: {}", name(call.rank),
+                                 meeting_.rank, meeting_.ballot.to_string(), refusal_text(doubt)),
+                     lost_by_refusal(member(call.rank).uuid, doubt));
     if (call.answer.refusal == Refusal::kBallot && call.answer.ballot() < meeting_.ballot)
       return call_again(call);  // it has not heard of this epoch yet
     if (call.answer.refusal != Refusal::kNone)
-      fail(ErrorCode::kPeerLost, "{} refused this worker (rank {}, epoch {}): {}", name(call.rank), meeting_.rank,
-           meeting_.ballot.to_string(), refusal_text(call.answer.refusal));
+      throw PeerLost(fmt::format("{} refused this worker (rank {}, epoch {}): {}", name(call.rank), meeting_.rank,
+                                 meeting_.ballot.to_string(), refusal_text(call.answer.refusal)),
+                     lost_by_refusal(member(call.rank).uuid, call.answer.refusal));
     if (!send_whole(call.socket.get(), make_proof(call.hello, call.answer, meeting_))) return call_again(call);
     call.state = Call::State::kDone;
+    // A receiver that computes takes nothing for a while, which this would mistake for silence.
+    if (call.channel == TcpChannel::kData) bear_silence(call.socket.get());
     channel(call.rank, call.channel) = std::move(call.socket);
   }
 
@@ -205,6 +219,7 @@ class TcpEncounter {
       return;
     }
     place = std::move(guest.socket);
+    if (guest.hello.channel == TcpChannel::kWatch) notice_dead_host(place.get(), meeting_.silence);
   }
 
   // --- both ---
@@ -229,26 +244,53 @@ class TcpEncounter {
     for (Call& call : calls_)
       if ((next++)->revents != 0) go_on(call);
     for (const TcpPeer& p : peers_)
-      if ((next++)->revents != 0 && !complete()) fail_gone(p.rank);
+      if ((next++)->revents != 0 && !complete()) fail_gone(p);
     std::erase_if(guests_, [](const TcpGuest& guest) { return !guest.socket; });
     if (polled_[0].revents != 0) accept_guests();
   }
 
-  std::string missing() const {
+  // Hosts answer at once, whatever their workers are at.
+  bool answers(std::int32_t rank) const {
+    return std::ranges::none_of(
+        calls_, [rank](const Call& call) { return call.rank == rank && call.state == Call::State::kConnecting; });
+  }
+  std::vector<LostPeer> missing() const {
+    std::vector<LostPeer> lost;
+    for (const TcpPeer& p : peers_) {
+      if (p.rank == meeting_.rank || p.met()) continue;
+      lost.push_back({member(p.rank).uuid, answers(p.rank) ? LostPeer::How::kMissing : LostPeer::How::kUnreachable});
+    }
+    return lost;
+  }
+  std::string names_of_missing() const {
     std::vector<std::string> names;
     for (const TcpPeer& p : peers_)
       if (p.rank != meeting_.rank && !p.met()) names.push_back(name(p.rank));
     return fmt::format("{}", fmt::join(names, ", "));
   }
 
-  [[noreturn]] void fail_gone(std::int32_t rank) const {
-    fail(ErrorCode::kPeerLost, "{} is gone again while epoch {} was being set up, before rank {} had met {}",
-         name(rank), meeting_.ballot.to_string(), meeting_.rank, missing());
+  [[noreturn]] void fail_unreachable(std::int32_t rank, int error) const {
+    throw PeerLost(fmt::format("{} cannot be met: {}", name(rank), errno_text(error)),
+                   {{member(rank).uuid, LostPeer::How::kUnreachable}});
+  }
+
+  [[noreturn]] void fail_gone(const TcpPeer& p) const {
+    const TcpEnd end = hear_end(p.channels[static_cast<std::size_t>(TcpChannel::kWatch)].get());
+    std::vector<LostPeer> lost;
+    if (end == TcpEnd::kGone) lost = {{member(p.rank).uuid, LostPeer::How::kEnded}};
+    if (end == TcpEnd::kUnreachable) lost = {{member(p.rank).uuid, LostPeer::How::kUnreachable}};
+    throw PeerLost(fmt::format("{} {} while epoch {} was being set up, before rank {} had met {}", name(p.rank),
+                               end == TcpEnd::kUnreachable ? "cannot be reached any more"
+                               : end == TcpEnd::kGone      ? "is gone again"
+                                                           : "gave up",
+                               meeting_.ballot.to_string(), meeting_.rank, names_of_missing()),
+                   std::move(lost));
   }
 
   [[noreturn]] void fail_missing() const {
-    fail(ErrorCode::kPeerLost, "epoch {}: rank {} did not meet {} within {} ms{}", meeting_.ballot.to_string(),
-         meeting_.rank, missing(), meeting_.timeout.count(), last_refused_);
+    throw PeerLost(fmt::format("epoch {}: rank {} did not meet {} within {} ms{}", meeting_.ballot.to_string(),
+                               meeting_.rank, names_of_missing(), meeting_.timeout.count(), last_refused_),
+                   missing());
   }
 
   const TcpMeeting& meeting_;
@@ -267,9 +309,7 @@ TcpRendezvous::TcpRendezvous(const std::string& host)
     : listener_(cluster::listen_at(fmt::format("tcp://{}:0", host))), place_(place_of(listener_.get())) {}
 
 std::vector<TcpPeer> TcpRendezvous::meet(const TcpMeeting& meeting) {
-  std::vector<TcpPeer> peers = TcpEncounter(meeting, listener_.get(), guests_).run();
-  for (const TcpPeer& peer : peers) notice_dead_host(peer.channels[static_cast<std::size_t>(TcpChannel::kWatch)].get());
-  return peers;
+  return TcpEncounter(meeting, listener_.get(), guests_).run();
 }
 
 }  // namespace convoy::distributed

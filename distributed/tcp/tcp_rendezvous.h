@@ -42,8 +42,8 @@ class TcpRendezvous {
   explicit TcpRendezvous(const std::string& host);
   const std::string& place() const { return place_; }  // "127.0.0.1:41234"
 
-  // Meets all other members; the peers in rank order. Throws Error(kPeerLost) that names the rank and place that is
-  // missing or refused, Error(kInterrupted) when asked to stop.
+  // Meets all other members; the peers in rank order. Throws PeerLost that names the rank and place that is missing or
+  // refused, Error(kInterrupted) when asked to stop. From then on the watched connections notice dead hosts.
   std::vector<TcpPeer> meet(const TcpMeeting& meeting);
 
  private:

@@ -1,6 +1,7 @@
 // The few calls of TCP that the engine "gloo" is made of. IPv4, as the rest of a run's addresses.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -26,8 +27,13 @@ UniqueFd accept_one(int listener);
 
 // Small messages leave at once.
 void send_at_once(int socket);
-// A host that is gone, or cut off, breaks the connection after five seconds, whether something is sent or not.
-void notice_dead_host(int socket);
+// A host that is gone, or cut off, breaks the connection after so long (two seconds at least), whether something is
+// sent or not. Of a socket that is yet to be connected, too: the first word may take no longer.
+void notice_dead_host(int socket, std::chrono::milliseconds silence);
+// As it is without that.
+void bear_silence(int socket);
+// Whether an error of a connection says that nothing gets through to the host, and not that somebody there ended it.
+bool is_silence(int error);
 
 // The address of this host's interface that leads to `address` ("tcp://10.0.0.1:4321"): where its peers reach it.
 // Loopback for a loopback address, and for an empty one.

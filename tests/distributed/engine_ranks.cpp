@@ -45,20 +45,48 @@ std::vector<EngineRanks> engines_to_test() {
   return engines;
 }
 
-void run_on(const EngineRanks& ranks, const std::function<void(EngineRank&)>& body) {
+std::vector<EngineRanks> engines_that_rebuild(std::int32_t size) {
+  if (variable("OMPI_COMM_WORLD_SIZE")) return {};
+  return {{"local", size}, {"gloo", size}};
+}
+
+void run_on(const EngineRanks& ranks, const std::function<void(EngineRank&)>& body, std::int32_t killed) {
   if (ranks.engine == "local") {
-    run_ranks(ranks.size, [&](RankContext& context) {
-      EngineRank rank{context.rank, context.communicator(), context.segment.arena()};
-      body(rank);
-    });
+    RanksOptions options;
+    options.killed = killed;
+    run_ranks(
+        ranks.size,
+        [&](RankContext& context) {
+          EngineRank rank{context.rank, context.communicator(), context.segment.arena()};
+          for (const LocalMember& member : context.members) rank.members.push_back(member.uuid);
+          rank.pids = context.pids;
+          rank.connect = [&context](const Ballot& ballot, std::chrono::milliseconds timeout) {
+            LocalOptions next = context.options();
+            next.ballot = ballot;
+            next.timeout = timeout;
+            return make_local_communicator(std::move(next));
+          };
+          body(rank);
+        },
+        options);
     return;
   }
   if (ranks.engine == "gloo") {
-    run_tcp_ranks(ranks.size, [&](TcpRankContext& context) {
-      const Pages arena(4 << 20);
-      EngineRank rank{context.rank, context.communicator(), arena.span()};
-      body(rank);
-    });
+    run_tcp_ranks(ranks.size,
+                  [&](TcpRankContext& context) {
+                    const Pages arena(4 << 20);
+                    EngineRank rank{context.rank, context.communicator(), arena.span()};
+                    for (const TcpMember& member : context.members) rank.members.push_back(member.uuid);
+                    rank.pids = context.pids;
+                    rank.connect = [&context](const Ballot& ballot, std::chrono::milliseconds timeout) {
+                      TcpMeeting next = context.meeting();
+                      next.ballot = ballot;
+                      next.timeout = timeout;
+                      return context.communicator(next);
+                    };
+                    body(rank);
+                  },
+                  {.killed = killed});
     return;
   }
   const auto engine = make_mpi_engine(mpi_session(), 4 << 20);

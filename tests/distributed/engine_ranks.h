@@ -2,6 +2,9 @@
 // those that mpirun started (`mpirun -np N distributed_test` tests that engine, and no other, with N ranks).
 #pragma once
 
+#include <sys/types.h>
+
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -11,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "core/base/ballot.h"
+#include "core/base/uuid.h"
 #include "distributed/communicator.h"
 #include "distributed/mpi/session.h"
 
@@ -22,15 +27,21 @@ struct EngineRanks {
 };
 inline void PrintTo(const EngineRanks& ranks, std::ostream* out) { *out << ranks.engine << ' ' << ranks.size; }
 
-// What this process, as it was started, can test.
+// What this process, as it was started, can test; and those among it that go on when a rank is lost.
 std::vector<EngineRanks> engines_to_test();
+std::vector<EngineRanks> engines_that_rebuild(std::int32_t size);
 
 struct EngineRank {
   std::int32_t rank = 0;
   std::unique_ptr<Communicator> communicator;
-  std::span<std::byte> arena;  // 4 MiB
+  std::span<std::byte> arena;   // 4 MiB
+  std::vector<Uuid> members{};  // in rank order
+  std::vector<pid_t> pids{};    // of the ranks started before this one
+  // Of the engines that make a new one for every epoch: meets the members as they were, under this ballot.
+  std::function<std::unique_ptr<Communicator>(const Ballot&, std::chrono::milliseconds timeout)> connect{};
 };
-void run_on(const EngineRanks& ranks, const std::function<void(EngineRank&)>& body);
+// `killed`: a rank that is expected to die of SIGKILL.
+void run_on(const EngineRanks& ranks, const std::function<void(EngineRank&)>& body, std::int32_t killed = -1);
 
 // Of this process, for as long as it lives; MPI is finalised when all tests are done.
 MpiSession& mpi_session();
