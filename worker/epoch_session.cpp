@@ -46,9 +46,9 @@ void EpochSession::no_gradient(const Ballot& ballot) {
   carry_out(participant_.no_gradient(ballot));
 }
 
-void EpochSession::lost(const std::vector<Uuid>& peers) {
+void EpochSession::unreachable(const Ballot& ballot, const std::vector<Uuid>& peers) {
   const std::lock_guard lock(mutex_);
-  participant_.lost(peers);
+  if (participant_.entered() == ballot) participant_.lost(peers);
 }
 
 // Under the lock.

@@ -52,7 +52,8 @@ class EpochSession {
   void applied(std::uint64_t checksum);
   void restored(const Ballot& ballot);
   void no_gradient(const Ballot& ballot);
-  void lost(const std::vector<Uuid>& peers);
+  // Members of the epoch `ballot` to which nothing gets through; part of the next answer.
+  void unreachable(const Ballot& ballot, const std::vector<Uuid>& peers);
   bool has_task() const;
   // Waits for one. Throws Error(kInternal) where the protocol was broken: this process must end.
   Task next_task();

@@ -11,6 +11,7 @@
 #include "cluster/address.h"
 #include "core/base/durable_file.h"
 #include "core/base/exit_code.h"
+#include "distributed/peer_lost.h"
 #include "distributed/worker_block.h"
 #include "worker/checkpoint.h"
 #include "worker/fingerprint.h"
@@ -186,9 +187,20 @@ void Trainer::compute_ahead() {
   reporter_->set_position(step_.step(), cluster::Phase::kWaiting);
 }
 
+// Who cannot be reached is part of the answer to the seal that comes of it; who only ended, or came too late, does not
+// answer one, or comes the next time.
 void Trainer::tell_lost(const Error& error, const Ballot& ballot) {
   logger_.warning("{}", error.what());
-  reporter_->send(ballot, cluster::PeersLost{});
+  cluster::PeersLost message;
+  std::vector<Uuid> unreachable;
+  if (const auto* lost = dynamic_cast<const distributed::PeerLost*>(&error)) {
+    for (const distributed::LostPeer& peer : lost->peers()) {
+      message.peers.push_back(peer.uuid);
+      if (peer.how == distributed::LostPeer::How::kUnreachable) unreachable.push_back(peer.uuid);
+    }
+  }
+  session_.unreachable(ballot, unreachable);
+  reporter_->send(ballot, std::move(message));
 }
 
 Trainer::End Trainer::over() {

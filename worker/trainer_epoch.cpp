@@ -11,6 +11,13 @@
 
 namespace convoy::worker {
 
+namespace {
+
+// Of the time after which the scheduler finds out who hangs. It is the one to do so: nobody is lost for being late.
+constexpr double kMeetingPatience = 10.0;
+
+}  // namespace
+
 using std::chrono::duration;
 
 void Trainer::meet(const EnterEpoch& task) {
@@ -33,7 +40,8 @@ void Trainer::meet(const EnterEpoch& task) {
                                         .rank = rank,
                                         .members = members,
                                         .token = command_.place.scheduler->token,
-                                        .timeout = from_seconds(recipe_.fault.hang_s),
+                                        .timeout = from_seconds(kMeetingPatience * recipe_.fault.hang_s),
+                                        .silence = from_seconds(recipe_.fault.suspect_s),
                                         .stop = task.sealed});
   {
     const std::lock_guard lock(communicator_mutex_);

@@ -62,6 +62,20 @@ TEST_F(EpochSessionTest, ASealEndsWhatIsUnderWay) {
   EXPECT_EQ(answers_.size(), 2u);
 }
 
+TEST_F(EpochSessionTest, WhoCannotBeReachedIsPartOfTheNextAnswer) {
+  begin();
+  const Uuid peer = Uuid::random();
+  session_.unreachable(ballot(7), {Uuid::random()});  // of an epoch that is none of ours
+  session_.unreachable(ballot(1), {peer});
+  session_.on_seal(ballot(2), {});
+  EXPECT_EQ(answers_.back().second.unreachable, std::vector<Uuid>{peer});
+  // In the next epoch all is well again, until it is not.
+  session_.on_epoch(ballot(2), epoch(0, {self_}));
+  session_.unreachable(ballot(1), {peer});
+  session_.on_seal(ballot(3), {});
+  EXPECT_EQ(answers_.back().second.unreachable, std::vector<Uuid>{});
+}
+
 TEST_F(EpochSessionTest, AStepThatIsCompleteIsAppliedFirst) {
   begin();
   ASSERT_TRUE(session_.begin());
