@@ -291,6 +291,7 @@ void Journal::append(const JournalRecord& record) {
     left.remove_prefix(static_cast<std::size_t>(written));
   }
   if (::fdatasync(descriptor_) != 0) fail(ErrorCode::kUnavailable, "cannot flush {}: {}", path_, errno_text(errno));
+  check();  // whoever was stopped for long in between may not act upon what it wrote
 }
 
 std::vector<JournalRecord> read_journal_segment(const std::string& path, bool last) {

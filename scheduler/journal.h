@@ -57,7 +57,7 @@ class Journal {
   Journal& operator=(const Journal&) = delete;
 
   std::uint64_t term() const { return term_; }
-  // Returns once the record is on disk. Throws as check() does.
+  // Returns once the record is on disk, before any other scheduler could begin. Throws as check() does.
   void append(const JournalRecord& record);
   // Throws Error(kInterrupted) once another scheduler has begun a later term: what this one decides counts no more.
   void check() const;

@@ -70,18 +70,14 @@ void cut_metrics(const std::string& path, std::int64_t last) {
   kept.commit();
 }
 
-// Removes what follows the last end of a line.
-void drop_torn_line(const std::string& path) {
+// Leaves whole lines, in a file of one's own: an earlier scheduler that was only asleep, in the middle of writing a
+// line, writes it where nobody reads.
+void take_over(const std::string& path) {
   if (!std::filesystem::is_regular_file(path)) return;
   std::ifstream file(path, std::ios::binary);
-  std::int64_t whole = 0;
-  std::int64_t size = 0;
-  for (std::string line; std::getline(file, line);) {
-    size += static_cast<std::int64_t>(line.size()) + (file.eof() ? 0 : 1);
-    if (!file.eof()) whole = size;
-  }
-  if (whole < size && ::truncate(path.c_str(), whole) != 0)
-    fail(ErrorCode::kUnavailable, "cannot cut {} back to whole lines: {}", path, errno_text(errno));
+  DurableFile kept(path);
+  for (std::string line; std::getline(file, line) && !file.eof();) kept.write(line + '\n');
+  kept.commit();
 }
 
 }  // namespace
@@ -114,15 +110,15 @@ namespace {
 // Makes the files those of a run that was stopped after `step`, or goes on; returns the folder.
 const std::string& cut_back(const std::string& run_directory, std::int64_t step, bool goes_on) {
   if (goes_on) {
-    drop_torn_line(run_directory + "/metrics.jsonl");
-    drop_torn_line(run_directory + "/events.jsonl");
+    take_over(run_directory + "/metrics.jsonl");
+    take_over(run_directory + "/events.jsonl");
     return run_directory;
   }
   const std::string final_report = run_directory + "/final.json";
   if (::unlink(final_report.c_str()) != 0 && errno != ENOENT)
     fail(ErrorCode::kUnavailable, "cannot remove {}: {}", final_report, errno_text(errno));
   cut_metrics(run_directory + "/metrics.jsonl", step);
-  drop_torn_line(run_directory + "/events.jsonl");
+  take_over(run_directory + "/events.jsonl");
   return run_directory;
 }
 

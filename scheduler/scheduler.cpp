@@ -134,6 +134,7 @@ struct Scheduler::Impl {
   }
 
   void serve(const Message& message) {
+    if (!leads()) return;
     perform(membership.on_message(message, steady_now()));
     std::visit(
         [&](const auto& body) {
@@ -210,7 +211,7 @@ struct Scheduler::Impl {
       final_report = report;
     });
     show_progress(true);
-    if (!final_report) return;
+    if (!final_report || !leads()) return;
     for (const Uuid& worker : membership.workers()) send(worker, recorded());
     perform(membership.on_final_recorded(steady_now()));
   }
@@ -282,10 +283,11 @@ struct Scheduler::Impl {
   // Writes something down. A run whose records cannot be kept is stopped, once; nothing is recorded any more.
   template <typename Write>
   void record(Write write) {
-    if (record_failure || superseded) return;
+    if (record_failure || !leads()) return;
     try {
       write();
     } catch (const Error& error) {
+      if (!leads()) return;
       record_failure = error.what();
       logger.error("{}", error.what());
       perform(membership.on_stop_request(1, error.what(), steady_now()));
@@ -299,17 +301,21 @@ struct Scheduler::Impl {
 
   // At once to who waits for it; the others, who keep their reports until then, get it with the next probe.
   void acknowledge() {
-    if (!reporter || records.recorded_step() == acknowledged_step) return;
+    if (!reporter || records.recorded_step() == acknowledged_step || !leads()) return;
     acknowledged_step = records.recorded_step();
     send(*reporter, recorded());
   }
 
-  void look_for_successor() {
+  // Whether no scheduler of a later term has begun. Whoever was stopped for a while may have been replaced, so this is
+  // asked before anything is written, and before anybody is told that it was.
+  bool leads() {
+    if (superseded) return false;
     try {
       journal.check();
     } catch (const Error& error) {
       give_way(error.what());
     }
+    return !superseded;
   }
 
   // To a scheduler of a later term: this one ends, and says nothing to the workers, which are that one's.
@@ -325,8 +331,7 @@ struct Scheduler::Impl {
     const Time now = steady_now();
     if (now < next_probe) return;
     next_probe = now + kProbeInterval;
-    look_for_successor();
-    if (superseded) return;
+    if (!leads()) return;
     for (const Uuid& connection : membership.connections()) {
       // Once may be a line that broke: who lives has made another by the next time.
       if (send(connection, recorded())) {

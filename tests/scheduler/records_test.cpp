@@ -202,6 +202,20 @@ TEST(RecordsTest, ASchedulerThatWasStartedAnewKeepsWhatStands) {
   EXPECT_EQ(steps, (std::vector<std::int64_t>{1, 2, 3, 4, 5}));
 }
 
+TEST(RecordsTest, WhatASchedulerThatWasReplacedWritesLateIsNotRead) {
+  const Scratch scratch;
+  Records earlier(scratch.path(), 0);
+  const Event event{.kind = "before", .worker = {}, .ballot = {}, .step = 1, .detail = {}};
+  earlier.event(event, 1.0);
+  ASSERT_TRUE(earlier.step(report(1), kBallot));
+  Records later(scratch.path(), 0, /*restarted=*/true);
+  earlier.event(event, 2.0);
+  earlier.step(report(2), kBallot);
+  EXPECT_TRUE(later.step(report(2), kBallot));
+  EXPECT_EQ(lines_of(scratch.file("events.jsonl")).size(), 1U);
+  EXPECT_EQ(lines_of(scratch.file("metrics.jsonl")).size(), 2U);
+}
+
 TEST(RecordsTest, NamesTheFileItCannotWrite) {
   try {
     Records records("/nowhere/at/all", 0);

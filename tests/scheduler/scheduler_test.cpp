@@ -3,11 +3,16 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <deque>
+#include <filesystem>
+#include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -411,6 +416,111 @@ TEST(SchedulerTest, ASchedulerOfALaterTermEndsTheEarlierQuietly) {
   EXPECT_NE(earlier->reason().find("another scheduler of this run has begun"), std::string::npos) << earlier->reason();
   EXPECT_THROW(worker.next<Stop>(), std::runtime_error);
   EXPECT_EQ(lines_of(scratch.file("events.jsonl")).size(), lines) << "what it writes counts no more";
+}
+
+// A scheduler in a process of its own, which can be stopped.
+class Stoppable {
+ public:
+  explicit Stoppable(const std::string& run_directory) {
+    int ends[2] = {-1, -1};
+    EXPECT_EQ(pipe(ends), 0);
+    credentials_.token = make_token();
+    pid_ = fork();
+    if (pid_ == 0) serve(run_directory, ends[1]);
+    close(ends[1]);
+    for (char letter = 0; read(ends[0], &letter, 1) == 1 && letter != ' ';) credentials_.address += letter;
+    for (char letter = 0; read(ends[0], &letter, 1) == 1 && letter != ' ';) credentials_.public_key += letter;
+    close(ends[0]);
+  }
+  ~Stoppable() {
+    if (pid_ < 0) return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  const Credentials& credentials() const { return credentials_; }
+  // Once it stands still.
+  void stop() {
+    kill(pid_, SIGSTOP);
+    waitpid(pid_, nullptr, WUNTRACED);
+  }
+  void go_on() { kill(pid_, SIGCONT); }
+  int wait() {
+    int status = -1;
+    waitpid(std::exchange(pid_, -1), &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+ private:
+  [[noreturn]] void serve(const std::string& run_directory, int out) {
+    SchedulerOptions options;
+    options.run_directory = run_directory;
+    options.token = credentials_.token;
+    options.steps = 3;
+    options.world = 1;
+    Logger logger;
+    logger.mute_terminal();
+    int code = 99;
+    try {
+      Scheduler scheduler(options, logger);
+      const std::string words = scheduler.credentials().address + " " + scheduler.credentials().public_key + " ";
+      if (write(out, words.data(), words.size()) > 0) code = scheduler.run();
+    } catch (const std::exception&) {
+      code = 98;
+    }
+    _exit(code);
+  }
+
+  Credentials credentials_;
+  pid_t pid_ = -1;
+};
+
+std::map<std::string, std::string> files_below(const std::string& folder) {
+  std::map<std::string, std::string> contents;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file()) contents[entry.path().string()] = contents_of(entry.path().string());
+  }
+  return contents;
+}
+
+// What was said to it while it slept waits for it; the run has another scheduler by then.
+TEST(SchedulerTest, AStoppedSchedulerThatWasReplacedWritesNothingWhenItWakes) {
+  const Scratch scratch;
+  Stoppable earlier(scratch.path());
+  Player worker(earlier.credentials(), 0, Uuid::random(), {});
+  worker.enter();
+  worker.next<Epoch>();
+  worker.send(report(1));
+  while (worker.next<Recorded>().step < 1) {
+  }
+  earlier.stop();
+  worker.send(report(2));
+  worker.send(TextReport{.step = 2, .tag = "recipe", .text = "    seed = 1"});
+  worker.send(EvalReport{.step = 2, .loss = 2.125, .accuracy = 0.5});
+  worker.send(EventReport{.kind = "checkpoint", .step = 2, .detail = "folder"});
+  worker.send(report(3));
+  worker.send(final_report());
+  std::this_thread::sleep_for(100ms);  // all of that is on its way
+  std::map<std::string, std::string> before;
+  {
+    Served later(scratch.path(), [](SchedulerOptions& options) {
+      options.world = 1;
+      options.restarted = true;
+    });
+    Player same(later->credentials(), 0, worker.uuid, worker.standing());
+    same.enter();
+    EXPECT_EQ(same.next<Recorded>().step, 1);
+    for (int step = 2; step <= 3; ++step) same.send(report(step));
+    same.send(final_report());
+    same.await_final();
+    same.applied(3);
+    same.leave(0);
+    EXPECT_EQ(later.wait(), 0);
+    before = files_below(scratch.path());
+  }
+  EXPECT_EQ(lines_of(scratch.file("metrics.jsonl")).size(), 3U);
+  earlier.go_on();
+  EXPECT_EQ(earlier.wait(), 1);
+  EXPECT_EQ(files_below(scratch.path()), before);
 }
 
 TEST(SchedulerTest, WithoutRebuildingTheOthersStopWhenAWorkerIsKilled) {
