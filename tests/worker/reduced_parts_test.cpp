@@ -58,15 +58,16 @@ class ReducedPartsTest : public testing::TestWithParam<Way> {
   bool fetch_from(const Find& find, GradientReducer& into) {
     const Uuid uuid = Uuid::random();
     const auto donor = make_donor(uuid, token_, find);
-    return fetch({.donors = {{.uuid = uuid, .service = donor->service()}},
-                  .asker = {.self = Uuid::random(), .token = token_, .ballot = kServedBallot},
-                  .what = Pull::What::kGradient,
-                  .step = 7,
-                  .stall = std::chrono::seconds(60),
-                  .way = GetParam(),
-                  .most_bytes = 1 << 20},
-                 destination_of(into.place_to_take_over()), {})
-        .done;
+    const std::vector<Source> donors{{.uuid = uuid, .service = donor->service()}};
+    const Asker asker{.self = Uuid::random(), .token = token_, .ballot = kServedBallot};
+    const TransferOptions options{.donors = donors,
+                                  .asker = asker,
+                                  .what = Pull::What::kGradient,
+                                  .step = 7,
+                                  .stall = std::chrono::seconds(60),
+                                  .way = GetParam(),
+                                  .most_bytes = 1 << 20};
+    return fetch(options, destination_of(into.place_to_take_over()), {}).done;
   }
 
   const std::string token_ = cluster::make_token();

@@ -12,7 +12,8 @@ Cut Cut::between(std::vector<pid_t> side, std::vector<pid_t> others) {
   return Cut([side = std::move(side), others = std::move(others)] {
     std::vector<TcpEndpoint> ends;
     for (const pid_t one : side) {
-      for (const pid_t other : others) std::ranges::copy(endpoints_between(one, other), std::back_inserter(ends));
+      for (const pid_t other : others)
+        std::ranges::copy(testing_support::endpoints_between(one, other), std::back_inserter(ends));
     }
     return ends;
   });
