@@ -77,19 +77,19 @@ void Reporter::reconnect(Clock::time_point now) {
   }
   if (now < next_attempt_) return;
   next_attempt_ = now + kReconnect;
-  auto link = std::make_unique<cluster::Link>(options_.scheduler, options_.self);
   const cluster::Standing standing = options_.standing();
-  {
-    const std::lock_guard lock(mutex_);
-    link_.swap(link);
-    if (registration_) {
-      cluster::Register again = *registration_;
-      again.standing = standing;
-      link_->send(ballot_, std::move(again));
-    }
-  }
   // Up again as soon as anything arrives; it owes an answer to who registers.
   try {
+    auto link = std::make_unique<cluster::Link>(options_.scheduler, options_.self);
+    {
+      const std::lock_guard lock(mutex_);
+      link_.swap(link);
+      if (registration_) {
+        cluster::Register again = *registration_;
+        again.standing = standing;
+        link_->send(ballot_, std::move(again));
+      }
+    }
     if (const auto message = link_->receive(milliseconds(200))) {
       lost_since_.reset();
       logger_.info("the scheduler is back");
@@ -108,8 +108,8 @@ void Reporter::beat() {
   send(
       cluster::Heartbeat{.step = step_, .phase = phase_, .activity = options_.activity(), .applied = standing.applied});
   if (joins_) send(cluster::Ready{.step = standing.applied});
-  if (wish_ && !finishes_step_) send(cluster::StopRequest{.reason = *wish_});
   const std::lock_guard lock(mutex_);
+  if (wish_ && !finishes_step_) link_->send(ballot_, cluster::StopRequest{.reason = *wish_});
   const std::int64_t oldest = outbox_.oldest();
   if (leads_ && oldest != Outbox::kNone && oldest == oldest_report_) send_reports();
   oldest_report_ = oldest;
@@ -143,8 +143,9 @@ void Reporter::handle_signals() {
     if (hurries && signalled_ && now - *signalled_ > milliseconds(500) && options_.on_second_signal)
       options_.on_second_signal();
     if (hurries && !signalled_) signalled_ = now;
+    const std::lock_guard lock(mutex_);
     if (!wish_) wish_ = "stopped by " + signal_name(*signal);
-    send(cluster::StopRequest{.reason = *wish_});
+    link_->send(ballot_, cluster::StopRequest{.reason = *wish_});
   }
 }
 

@@ -96,7 +96,6 @@ class Reporter {
   SignalReceiver& signals_;
   Logger& logger_;
   std::optional<Clock::time_point> signalled_;   // first that was no announcement
-  std::optional<std::string> wish_;              // of a signal, repeated until somebody heeds it
   Clock::time_point last_watch_;                 // of the scheduler, by this thread
   std::optional<Clock::time_point> lost_since_;  // the line is down
   bool met_ = false;                             // anything was heard of a scheduler
@@ -112,6 +111,7 @@ class Reporter {
   std::optional<cluster::Register> registration_;
   Ballot ballot_;
   bool leads_ = false;
+  std::optional<std::string> wish_;  // of a signal, repeated until somebody heeds it
   Outbox outbox_;
   std::int64_t oldest_report_ = Outbox::kNone;  // in it, a heartbeat ago
   std::optional<End> ending_;

@@ -2,8 +2,11 @@
 #include "worker/reporter.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <thread>
 
 #include "cluster/link.h"
@@ -174,6 +177,43 @@ TEST_F(ReporterTest, ASchedulerThatDoesNotComeBackIsLost) {
   hub_.reset();
   wait_for_end();
   EXPECT_EQ(failure().code(), ErrorCode::kPeerLost);
+}
+
+// The training thread says so, the reporter's takes the signal.
+TEST_F(ReporterTest, ASignalMayComeWhileAnEpochIsEntered) {
+  for (int i = 0; i < 20; ++i) {
+    Reporter another({.scheduler = hub_->credentials(),
+                      .self = Uuid::random(),
+                      .activity = [] { return std::uint64_t{0}; },
+                      .standing = [] { return cluster::Standing{}; },
+                      .on_seal = [](const Ballot&, const cluster::Seal&) {},
+                      .on_epoch = [](const Ballot&, const cluster::Epoch&) {},
+                      .on_end = [] {},
+                      .on_second_signal = {}},
+                     signals_, logger_);
+    kill(getpid(), SIGUSR1);
+    for (const auto until = Clock::now() + milliseconds(20); Clock::now() < until;)
+      another.enter({.term = 1, .attempt = 1}, false);
+  }
+  serve_until([this] { return !heard<cluster::StopRequest>().empty(); });
+}
+
+TEST_F(ReporterTest, ASchedulerIsFoundOnceThereAreDescriptorsAgain) {
+  reporter_.enroll({});
+  serve_until_registered();
+  reporter_.enter({.term = 1, .attempt = 1}, true);
+  const cluster::Credentials credentials = hub_->credentials();
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{.rlim_cur = 3, .rlim_max = before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &none);
+  hub_.reset();
+  std::this_thread::sleep_for(milliseconds(300));
+  setrlimit(RLIMIT_NOFILE, &before);
+  worker_.reset();
+  hub_.emplace(credentials.address, credentials.token, Uuid::random());
+  serve_until_registered();
+  EXPECT_EQ(reporter_.ending(), std::nullopt);
 }
 
 }  // namespace
