@@ -27,6 +27,7 @@ void EpochSession::end() {
   {
     const std::lock_guard lock(mutex_);
     over_ = true;
+    sealed_.request_stop();
   }
   changed_.notify_all();
 }

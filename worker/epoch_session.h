@@ -23,7 +23,7 @@ namespace convoy::worker {
 struct EnterEpoch {  // meet the members of this epoch and go on with the step after resume_step
   Ballot ballot;
   cluster::Epoch epoch;
-  std::stop_token sealed;  // it is over
+  std::stop_token sealed;  // it is over, or the run is
 };
 struct FetchState {  // first get to where the epoch goes on
   Fetch fetch;

@@ -113,6 +113,13 @@ TEST_F(EpochSessionTest, WhoeverWaitsHearsOfTheEnd) {
   other.join();
 }
 
+TEST_F(EpochSessionTest, TheEndEndsMeetingsAndFetches) {
+  begin();
+  session_.end();
+  EXPECT_TRUE(entered_.sealed.stop_requested());
+  EXPECT_TRUE(std::holds_alternative<RunIsOver>(session_.next_task()));
+}
+
 // The others went back behind what it has applied: they would come to another state.
 TEST_F(EpochSessionTest, ABrokenProtocolEndsTheProcess) {
   begin();
