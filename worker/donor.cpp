@@ -21,6 +21,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kIntroduction{10'000};  // for a stranger to prove that it is none
+constexpr std::ptrdiff_t kMostStrangers = 64;  // of more the oldest must go: this process needs its descriptors
 
 std::string addresses_of(const std::string& bound) {
   const cluster::HostPort where = cluster::split_address(bound);
@@ -110,6 +111,9 @@ void Donor::admit(int listener) {
     set_network_options(socket.get());
   }
   guests_.push_back(std::make_unique<DonorGuest>(std::move(socket), self_, token_, shelf_));
+  const auto is_stranger = [](const auto& guest) { return guest->stranger_since().has_value(); };
+  if (std::ranges::count_if(guests_, is_stranger) > kMostStrangers)
+    guests_.erase(std::ranges::find_if(guests_, is_stranger));
 }
 
 void Donor::dismiss_strangers() {

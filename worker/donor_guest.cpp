@@ -113,7 +113,7 @@ void DonorGuest::begin_answer() {
   const std::lock_guard lock(shelf_.reading);
   const Offer offer = look();
   header_.total = offer.total();
-  header_.bytes = std::clamp<std::int64_t>(header_.total - header_.offset, 0, question_.bytes);
+  if (header_.offset < header_.total) header_.bytes = std::min(header_.total - header_.offset, question_.bytes);
   hasher_.reset();
   visit_range(offer.parts, header_.offset, header_.bytes, [&](std::span<const std::byte> part) {
     if (by_place) {

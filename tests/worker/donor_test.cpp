@@ -14,6 +14,7 @@
 #include "core/base/hash.h"
 #include "core/base/unique_fd.h"
 #include "distributed/local/abstract_address.h"
+#include "tests/support/mutations.h"
 #include "tests/worker/serving.h"
 #include "worker/donor_wire.h"
 #include "worker/transfer.h"
@@ -172,6 +173,7 @@ TEST_F(DonorTest, SaysWhatItDoesNotHave) {
   EXPECT_EQ(peer.ask(question(0, 100)).verdict.total, kNeverHere);
   kind = Offer::Kind::kNotYet;
   EXPECT_EQ(peer.ask(question(0, 100)).verdict.total, kNotHereYet);
+  EXPECT_EQ(peer.ask(question(INT64_MAX, 100)).header.bytes, 0);
 }
 
 // The bytes are under way then: the verdict takes them back.
@@ -255,6 +257,16 @@ TEST_F(DonorTest, GarbageDoesNoHarm) {
   EXPECT_TRUE(local.is_closed());
 }
 
+TEST_F(DonorTest, ACrowdOfStrangersKeepsNobodyOut) {
+  serve(find_in(memory_));
+  Peer known = member();
+  std::vector<Peer> strangers;
+  for (int i = 0; i < 100; ++i) strangers.push_back(connect_by_network());
+  EXPECT_TRUE(strangers.front().is_closed());
+  EXPECT_EQ(known.ask(question(0, 100)).header.bytes, 100);
+  EXPECT_TRUE(can_fetch(Way::kNetwork));
+}
+
 TEST_F(DonorTest, EndsAtOnceWhoeverIsConnected) {
   serve(find_in(memory_));
   Peer peer = member();
@@ -289,6 +301,23 @@ TEST_F(DonorTest, SettlesOnceNothingIsRead) {
   go_on.set_value();
   EXPECT_EQ(settled.wait_for(20s), std::future_status::ready);
   donor_.reset();
+}
+
+TEST_F(DonorTest, DamagedWordsDoNoHarm) {
+  serve(find_in(memory_));
+  const auto bytes = [](const auto& value) { return std::string(reinterpret_cast<const char*>(&value), sizeof value); };
+  const DonorHello hello{.donor = uuid_, .asker = Uuid::random(), .nonce = cluster::make_nonce()};
+  DonorQuestion places = question(5 << 20, 1 << 20);
+  places.where = 1;
+  testing_support::Mutations hellos({bytes(hello)});
+  testing_support::Mutations questions({bytes(question(0, 1000)) + bytes(places), bytes(question(3, 1 << 20)),
+                                        bytes(places) + bytes(question(7, 0)) + bytes(question(9, 1))});
+  for (std::int64_t i = 0; i < testing_support::Mutations::rounds(300); ++i) {
+    Peer peer = i % 2 == 0 ? connect_locally() : connect_by_network();
+    if (i % 4 < 2) peer.introduce(uuid_, token_);
+    peer.say(i % 4 < 2 ? questions.next() : hellos.next());
+  }
+  EXPECT_TRUE(can_fetch(Way::kSocket));
 }
 
 }  // namespace
