@@ -38,8 +38,9 @@ struct TcpMeeting {
   std::int32_t rank = 0;
   std::vector<TcpMember> members;  // in rank order, this worker among them
   std::chrono::milliseconds timeout{30'000};
-  std::chrono::milliseconds silence{5'000};  // of a host, after which it cannot be reached
-  std::stop_token stop{};                    // gives up waiting
+  std::chrono::milliseconds silence{5'000};   // of a host, after which it cannot be reached
+  std::chrono::milliseconds patience{5'000};  // with somebody who connects and does not say who it is
+  std::stop_token stop{};                     // gives up waiting
 };
 
 // There are two connections between a pair of workers.

@@ -18,7 +18,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kLookAgain{10};  // for stop requests, and peers that are not ready
-constexpr std::chrono::seconds kPatience{5};         // with a guest who has not said who it is
 constexpr std::size_t kMostStrangers = 64;           // more guests than that beside the members: the oldest must go
 constexpr int kMostAtOnce = 256;                     // accepted before the others are looked at again
 
@@ -239,7 +238,9 @@ class TcpEncounter {
     const pollfd* next = polled_.data() + 1;
     for (TcpGuest& guest : guests_) {
       const bool heard = (next++)->revents != 0;
-      if ((heard && !listen_to(guest)) || Clock::now() - guest.since > kPatience) guest.socket.reset();
+      // Who was answered knows the token, believes that it is met once it has given its proof, and may be slow to.
+      const bool late = !guest.answered && Clock::now() - guest.since > meeting_.patience;
+      if ((heard && !listen_to(guest)) || late) guest.socket.reset();
     }
     for (Call& call : calls_)
       if ((next++)->revents != 0) go_on(call);

@@ -175,6 +175,41 @@ TEST(TcpRendezvousTest, StrangersDoNoHarm) {
   });
 }
 
+// On a busy machine a member may take long from its hello to its proof; a stranger has no such time.
+TEST(TcpRendezvousTest, AMemberMayBeSlowToProveThatItIsOne) {
+  TcpRendezvous own("127.0.0.1");
+  TcpMeeting meeting{.ballot = {1, 1},
+                     .token = "t",
+                     .rank = 0,
+                     .members = {{own.place(), "a", Uuid::random()}, {"127.0.0.1:1", "b", Uuid::random()}},
+                     .timeout = std::chrono::seconds(20),
+                     .patience = std::chrono::milliseconds(500)};
+  TcpMeeting theirs = meeting;
+  theirs.rank = 1;
+  std::jthread slow([&] {
+    const UniqueFd stranger = stranger_at(own.place());
+    std::vector<UniqueFd> sockets;
+    std::vector<std::pair<TcpHello, TcpAnswer>> said;
+    for (const TcpChannel channel : {TcpChannel::kData, TcpChannel::kWatch}) {
+      sockets.push_back(stranger_at(own.place()));
+      auto& [hello, answer] = said.emplace_back(make_hello(theirs, 0, channel), TcpAnswer{});
+      say(sockets.back(), {reinterpret_cast<const char*>(&hello), sizeof(hello)});
+      pollfd readable{sockets.back().get(), POLLIN, 0};
+      EXPECT_EQ(poll(&readable, 1, 5000), 1);
+      EXPECT_EQ(recv(sockets.back().get(), &answer, sizeof(answer), 0), static_cast<ssize_t>(sizeof(answer)));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1'200));
+    char nothing = 0;
+    EXPECT_EQ(recv(stranger.get(), &nothing, 1, 0), 0) << "who says nothing is still there";
+    for (std::size_t i = 0; i < sockets.size(); ++i) {
+      const Signature proof = make_proof(said[i].first, said[i].second, theirs);
+      say(sockets[i], {reinterpret_cast<const char*>(&proof), sizeof(proof)});
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  });
+  EXPECT_EQ(own.meet(meeting).size(), 1U);
+}
+
 TEST(TcpRendezvousTest, AForgedMemberIsNotLetIn) {
   TcpRendezvous own("127.0.0.1");
   const Uuid uuids[] = {Uuid::random(), Uuid::random()};
