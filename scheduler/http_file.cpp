@@ -1,19 +1,38 @@
 #include "scheduler/http_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
-#include "core/base/durable_file.h"
 #include "core/base/error.h"
+#include "core/base/unique_fd.h"
 
 namespace convoy::scheduler {
 
 namespace {
 
 constexpr int kSchema = 1;
+
+// Whole or not at all, but not flushed to the disk: a scheduler that takes over waits for nothing that it can do
+// without, and a file that a power cut spoils counts as none.
+void replace(const std::string& path, std::string_view text) {
+  const std::string temporary = path + ".new";
+  const UniqueFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  const bool written = file && ::fchmod(file.get(), 0600) == 0 &&
+                       ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                       ::rename(temporary.c_str(), path.c_str()) == 0;
+  if (written) return;
+  const int error = errno;
+  ::unlink(temporary.c_str());
+  fail(ErrorCode::kUnavailable, "cannot write {}: {}", path, errno_text(error));
+}
 
 }  // namespace
 
@@ -22,7 +41,7 @@ HttpFile::HttpFile(const std::string& run_directory, const HttpPlace& place)
   const nlohmann::ordered_json text{{"schema", kSchema},    {"address", place.address},
                                     {"token", place.token}, {"host", place.host},
                                     {"pid", place.pid},     {"scheduler", place.scheduler.to_string()}};
-  write_durably(path_, text.dump(2) + '\n', 0600);
+  replace(path_, text.dump(2) + '\n');
 }
 
 HttpFile::~HttpFile() {
