@@ -43,6 +43,7 @@ cat <<END
   $run/events.jsonl     who joined, evaluations
   $run/final.json       hashes of parameters and state, held-out loss, speed
   $run/checkpoints/     the model, in safetensors
+  $convoy status $run       the same in short; of a run that goes on, its page too
   $convoy generate $run --prompt "Once"           another sample
   $convoy launch -n 2 -- train recipes/gpt-tiny.toml train.steps=20000   a longer run
 END
