@@ -1,15 +1,22 @@
 #include "worker/transfer.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
 #include <future>
+#include <span>
 #include <thread>
 
+#include "cluster/address.h"
 #include "cluster/link.h"
 #include "core/base/error.h"
+#include "core/base/hash.h"
+#include "tests/support/mutations.h"
 #include "tests/worker/serving.h"
+#include "worker/donor_wire.h"
 
 namespace convoy::worker {
 namespace {
@@ -289,6 +296,61 @@ TEST_P(TransferTest, GivesUpADonorWhoseBytesArriveDamagedTwice) {
   EXPECT_TRUE(result.done);
   EXPECT_EQ(result.lost, std::vector{donor.source.uuid});
   EXPECT_EQ(copy.joined(), served().joined());
+}
+
+// A donor that says damaged words, once it has proved to be one.
+TEST(TransferWireTest, DamagedAnswersAreNeverTakenForTheState) {
+  const std::string token = cluster::make_token();
+  const Uuid donor = Uuid::random();
+  const UniqueFd listener = cluster::listen_at("tcp://127.0.0.1:0");
+  const std::string served(3000, 'x');
+  const auto bytes = [](const auto& value) { return std::string(reinterpret_cast<const char*>(&value), sizeof value); };
+  const DonorHeader header{
+      .offset = 0, .total = 3000, .bytes = 3000, .checksum = xxh3_64(std::as_bytes(std::span(served)))};
+  testing_support::Mutations answers({bytes(header) + served + bytes(DonorVerdict{.total = 3000})});
+  const std::int64_t rounds = testing_support::Mutations::rounds(500);
+  std::thread serves([&] {
+    for (std::int64_t i = 0; i < rounds; ++i) {
+      pollfd item{listener.get(), POLLIN, 0};
+      poll(&item, 1, -1);
+      const UniqueFd peer(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      const auto say = [&](const std::string& text) {
+        (void)!send(peer.get(), text.data(), text.size(), MSG_NOSIGNAL);
+      };
+      const auto hear = [&](auto& value) { (void)!recv(peer.get(), &value, sizeof value, MSG_WAITALL); };
+      DonorHello hello;
+      hear(hello);
+      DonorChallenge challenge;
+      challenge.nonce = cluster::make_nonce();
+      challenge.signature = sign_challenge(token, hello, challenge);
+      say(bytes(challenge));
+      DonorProof proof;
+      hear(proof);
+      DonorQuestion question;
+      hear(question);
+      say(answers.next());
+    }
+  });
+  const Source source{.uuid = donor, .service = {.address = cluster::bound_address(listener.get()), .public_key = {}}};
+  for (std::int64_t i = 0; i < rounds; ++i) {
+    std::string copy(3000, '-');
+    const auto at = [&](std::size_t begin, std::size_t end) {
+      return std::as_writable_bytes(std::span(copy).subspan(begin, end - begin));
+    };
+    const Destination destination{at(0, 1), at(1, 2000), at(2000, 3000)};
+    try {
+      const TransferOptions options{.donors = {source},
+                                    .asker = {.self = Uuid::random(), .token = token, .ballot = kServedBallot},
+                                    .step = kServedStep,
+                                    .stall = 10s,
+                                    .way = Way::kNetwork};
+      const bool done = fetch(options, destination, {}).done;
+      EXPECT_EQ(copy == served, done);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kPeerLost) << error.what();
+    }
+  }
+  serves.join();
 }
 
 }  // namespace
