@@ -8,8 +8,7 @@
 namespace convoy::library {
 
 InnerScheduler::InnerScheduler(const launcher::SchedulerLine& line, launcher::Output& output)
-    : lock_(line.run), progress_(output), scheduler_(options(line, output), logger_) {
-  log_to_file(logger_, line.run);
+    : lock_(line.run), progress_(output), scheduler_(options(line, output), log_to_file(logger_, line.run)) {
   thread_ = std::thread([this] { serve(); });
 }
 

@@ -37,10 +37,11 @@ scheduler::SchedulerOptions scheduler_options(const launcher::SchedulerLine& lin
   return options;
 }
 
-void log_to_file(Logger& logger, const std::string& run_directory) {
+Logger& log_to_file(Logger& logger, const std::string& run_directory) {
   std::filesystem::create_directories(run_directory + "/logs");
   logger.add_file(run_directory + "/logs/scheduler.log");
   logger.mute_terminal();
+  return logger;
 }
 
 }  // namespace convoy::library

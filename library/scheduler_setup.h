@@ -15,7 +15,7 @@ launcher::SchedulerLine scheduler_line(const RunPlan& plan, const ProgramRecipe&
 
 scheduler::SchedulerOptions scheduler_options(const launcher::SchedulerLine& line, std::string token);
 
-// The scheduler's own log: the terminal belongs to the run.
-void log_to_file(Logger& logger, const std::string& run_directory);
+// The scheduler's own log: the terminal belongs to the run. Returns the logger.
+Logger& log_to_file(Logger& logger, const std::string& run_directory);
 
 }  // namespace convoy::library

@@ -102,7 +102,8 @@ std::vector<Refusal> wrong_usage() {
        "-n 5: expected at most one worker a logical shard, of which there are 4 (gpt.toml:16: train.logical_shards)"},
       {"NoCommand",
        {},
-       "expected a command: train, launch, resume, eval, export, generate, scheduler (see convoy --help)"},
+       "expected a command: train, launch, resume, eval, export, generate, scheduler, status, audit (see convoy "
+       "--help)"},
       {"UnknownCommand", {"trian", "gpt.toml"}, "unknown command 'trian': did you mean 'train'?"},
       {"UnknownOption",
        {"train", "gpt.toml", "--steps", "5"},

@@ -243,12 +243,15 @@ TEST_F(ResumeTest, ASignalStopsAfterACheckpointAndNoBitTells) {
 // An evaluation may take longer than a cluster waits.
 TEST_F(ResumeTest, ASignalDoesNotWaitForAnEvaluation) {
   testing_support::write_text(run_.folder() / "long.txt", 4'000'000);
-  const auto stop_in_evaluation = [&](Words command, std::int32_t step, const std::string& said) {
+  const auto stop_in_evaluation = [&](Words command, std::int32_t step, bool saved, const std::string& said) {
     command.insert(command.begin(), CONVOY_PROGRAM);
     run_.start(command);
     const std::string log = "long/metrics.jsonl", checkpoint = "long/checkpoints/step-" + std::to_string(step);
     ASSERT_TRUE(run_.wait_until(
-        [&] { return exists(run_.folder() / log) && loss_bits(run_, "long").size() == std::size_t(step); },
+        [&] {
+          return exists(run_.folder() / log) && loss_bits(run_, "long").size() == std::size_t(step) &&
+                 details(run_, "long", "checkpoint").empty() != saved;
+        },
         std::chrono::seconds(30)))
         << run_.errors();
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
@@ -262,15 +265,16 @@ TEST_F(ResumeTest, ASignalDoesNotWaitForAnEvaluation) {
   const Words data = {"data.path=long.txt", "data.eval_fraction=0.9"};
   Words train = {"train", "gpt.toml", "--run", "long", "train.steps=2", "train.eval_every=1"};
   train.insert(train.end(), data.begin(), data.end());
-  stop_in_evaluation(train, 1, "after step 1; checkpoint long/checkpoints/step-1; run `convoy resume long` to go on");
+  stop_in_evaluation(train, 1, false,
+                     "after step 1; checkpoint long/checkpoints/step-1; run `convoy resume long` to go on");
   std::filesystem::remove_all(run_.folder() / "long");
   train.back() = "data.eval_fraction=0.9";
   train[4] = "train.steps=1";
   const std::string over = "after step 1, of which there is a checkpoint; run `convoy resume long` to go on";
-  stop_in_evaluation(train, 1, over);
+  stop_in_evaluation(train, 1, true, over);
   train.insert(train.begin(), {"launch", "-n", "2", "--"});
   std::filesystem::remove_all(run_.folder() / "long");
-  stop_in_evaluation(train, 1, over);
+  stop_in_evaluation(train, 1, true, over);
 }
 
 // With the tools of another framework, where they are installed.

@@ -40,7 +40,7 @@ Names with(Names names, const Names& more) {
 }
 
 const Names kMetrics = {"step",    "loss",       "loss_bits", "lr",    "grad_norm", "samples",
-                        "step_ms", "compute_ms", "comm_ms",   "world", "ballot"};
+                        "step_ms", "compute_ms", "comm_ms",   "world", "ballot",    "shards"};
 const Names kEvent = {"time", "kind", "worker", "rank", "ballot", "step", "detail"};
 const Names kFinal = {
     "steps",         "final_loss", "parameters_hash",       "state_hash",     "eval_loss", "eval_accuracy",

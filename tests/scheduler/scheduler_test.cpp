@@ -500,7 +500,6 @@ TEST(SchedulerTest, AStoppedSchedulerThatWasReplacedWritesNothingWhenItWakes) {
   worker.send(report(3));
   worker.send(final_report());
   std::this_thread::sleep_for(100ms);  // all of that is on its way
-  std::map<std::string, std::string> before;
   {
     Served later(scratch.path(), [](SchedulerOptions& options) {
       options.world = 1;
@@ -515,8 +514,8 @@ TEST(SchedulerTest, AStoppedSchedulerThatWasReplacedWritesNothingWhenItWakes) {
     same.applied(3);
     same.leave(0);
     EXPECT_EQ(later.wait(), 0);
-    before = files_below(scratch.path());
   }
+  const auto before = files_below(scratch.path());
   EXPECT_EQ(lines_of(scratch.file("metrics.jsonl")).size(), 3U);
   earlier.go_on();
   EXPECT_EQ(earlier.wait(), 1);
