@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <filesystem>
+#include <fstream>
+#include <string>
 #include <string_view>
 
 #include "cluster/address.h"
@@ -66,13 +66,21 @@ std::string reachable(const scheduler::HttpPlace& place) {
   return place.address;
 }
 
+// Whether there is such a process on this host, and not only what its parent has not asked for yet.
+bool is_alive(std::int32_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string text;
+  if (!std::getline(file, text)) return false;
+  const std::size_t name_end = text.rfind(')');  // "17 (convoy) S …"
+  return name_end == std::string::npos || text.compare(name_end, 4, ") Z ") != 0;
+}
+
 // Whether a process of the run may be there yet: on this host by its number, on others because nobody knows.
 bool has_processes(const std::string& directory, const scheduler::RunView& view) {
   if (launcher::run_in_use(directory)) return true;
   const std::string here = cluster::host_name();
-  return std::any_of(view.workers.begin(), view.workers.end(), [&](const scheduler::WorkerView& worker) {
-    return worker.host != here || ::kill(worker.pid, 0) == 0 || errno == EPERM;
-  });
+  return std::any_of(view.workers.begin(), view.workers.end(),
+                     [&](const scheduler::WorkerView& worker) { return worker.host != here || is_alive(worker.pid); });
 }
 
 Told ask_directory(const RunSource& source) {

@@ -331,7 +331,7 @@ TEST(TransferWireTest, DamagedAnswersAreNeverTakenForTheState) {
       say(answers.next());
     }
   });
-  const Source source{.uuid = donor, .service = {.address = cluster::bound_address(listener.get()), .public_key = {}}};
+  const Source source{.uuid = donor, .service = {.address = cluster::bound_address(listener.get())}};
   for (std::int64_t i = 0; i < rounds; ++i) {
     std::string copy(3000, '-');
     const auto at = [&](std::size_t begin, std::size_t end) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <string_view>
 #include <thread>
 
 #include "distributed/tcp/tcp_rendezvous.h"
@@ -78,7 +79,9 @@ TEST_F(TcpSilenceTest, APeerThatIsCutOffIsUnreachableAndNobodyElseIs) {
       std::vector<LostPeer> expected;
       if (context.rank == 0) expected = {{context.members[1].uuid, How::kUnreachable}};
       if (context.rank == 1) expected = {{context.members[0].uuid, How::kUnreachable}};
-      EXPECT_EQ(lost.peers(), expected) << "rank " << context.rank << ": " << lost.what();
+      // Whoever finds it first aborts, and may be heard of by the other before it has found it too.
+      const bool told = std::string_view(lost.what()).find("aborted") != std::string_view::npos;
+      EXPECT_EQ(lost.peers(), told ? std::vector<LostPeer>{} : expected) << context.rank << ": " << lost.what();
     }
     std::this_thread::sleep_for(milliseconds(500));  // so that nobody's end is heard of before its words
   });
