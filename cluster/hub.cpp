@@ -73,6 +73,17 @@ struct Hub::Impl {
     }
   }
 
+  // It knows the token and speaks another language: what it hears, though it cannot read it, names both schemas.
+  void answer_another_build(std::string_view id) {
+    const std::string bytes = encode(
+        {.ballot = {}, .sender = self, .body = Refuse{.reason = "this program is another build than the run's"}});
+    try {
+      send_frame(router, id, zmq::send_flags::sndmore);
+      send_frame(router, bytes, zmq::send_flags::none);
+    } catch (const zmq::error_t&) {  // it is gone
+    }
+  }
+
   // The next well-formed message whose sender is who sent it.
   std::optional<Message> take() {
     for (;;) {
@@ -83,7 +94,8 @@ struct Hub::Impl {
           Message message = decode(frames[1].to_string_view());
           if (frames[0].to_string_view() == routing_id(message.sender)) return message;
         }
-      } catch (const Error&) {  // garbage is dropped: one broken peer must not stop a run
+      } catch (const Error&) {  // dropped: one broken peer must not stop a run
+        answer_another_build(frames[0].to_string_view());
       }
       ++dropped;
     }

@@ -10,8 +10,10 @@
 #include <fstream>
 #include <set>
 #include <span>
+#include <sstream>
 #include <string>
 
+#include "cluster/fit.h"
 #include "core/base/hash.h"
 
 namespace convoy::worker {
@@ -73,6 +75,18 @@ void add_processor(Fingerprint& fingerprint) {
                                             sysconf(_SC_LEVEL2_CACHE_SIZE), sysconf(_SC_LEVEL3_CACHE_SIZE)));
 }
 
+// Every key, so that whoever compares can say which one differs. to_toml() writes one a line below its section.
+void add_recipe(Fingerprint& fingerprint, const Recipe& recipe) {
+  std::istringstream text(to_toml(without_places(recipe)));
+  std::string section;
+  for (std::string line; std::getline(text, line);) {
+    if (line.starts_with('[') && line.ends_with(']')) section = line.substr(1, line.size() - 2) + '.';
+    const std::size_t equals = line.find(" = ");
+    if (equals != std::string::npos)
+      fingerprint.add(cluster::kRecipeEntry + section + line.substr(0, equals), line.substr(equals + 3));
+  }
+}
+
 // Variables by which oneDNN, OpenMP and the C library's mathematics let their numerics be changed from outside.
 constexpr const char* kNumericVariables[] = {
     "DNNL_MAX_CPU_ISA",     "ONEDNN_MAX_CPU_ISA",       "DNNL_CPU_ISA_HINTS",
@@ -104,8 +118,7 @@ Fingerprint fingerprint_of(const Recipe& recipe, const Dataset& dataset, const R
   fingerprint.add("seed", fmt::to_string(recipe.train.seed));
   fingerprint.add("bucket cuts", replica.layout().cuts());
   fingerprint.add("data digest", dataset.digest());
-  const std::string text = to_toml(without_places(recipe));
-  fingerprint.add("recipe digest", fmt::format("{:016x}", xxh3_64(std::as_bytes(std::span(text)))));
+  add_recipe(fingerprint, recipe);
   // A model of a program's own may depend on more than the recipe. Where steps are dynamic nothing tells of it.
   for (const PlannedFunction& planned : replica.plans()) {
     const Graph& graph = planned.captured.graph;

@@ -56,6 +56,10 @@ bool Reporter::receive() {
     while (const std::optional<cluster::Message> message = link_->receive(milliseconds(0))) handle(*message);
     return true;
   } catch (const Error& error) {
+    if (error.code() == ErrorCode::kDataLoss) {  // of another build: what it says cannot be understood
+      end(End::kRefused, error.what());
+      return true;
+    }
     if (!closing_) logger_.warning("lost the scheduler: {}", error.what());
     const std::lock_guard lock(mutex_);
     why_ = error.what();
@@ -170,7 +174,7 @@ void Reporter::handle(const cluster::Message& message) {
   }
   if (const auto* refuse = std::get_if<cluster::Refuse>(&message.body)) return end(End::kRefused, refuse->reason);
   if (const auto* exclude = std::get_if<cluster::Exclude>(&message.body))
-    return end(End::kRefused, fmt::format("excluded from the run: {}", exclude->reason));
+    return end(End::kExcluded, fmt::format("excluded from the run: {}", exclude->reason));
   if (complete) return end(End::kComplete, "");
   if (const auto* finish = std::get_if<cluster::FinishStep>(&message.body)) {
     if (!finishes_step_) logger_.info("{}: the run ends after this step and a checkpoint", finish->reason);
@@ -209,7 +213,8 @@ std::optional<cluster::Stop> Reporter::stop() const {
 
 void Reporter::fail_ended() const {
   const std::lock_guard lock(mutex_);
-  if (ending_ == End::kRefused) fail(ErrorCode::kInvalidArgument, "{}", why_);
+  if (ending_ == End::kRefused) fail(ErrorCode::kUsage, "{}", why_);
+  if (ending_ == End::kExcluded) fail(ErrorCode::kInvalidArgument, "{}", why_);
   if (ending_ == End::kLost) fail(ErrorCode::kPeerLost, "{}", why_);
   fail(ErrorCode::kInterrupted, "{}", why_);
 }

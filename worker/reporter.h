@@ -67,12 +67,14 @@ class Reporter {
   enum class End : std::uint8_t {
     kComplete,  // the final report stands on record
     kStopped,   // stop() says how
-    kRefused,   // this worker may not take part
+    kRefused,   // this worker may not take part, nor may another that is started like it
+    kExcluded,  // this worker takes part no more; another may come in its place
     kLost       // the scheduler
   };
   std::optional<End> ending() const;
   std::optional<cluster::Stop> stop() const;
-  // Throws what the ending comes to: Error(kInvalidArgument) for a refusal, Error(kPeerLost), Error(kInterrupted).
+  // Throws what the ending comes to: Error(kUsage) for a refusal, Error(kInvalidArgument) for an exclusion,
+  // Error(kPeerLost), Error(kInterrupted).
   [[noreturn]] void fail_ended() const;
 
   // The last message, sent before the process exits.

@@ -111,11 +111,21 @@ TEST_F(ReporterTest, ASchedulerThatWaitsForOthersIsWaitedFor) {
   EXPECT_EQ(reporter_.ending(), std::nullopt);
 }
 
-TEST_F(ReporterTest, ARefusalIsNoWrongUsage) {
+TEST_F(ReporterTest, ARefusalIsWrongUsage) {
   reporter_.enroll({});
   serve_until_registered();
-  send(cluster::Refuse{.reason = "worker 1 differs from worker 0"});
+  send(cluster::Refuse{.reason = "this worker does not fit the run"});
   wait_for_end();
+  EXPECT_EQ(reporter_.ending(), Reporter::End::kRefused);
+  EXPECT_EQ(failure().code(), ErrorCode::kUsage) << "nobody who is started like it would do better";
+}
+
+TEST_F(ReporterTest, AnExclusionIsNoWrongUsage) {
+  reporter_.enroll({});
+  serve_until_registered();
+  send(cluster::Exclude{.worker = {}, .reason = "it hangs"});
+  wait_for_end();
+  EXPECT_EQ(reporter_.ending(), Reporter::End::kExcluded);
   EXPECT_EQ(failure().code(), ErrorCode::kInvalidArgument);
 }
 
