@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "cluster/fit.h"
 #include "core/base/error.h"
 
 namespace convoy::scheduler {
@@ -17,9 +18,19 @@ EpochOptions epoch_options(const MembershipOptions& options) {
   return {.world = options.world, .min_workers = options.min_workers, .steps = options.steps + 1};
 }
 
+// The journal lost it. Nobody has entered it under this ballot, so that everybody is asked where they stand.
+std::optional<EpochPlan> epoch_of(const KnownWorkers& known) {
+  EpochPlan plan{.ballot = {.term = known.first_term, .attempt = 0}, .members = {}, .donors = {}};
+  for (const KnownWorker& worker : known.workers) {
+    if (!worker.told_lost && !worker.told_excluded && !worker.left) plan.members.push_back(worker.uuid);
+  }
+  return plan.members.empty() ? std::nullopt : std::optional(plan);
+}
+
 EpochPast epoch_past(const Past& past) {
   EpochPast out;
   if (past.restarted) out = past_of(past.journal);
+  if (past.restarted && past.known.begun && !out.epoch) out.epoch = epoch_of(past.known);
   out.term = past.term;
   out.checkpoint_step = std::max(out.checkpoint_step, past.step);
   return out;
@@ -123,6 +134,7 @@ Actions Membership::on_tick(Time now) {
   const std::vector<Worker*> everybody = roster_.all();
   watch_.on_tick(everybody, now);
   if (ending_ == Ending::kNone) {
+    receive_early(now, actions);
     fire_timers(now, actions);
     check_start(now, actions);
     check_silence(now, actions);
@@ -192,29 +204,33 @@ void Membership::receive(const Uuid& sender, const Register& message, Time now, 
   Worker* worker = roster_.find(sender);
   const bool took_part = message.standing.entered != Ballot{};
   if (worker == nullptr && (!took_part || ending_ != Ending::kNone)) {
-    if (const auto reason = objection(message)) return refuse(sender, message, *reason, actions);
+    if (auto reason = objection(message)) return refuse(sender, message, *std::move(reason), actions);
   }
   if (ending_ == Ending::kStopping)
     return send(sender, Stop{.exit_code = stopping_with_.exit_code, .reason = stopping_with_.reason}, actions);
 
   // Compared before it counts: what differs never takes part.
-  if (!fingerprint_) fingerprint_ = {std::max(message.rank, 0), message.fingerprint};
-  if (const auto difference = message.fingerprint.difference(fingerprint_->second); worker == nullptr && difference) {
-    const std::string who = message.rank >= 0 ? title(message.rank, message.pid)
-                                              : fmt::format("the worker of pid {} on {}", message.pid, message.host);
-    const std::string reason = fmt::format("{} differs from worker {} in {}", who, fingerprint_->first, *difference);
-    refuse(sender, message, reason, actions);
-    if (gathering()) stop({.exit_code = 1, .reason = reason}, now, actions);
-    return;
+  if (worker == nullptr && refuse_misfit(sender, message, now, actions)) return;
+  if (!fingerprint_) {
+    const bool decides = worker != nullptr || took_part || !past_.restarted || gathering();
+    if (!decides && seconds(now - start_) < kReconnect) return early_.emplace_back(sender, message), void();
+    fingerprint_ = message.fingerprint;
   }
 
   const bool is_new = worker == nullptr;
   const bool returns = !is_new && !worker->connected;
   const bool starts = gathering();
   const bool has_number = worker != nullptr && worker->numbered;
-  const std::int32_t number = message.rank >= 0 ? message.rank
-                              : has_number      ? worker->member.rank
-                                                : roster_.next_number(options_.world);
+  // Launchers number the workers to begin with, and whoever replaces them.
+  const auto awaited = std::ranges::find_if(replaced_, [&](const auto& one) {
+    const bool same = message.rank >= 0 ? one.second == message.rank : one.second >= options_.world;
+    return is_new && one.first.first == message.host && same;
+  });
+  const std::int32_t number = message.rank >= 0            ? message.rank
+                              : has_number                 ? worker->member.rank
+                              : awaited != replaced_.end() ? awaited->second
+                                                           : new_number();
+  if (awaited != replaced_.end()) replaced_.erase(awaited);
   worker = &roster_.add({.uuid = sender,
                          .rank = number,
                          .host = message.host,
@@ -224,13 +240,9 @@ void Membership::receive(const Uuid& sender, const Register& message, Time now, 
   worker->numbered = true;
   worker->connected = true;
   worker->heard = worker->moved = now;
-  const auto awaited = std::find_if(replaced_.begin(), replaced_.end(), [&](const auto& one) {
-    return one.first.first == message.host && one.second == message.rank;
-  });
-  if (is_new && awaited != replaced_.end()) replaced_.erase(awaited);
   if (is_new || returns) {
-    actions.emplace_back(event(is_new ? "worker_joined" : "worker_reconnected", worker,
-                               fmt::format("pid {} on {}", message.pid, message.host)));
+    actions.emplace_back(
+        event(is_new ? "worker_joined" : "worker_reconnected", worker, joined_detail(message.pid, message.host)));
   }
   feed(epochs_.on_registered(sender, number, message.standing), now, actions);
   if (worker->excluded || ending_ != Ending::kNone) return;
@@ -242,15 +254,45 @@ void Membership::receive(const Uuid& sender, const Register& message, Time now, 
   if (wish_) send(sender, FinishStep{.reason = *wish_}, actions);
 }
 
-void Membership::refuse(const Uuid& sender, const Register& message, std::string reason, Actions& actions) {
+void Membership::refuse(const Uuid& sender, const Register& message, std::string reason, Actions& actions,
+                        const std::string& who) {
   refused_.insert({message.host, message.pid});
   actions.emplace_back(Event{.kind = "worker_refused",
                              .worker = sender,
                              .rank = message.rank,
                              .ballot = epoch_ballot(),
                              .step = reported_step_,
-                             .detail = reason});
+                             .detail = who + reason});
   send(sender, Refuse{.reason = std::move(reason)}, actions);
+}
+
+// Several that were started together say the same of themselves.
+bool Membership::refuse_misfit(const Uuid& sender, const Register& message, Time now, Actions& actions) {
+  const auto what = fingerprint_ ? misfit(message.fingerprint, *fingerprint_) : std::nullopt;
+  if (!what) return false;
+  if (gathering()) {
+    const std::string reason =
+        fmt::format("{} does not fit the run: {}", title(std::max(message.rank, 0), message.pid), *what);
+    refuse(sender, message, reason, actions);
+    stop({.exit_code = 2, .reason = reason}, now, actions);
+  } else {
+    refuse(sender, message, fmt::format("this worker does not fit the run: {}", *what), actions,
+           fmt::format("pid {} on {}: ", message.pid, message.host));
+  }
+  return true;
+}
+
+// Who registers with a scheduler that was started anew may be the first, and is not the one to say what the run's
+// recipe is.
+void Membership::receive_early(Time now, Actions& actions) {
+  if (early_.empty() || (!fingerprint_ && seconds(now - start_) < kReconnect)) return;
+  for (const auto& [sender, message] : std::exchange(early_, {})) receive(sender, message, now, actions);
+}
+
+std::int32_t Membership::new_number() const {
+  std::int32_t number = roster_.next_number(options_.world);
+  for (const auto& [process, taken] : told_ends_) number = std::max(number, taken + 1);
+  return number;
 }
 
 // --- how they do
@@ -264,7 +306,17 @@ void Membership::receive(const Message& message, const StepReport& report, Time 
 }
 
 void Membership::check_start(Time now, Actions& actions) {
-  if (!gathering() || seconds(now - start_) <= options_.limits.start_timeout) return;
+  if (!gathering()) return;
+  for (const Worker* worker : roster_.all()) {
+    // Nobody would tell of its end.
+    if (!past_.restarted || worker->connected || worker->told_lost || roster_.has_parent(*worker)) continue;
+    if (seconds(now - start_) <= kReconnect) continue;
+    return stop({.exit_code = 1,
+                 .reason = fmt::format("{} did not come back within {:g} s after the scheduler was started anew",
+                                       title(worker->member), kReconnect)},
+                now, actions);
+  }
+  if (seconds(now - start_) <= options_.limits.start_timeout) return;
   std::string missing;
   std::int32_t count = 0;
   for (std::int32_t rank = 0; rank < options_.world; ++rank) {

@@ -27,6 +27,7 @@
 #include "scheduler/epochs.h"
 #include "scheduler/hang_watch.h"
 #include "scheduler/journal.h"
+#include "scheduler/known_workers.h"
 #include "scheduler/records.h"
 #include "scheduler/roster.h"
 #include "scheduler/run_view.h"
@@ -63,6 +64,7 @@ struct Past {
   bool restarted = false;
   std::vector<JournalRecord> journal{};
   std::vector<std::string> damage{};  // to the journal, a line each
+  KnownWorkers known{};
   std::int64_t recorded_step = 0;
   bool final_recorded = false;
 };
@@ -141,13 +143,19 @@ class Membership {
   void receive(const Uuid& sender, const cluster::Register& message, Time now, Actions& actions);
   void receive(const cluster::Message& message, const cluster::StepReport& report, Time now, Actions& actions);
   std::optional<std::string> objection(const cluster::Register& message) const;
-  void refuse(const Uuid& sender, const cluster::Register& message, std::string reason, Actions& actions);
+  void refuse(const Uuid& sender, const cluster::Register& message, std::string reason, Actions& actions,
+              const std::string& who = "");
+  bool refuse_misfit(const Uuid& sender, const cluster::Register& message, Time now, Actions& actions);
+  void receive_early(Time now, Actions& actions);
   void check_start(Time now, Actions& actions);
   void check_silence(Time now, Actions& actions);
   void check_hang(Time now, Actions& actions);
 
   // membership_losses.cpp
   void receive(const Uuid& agent, const cluster::WorkerEnded& message, Time now, Actions& actions);
+  void note_replaced(const std::string& host, const cluster::WorkerEnded& message, std::int32_t number);
+  void receive_unregistered(const std::string& host, const cluster::WorkerEnded& message, Cause cause, Time now,
+                            Actions& actions);
   void receive(Worker& worker, const cluster::Leave& message, Time now, Actions& actions);
   void lose(Worker& worker, Loss loss, Cause cause, Time now, Actions& actions);
   void lose_agent(const std::string& host, Time now, Actions& actions);
@@ -176,6 +184,8 @@ class Membership {
   void feed_departed(Time now, Actions& actions);
   bool nobody_comes(Time now) const;
   void hurry_if_nobody_comes(Time now, Actions& actions);
+  void recall_workers();
+  std::int32_t new_number() const;
   std::vector<Worker*> members();
   bool is_member(const Uuid& worker) const;
 
@@ -220,10 +230,12 @@ class Membership {
 
   // By host and pid: the number that whoever comes in the place of a worker that ended will have.
   std::map<std::pair<std::string, std::int32_t>, std::int32_t> replaced_;
-  // Host and pid of processes that are no workers: refused, or ended (and told so) before they registered.
+  // Host and pid of processes that are no workers: refused, or ended (and told so) before they registered; those have
+  // numbers too.
   std::set<std::pair<std::string, std::int32_t>> refused_;
-  std::set<std::pair<std::string, std::int32_t>> told_ends_;
-  std::optional<std::pair<std::int32_t, Fingerprint>> fingerprint_;  // of the first worker, and its number
+  std::map<std::pair<std::string, std::int32_t>, std::int32_t> told_ends_;
+  std::optional<Fingerprint> fingerprint_;                 // of the first worker
+  std::vector<std::pair<Uuid, cluster::Register>> early_;  // who came before anybody who knows the run's
 
   std::int64_t reported_step_;    // the last one that stands on record
   std::int64_t checkpoint_step_;  // of the last checkpoint

@@ -36,17 +36,37 @@ Actions Membership::start(Time now) {
       roster_.add(member);
     }
   }
+  recall_workers();
   for (const std::string& damage : past_.damage) {
     actions.emplace_back(event("journal_damaged", nullptr, damage));
     actions.emplace_back(Tell{"warning: " + damage});
   }
-  actions.emplace_back(event("scheduler_restarted", nullptr,
-                             epochs_.epoch()
-                                 ? fmt::format("term {} goes on with epoch {} of {}", past_.term,
-                                               epoch_ballot().to_string(), count_of(epochs_.epoch()->members.size()))
-                                 : fmt::format("term {}; no epoch is on record", past_.term)));
+  actions.emplace_back(
+      event("scheduler_restarted", nullptr,
+            restarted_detail(past_.term, epochs_.epoch()
+                                             ? fmt::format(" goes on with epoch {} of {}", epoch_ballot().to_string(),
+                                                           count_of(epochs_.epoch()->members.size()))
+                                             : "; no epoch is on record")));
   feed(epochs_.start(), now, actions);
   return actions;
+}
+
+// What the journal does not say of them.
+void Membership::recall_workers() {
+  for (const KnownWorker& known : past_.known.workers) {
+    Worker* worker = roster_.find(known.uuid);
+    if (worker == nullptr) {
+      Member member;
+      member.uuid = known.uuid;
+      member.host = known.host;
+      member.pid = known.pid;
+      worker = &roster_.add(member);
+    }
+    worker->member.rank = known.number;
+    worker->numbered = true;
+    worker->told_lost = known.told_lost;
+    worker->told_excluded = known.told_excluded;
+  }
 }
 
 // What comes of carrying out an action is carried out behind the rest.
@@ -76,7 +96,8 @@ void Membership::carry_out(const Kill& action, Time now, Actions& actions) {
   if (worker == nullptr) return;  // Epochs was told of nobody else
   const Member member = worker->member;
   const std::string reason = worker->trouble.empty() ? "it takes part no more" : worker->trouble;
-  if (!std::exchange(worker->excluded, true)) {
+  worker->excluded = true;
+  if (!std::exchange(worker->told_excluded, true)) {
     actions.emplace_back(event("worker_excluded", worker, reason));
     tell_user_lost(*worker, reason, actions);
   }

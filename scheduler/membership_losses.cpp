@@ -65,10 +65,6 @@ void Membership::receive(Worker& worker, const Leave& message, Time now, Actions
 void Membership::receive(const Uuid& agent, const WorkerEnded& message, Time now, Actions& actions) {
   const ExitStatus status{.exit_code = message.exit_code, .signal = message.signal};
   const std::string host = roster_.host_of_agent(agent).value_or("");
-  // An agent that changes its mind says so again.
-  replaced_.erase({host, message.pid});
-  if (message.replaced) replaced_[{host, message.pid}] = message.rank;
-
   Worker* worker = roster_.find(agent, message);
   const bool killed = message.signal != 0;
   Cause cause{.strength = killed ? Strength::kKilled : Strength::kEnded,
@@ -80,21 +76,10 @@ void Membership::receive(const Uuid& agent, const WorkerEnded& message, Time now
   if (needed || wrong_input)
     cause.due = killed ? now : after(now, options_.limits.settle);  // it may overtake its Leave
 
-  if (worker == nullptr) {
-    if (refused_.contains({host, message.pid})) return;  // its end changes nothing
-    cause.outcome.reason =
-        fmt::format("{} {} before it registered", title(message.rank, message.pid), describe_exit(status));
-    if (ending_ == Ending::kStopping && !killed) return;  // it did as it was told
-    if (told_ends_.insert({host, message.pid}).second) {
-      Event lost = event("worker_lost", nullptr, cause.outcome.reason);
-      lost.rank = message.rank;
-      actions.emplace_back(std::move(lost));
-    }
-    if (gathering() && cause.due) add_cause(std::move(cause));
-    return hurry_if_nobody_comes(now, actions);
-  }
-  if (worker->ended) return hurry_if_nobody_comes(now, actions);
+  if (worker == nullptr) return receive_unregistered(host, message, std::move(cause), now, actions);
   if (!worker->numbered && message.rank >= 0) worker->member.rank = message.rank;
+  note_replaced(host, message, worker->member.rank);
+  if (worker->ended) return hurry_if_nobody_comes(now, actions);
   // As it was asked to; its own words are on their way.
   if (wish_ && !worker->leave && message.exit_code == kExitStopped && !killed) {
     worker->exited_as_wished = true;
@@ -106,6 +91,11 @@ void Membership::receive(const Uuid& agent, const WorkerEnded& message, Time now
   const bool left_as_told = worker->leave && (ending_ != Ending::kNone || final_recorded_);
   if (left_as_told || (left_as_wished && !worker->told_lost)) return;
   if (ending_ == Ending::kStopping && !killed) return;  // it did as it was told
+  // Told of by a scheduler before this one, and made good since.
+  if (past_.restarted && worker->told_lost && !is_member(worker->member.uuid)) {
+    feed(epochs_.on_lost(worker->member.uuid, Loss::kEnded), now, actions);
+    return hurry_if_nobody_comes(now, actions);
+  }
 
   cause.worker = worker->member.uuid;
   if (worker->leave) {
@@ -123,6 +113,36 @@ void Membership::receive(const Uuid& agent, const WorkerEnded& message, Time now
   cause.outcome.reason = fmt::format("{} {} {}", title(worker->member), how, position_of(*worker));
   tell_lost(*worker, how, "", actions);
   lose(*worker, Loss::kEnded, std::move(cause), now, actions);
+}
+
+// An agent that changes its mind says so again.
+void Membership::note_replaced(const std::string& host, const WorkerEnded& message, std::int32_t number) {
+  replaced_.erase({host, message.pid});
+  if (message.replaced) replaced_[{host, message.pid}] = number;
+}
+
+void Membership::receive_unregistered(const std::string& host, const WorkerEnded& message, Cause cause, Time now,
+                                      Actions& actions) {
+  const std::pair process(host, message.pid);
+  if (refused_.contains(process)) return;  // its end changes nothing
+  const std::string how =
+      unregistered_detail(message.pid, describe_exit({.exit_code = message.exit_code, .signal = message.signal}));
+  const auto told_before = past_.known.unregistered.find(how);
+  const auto told = told_ends_.find(process);
+  const std::int32_t number = message.rank >= 0                               ? message.rank
+                              : told != told_ends_.end()                      ? told->second
+                              : told_before != past_.known.unregistered.end() ? told_before->second
+                                                                              : new_number();
+  note_replaced(host, message, number);
+  cause.outcome.reason = fmt::format("worker {} {}", number, how);
+  if (ending_ == Ending::kStopping && message.signal == 0) return;  // it did as it was told
+  if (told_ends_.emplace(process, number).second && told_before == past_.known.unregistered.end()) {
+    Event lost = event("worker_lost", nullptr, cause.outcome.reason);
+    lost.rank = number;
+    actions.emplace_back(std::move(lost));
+  }
+  if (gathering() && cause.due) add_cause(std::move(cause));
+  hurry_if_nobody_comes(now, actions);
 }
 
 Actions Membership::on_closed(const Uuid& connection, Time now) {

@@ -24,6 +24,7 @@ struct Worker {
   bool ended = false;      // its process is dead and reaped, or gone with its node
   bool excluded = false;
   bool told_lost = false;         // events.jsonl says what became of it
+  bool told_excluded = false;     // events.jsonl says so
   bool exited_as_wished = false;  // its Leave is on its way
   std::optional<cluster::Leave> leave;
   std::string trouble;  // what is wrong with it, one line; empty: nothing that is known

@@ -14,6 +14,7 @@
 #include "core/base/quantity.h"
 #include "scheduler/board.h"
 #include "scheduler/journal.h"
+#include "scheduler/known_workers.h"
 #include "scheduler/records.h"
 #include "scheduler/speed.h"
 #include "scheduler/status_page.h"
@@ -75,6 +76,12 @@ struct Scheduler::Impl {
         acknowledged_step(records.recorded_step()) {}
 
   Past past() {
+    KnownWorkers known;
+    if (options.restarted) {
+      const TermRecord* first = decided.records.empty() ? nullptr : std::get_if<TermRecord>(&decided.records.front());
+      known = read_known_workers(options.run_directory, journal.term(),
+                                 first == nullptr ? std::nullopt : std::optional(first->term));
+    }
     return {.term = journal.term(),
             .step = options.resume_step,
             .run_directory = options.run_directory,
@@ -82,6 +89,7 @@ struct Scheduler::Impl {
             .restarted = options.restarted,
             .journal = std::move(decided.records),
             .damage = std::move(decided.damage),
+            .known = std::move(known),
             .recorded_step = records.recorded_step(),
             .final_recorded = records.has_final()};
   }

@@ -122,7 +122,7 @@ TEST(MembershipTest, StopsWhenAWorkerDiffers) {
   play.enter_agent();
   play.enter(0, "A");
   play.enter(1, "B");
-  const std::string reason = "worker 1 (pid 4241) differs from worker 0 in build: 'B' here, 'A' there";
+  const std::string reason = "worker 1 (pid 4241) does not fit the run: build: 'B' here, 'A' there";
   ASSERT_EQ(play.sent_to<Refuse>(1).size(), 1U);
   EXPECT_EQ(play.sent_to<Refuse>(1)[0].reason, reason);
   EXPECT_EQ(play.stop_of(0), reason);
@@ -130,7 +130,7 @@ TEST(MembershipTest, StopsWhenAWorkerDiffers) {
   play.enter(2, "A");  // too late
   EXPECT_EQ(play.sent_to<Refuse>(2)[0].reason, "the run is stopping: " + reason);
   play.leave(0, 1, "told to stop");
-  EXPECT_EQ(play.exit_code(), 1);
+  EXPECT_EQ(play.exit_code(), 2);
   EXPECT_EQ(play.reason(), reason);
 }
 
@@ -263,13 +263,49 @@ TEST(MembershipTest, AJoinerGetsTheNextNumber) {
   EXPECT_EQ(play.members(), (Players{0, 1, 3})) << "found by its pid, whatever number its agent gives it";
 }
 
+TEST(MembershipTest, WhoReplacesAJoinerHasItsNumber) {
+  Play play(2);
+  play.enter_all();
+  const int first = play.newcomer(-1, 100);
+  const int second = play.newcomer(-1, 101);
+  play.enter(first);
+  play.enter(second);
+  play.killed(first, true);
+  const int replacement = play.newcomer(-1, 102);
+  play.enter(replacement);
+  EXPECT_EQ(play.events("worker_joined").back().rank, 2);
+  play.killed(second);
+  const int another = play.newcomer(-1, 103);
+  play.enter(another);
+  EXPECT_EQ(play.events("worker_joined").back().rank, 4) << "it comes in nobody's place";
+}
+
+TEST(MembershipTest, JoinersThatDieBeforeTheyRegisterAreToldApart) {
+  Play play(2);
+  play.enter_all();
+  const int first = play.newcomer(-1, 100);
+  const int second = play.newcomer(-1, 101);
+  play.killed(first, true);
+  play.killed(second);
+  play.killed(first, false);  // its agent changed its mind
+  const auto lost = play.events("worker_lost");
+  ASSERT_EQ(lost.size(), 2U);
+  EXPECT_EQ(lost[0].rank, 2);
+  EXPECT_EQ(lost[0].detail, "worker 2 (pid 100) was killed by signal 9 (SIGKILL) before it registered");
+  EXPECT_EQ(lost[1].rank, 3);
+  play.enter(play.newcomer(-1, 102));
+  EXPECT_EQ(play.events("worker_joined").back().rank, 4);
+}
+
 TEST(MembershipTest, AJoinerThatDiffersIsRefusedAndNothingElse) {
   Play play(2);
   play.enter_all();
   const int joiner = play.newcomer(-1, 100);
   play.enter(joiner, "other");
   EXPECT_EQ(play.sent_to<Refuse>(joiner).at(0).reason,
-            "the worker of pid 100 on node differs from worker 0 in build: 'other' here, 'same' there");
+            "this worker does not fit the run: build: 'other' here, 'same' there");
+  EXPECT_EQ(play.events("worker_refused").at(0).detail,
+            "pid 100 on node: this worker does not fit the run: build: 'other' here, 'same' there");
   EXPECT_TRUE(play.sent_to<Stop>(0).empty());
 }
 
@@ -466,100 +502,6 @@ TEST(MembershipTest, WithoutRebuildingNobodyJoins) {
   play.enter(joiner);
   EXPECT_EQ(play.sent_to<Refuse>(joiner).at(0).reason,
             "the run has begun, and its engine (mpi) cannot take in workers while it goes on");
-}
-
-// --- a scheduler that was started anew
-
-// What a second scheduler finds of a run of `world` workers in their first epoch, after `steps` steps.
-Past restarted(const Play& before, std::int64_t steps) {
-  Past past{.term = 2, .restarted = true, .recorded_step = steps};
-  for (const EpochRecord& record : before.journalled<EpochRecord>()) past.journal.push_back(record);
-  for (const QuarantineRecord& record : before.journalled<QuarantineRecord>()) past.journal.push_back(record);
-  return past;
-}
-// The same workers, as they meet it.
-void come_back(Play& play, const Play& before) {
-  play.players = before.players;
-  play.add(play.machine.start(play.now));
-  play.enter_agent();
-}
-
-TEST(MembershipTest, ARestartDisturbsNobodyWhoGoesOn) {
-  Play before(3);
-  before.enter_all();
-  before.steps(16);
-  Play play(3, {}, restarted(before, 16));
-  come_back(play, before);
-  EXPECT_EQ(play.events("scheduler_restarted").at(0).detail, "term 2 goes on with epoch 1.1 of 3 workers");
-  for (int player = 0; player < 3; ++player) play.enter(player);
-  EXPECT_TRUE(play.journalled<EpochRecord>().empty());
-  EXPECT_EQ(play.machine.epoch_ballot(), kFirst);
-  for (int player = 0; player < 3; ++player) EXPECT_TRUE(play.sent_to<Epoch>(player).empty());
-  // As if nothing had happened.
-  play.steps(17);
-  play.killed(1);
-  EXPECT_EQ(play.members(), (Players{0, 2}));
-  EXPECT_EQ(play.journalled<EpochRecord>().at(0).epoch.resume_step, 17);
-}
-
-TEST(MembershipTest, ARestartHearsOfWhoEndedMeanwhile) {
-  Play before(3);
-  before.enter_all();
-  before.steps(16);
-  Play play(3, {}, restarted(before, 16));
-  come_back(play, before);
-  play.killed(1);  // an agent tells of everybody who has ended since the run began
-  play.enter(0);
-  play.enter(2);
-  EXPECT_EQ(play.members(), (Players{0, 2}));
-  EXPECT_EQ(play.machine.epoch_ballot().term, 2U);
-  EXPECT_EQ(play.events("worker_lost").at(0).detail, "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) at step 16");
-}
-
-TEST(MembershipTest, ARestartWaitsAWhileForWorkers) {
-  Play before(2);
-  before.enter_all();
-  before.steps(16);
-  Play play(2, {}, restarted(before, 16));
-  come_back(play, before);
-  play.pass(2s);
-  EXPECT_EQ(play.reason(), "not ended");
-  play.enter(0);
-  play.enter(1);
-  EXPECT_EQ(play.machine.epoch_ballot(), kFirst);
-}
-
-TEST(MembershipTest, ARestartSeesToItThatTheExcludedAreKilled) {
-  Play before(3);
-  before.enter_all();
-  before.steps(16);
-  before.closed(1);
-  Play play(3, {}, restarted(before, 16));
-  come_back(play, before);
-  play.enter(0);
-  play.enter(2);
-  EXPECT_TRUE(play.journalled<EpochRecord>().empty());
-  play.pass(600ms);
-  ASSERT_FALSE(play.sent_to<Exclude>(play.agent).empty());
-  EXPECT_EQ(play.sent_to<Exclude>(play.agent)[0].pid, 4241);
-  play.killed(1);
-  EXPECT_EQ(play.members(), (Players{0, 2}));
-}
-
-TEST(MembershipTest, ANewStartForgetsOldEpochs) {
-  Play before(2);
-  before.enter_all();
-  before.steps(16);
-  Past past = restarted(before, 16);
-  past.restarted = false;
-  past.step = 10;
-  Play play(2, {}, past);
-  play.add(play.machine.start(play.now));
-  EXPECT_TRUE(play.machine.gathering());
-  play.enter_all();
-  EXPECT_EQ(play.machine.epoch_ballot(), (Ballot{.term = 2, .attempt = 1}));
-  EXPECT_EQ(play.sent_to<Epoch>(1).at(0).resume_step, 10);
-  EXPECT_EQ(play.events("epoch").at(0).detail, "2 workers, from the checkpoint of step 10");
 }
 
 TEST(MembershipTest, ARunNeedsAWorker) { EXPECT_THROW(Membership({.world = 0, .limits = {}}, {}, Time{}), Error); }

@@ -619,11 +619,11 @@ TEST(SchedulerTest, TurnsAwayAWorkerThatDiffers) {
   while (kinds_of(scratch.file("events.jsonl")).empty()) std::this_thread::sleep_for(10ms);
   Player second(scheduler, 1);
   second.enter("B");
-  const std::string reason = "worker 1 (pid 4241) differs from worker 0 in build: 'B' here, 'A' there";
+  const std::string reason = "worker 1 (pid 4241) does not fit the run: build: 'B' here, 'A' there";
   EXPECT_EQ(second.next<Refuse>().reason, reason);
   EXPECT_EQ(first.next<Stop>().reason, reason);
   first.leave(1);
-  EXPECT_EQ(scheduler.wait(), 1);
+  EXPECT_EQ(scheduler.wait(), 2);
 }
 
 TEST(SchedulerTest, StopsARunWhoseRecordsCannotBeKept) {
