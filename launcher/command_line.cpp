@@ -65,6 +65,25 @@ resume` goes on.
   fail(ErrorCode::kUsage, "unknown command '{}': expected {}", word, fmt::join(kCommands, ", "));
 }
 
+// What CLI11 calls an argument that was not expected: an option that there is not, or a word too many.
+[[noreturn]] void refuse_extra(const CLI::App& app) {
+  const std::vector<std::string> extra = app.remaining();
+  const auto option = std::ranges::find_if(extra, [](const std::string& word) { return word.starts_with('-'); });
+  if (option == extra.end()) {
+    fail(ErrorCode::kUsage, "{}: '{}' is one word too many (see {} --help)", app.get_name(), extra.front(),
+         app.get_name());
+  }
+  const std::string word = option->substr(0, option->find('='));
+  std::vector<std::string> names;
+  for (const CLI::Option* const known : app.get_options()) {
+    for (const std::string& name : known->get_lnames()) names.push_back("--" + name);
+    for (const std::string& name : known->get_snames()) names.push_back("-" + name);
+  }
+  const std::string nearest = nearest_word(word, {names.begin(), names.end()});
+  fail(ErrorCode::kUsage, "{}: unknown option {}{} (see {} --help)", app.get_name(), word,
+       nearest.empty() ? "" : fmt::format(" (did you mean {}?)", nearest), app.get_name());
+}
+
 // Parses the words after a command. Returns the help text if that is what they ask for.
 std::optional<std::string> parse(CLI::App& app, std::vector<std::string> words) {
   std::reverse(words.begin(), words.end());  // as CLI11 takes them
@@ -72,6 +91,8 @@ std::optional<std::string> parse(CLI::App& app, std::vector<std::string> words) 
     app.parse(std::move(words));
   } catch (const CLI::CallForHelp&) {
     return app.help();
+  } catch (const CLI::ExtrasError&) {
+    refuse_extra(app);
   } catch (const CLI::ParseError& error) {
     std::string what = error.what();
     std::replace(what.begin(), what.end(), '\n', ' ');
