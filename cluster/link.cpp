@@ -44,9 +44,8 @@ std::string_view meaning(std::uint16_t event) {
 // ZeroMQ sockets belong to one thread: the I/O thread owns them, everybody else puts bytes into `outgoing` and takes
 // bytes from `incoming`.
 struct Link::Impl {
-  Impl(const Credentials& credentials, const Uuid& self_uuid, std::string peer_name)
+  Impl(const Credentials& credentials, const Uuid& self_uuid)
       : self(self_uuid),
-        peer(std::move(peer_name)),
         address(credentials.address),
         dealer(context, zmq::socket_type::dealer),
         monitor(context, zmq::socket_type::pair) {
@@ -137,7 +136,7 @@ struct Link::Impl {
 
   void lose(std::string_view reason) {
     const std::lock_guard lock(mutex);
-    if (!lost) lost = fmt::format("lost {} at {}: {}", peer, address, reason);
+    if (!lost) lost = fmt::format("lost the scheduler at {}: {}", address, reason);
     incoming_wake.signal();
   }
 
@@ -147,7 +146,6 @@ struct Link::Impl {
   }
 
   const Uuid self;
-  const std::string peer;
   const std::string address;
   zmq::context_t context;
   zmq::socket_t dealer;
@@ -166,11 +164,11 @@ struct Link::Impl {
   std::thread thread;
 };
 
-Link::Link(const Credentials& credentials, const Uuid& self, std::string peer) {
+Link::Link(const Credentials& credentials, const Uuid& self) {
   try {
-    impl_ = std::make_unique<Impl>(credentials, self, peer);
+    impl_ = std::make_unique<Impl>(credentials, self);
   } catch (const zmq::error_t& error) {
-    fail(ErrorCode::kUnavailable, "cannot connect to {} at {}: {}", peer, credentials.address, error.what());
+    fail(ErrorCode::kUnavailable, "cannot connect to the scheduler at {}: {}", credentials.address, error.what());
   }
 }
 

@@ -28,9 +28,9 @@ std::string make_token();
 // anew at the same address.
 class Link {
  public:
-  // Returns at once and connects in the background. Errors call the other end `peer`. Throws Error(kInvalidArgument) for
-  // a malformed token, Error(kUnavailable) for an address or key that cannot be used.
-  Link(const Credentials& credentials, const Uuid& self, std::string peer = "the scheduler");
+  // Returns at once and connects in the background. Throws Error(kInvalidArgument) for a malformed token,
+  // Error(kUnavailable) for an address or key that cannot be used.
+  Link(const Credentials& credentials, const Uuid& self);
   ~Link();
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;

@@ -162,8 +162,6 @@ TEST(LinkTest, NoticesThatNobodyListens) {
   }
   Link link(credentials, Uuid::random());
   EXPECT_EQ(loss(link), "lost the scheduler at " + credentials.address + ": nobody listens there");
-  Link other(credentials, Uuid::random(), "worker 7");
-  EXPECT_EQ(loss(other), "lost worker 7 at " + credentials.address + ": nobody listens there");
 }
 
 TEST(LinkTest, MayBeMadeAnewUntilSomebodyListens) {
