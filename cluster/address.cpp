@@ -34,7 +34,14 @@ std::optional<sockaddr_in> socket_address(const std::string& address) {
   sockaddr_in result{};
   result.sin_family = AF_INET;
   result.sin_port = htons(where.port);
-  if (inet_pton(AF_INET, where.host.c_str(), &result.sin_addr) != 1) return std::nullopt;
+  if (inet_pton(AF_INET, where.host.c_str(), &result.sin_addr) == 1) return result;
+  addrinfo hints{};
+  hints.ai_family = AF_INET;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(where.host.c_str(), nullptr, &hints, &found) != 0) return std::nullopt;
+  result.sin_addr = reinterpret_cast<const sockaddr_in*>(found->ai_addr)->sin_addr;
+  freeaddrinfo(found);
   return result;
 }
 
@@ -104,18 +111,28 @@ std::string bound_address(int socket) {
   return fmt::format("tcp://{}:{}", text, ntohs(address.sin_port));
 }
 
+bool is_loopback(const std::string& address) {
+  const std::string host = split_address(address).host;
+  return host == "localhost" || host.starts_with("127.");
+}
+
 UniqueFd connect_to(const std::string& address, std::chrono::milliseconds timeout) {
   const std::optional<sockaddr_in> to = socket_address(address);
+  const auto failed = [](int error) {
+    errno = error;
+    return UniqueFd();
+  };
+  if (!to) return failed(EADDRNOTAVAIL);
   UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!to || !socket) return {};
+  if (!socket) return {};
   if (connect(socket.get(), plain(*to), sizeof *to) == 0) return socket;
-  if (errno != EINPROGRESS) return {};
+  if (errno != EINPROGRESS) return failed(errno);
   pollfd writable{.fd = socket.get(), .events = POLLOUT, .revents = 0};
-  if (poll(&writable, 1, static_cast<int>(timeout.count())) != 1) return {};
+  if (poll(&writable, 1, static_cast<int>(timeout.count())) != 1) return failed(ETIMEDOUT);
   int error = 0;
   socklen_t size = sizeof error;
   getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-  return error == 0 ? std::move(socket) : UniqueFd();
+  return error == 0 ? std::move(socket) : failed(error);
 }
 
 bool accepts_connections(const std::string& address, std::chrono::milliseconds timeout) {

@@ -23,12 +23,16 @@ struct HostPort {
 };
 HostPort split_address(const std::string& address);
 
+// Whether only this host reaches `address`, which need not be split: "tcp://127.0.0.1:4321".
+bool is_loopback(const std::string& address);
+
 // Listens at `address` (IPv4; port 0: a free one). Accepting never blocks. Throws Error(kUnavailable).
 UniqueFd listen_at(const std::string& address);
 // The address at which a socket is bound: "tcp://127.0.0.1:41234".
 std::string bound_address(int socket);
 
-// A connection to `address` (IPv4) whose reads and writes do not block; none if nobody accepts it within `timeout`.
+// A connection to `address` (IPv4, or a name that stands for one) whose reads and writes do not block; none, and why in
+// errno, if nobody accepts it within `timeout`.
 UniqueFd connect_to(const std::string& address, std::chrono::milliseconds timeout);
 bool accepts_connections(const std::string& address, std::chrono::milliseconds timeout);
 

@@ -110,6 +110,7 @@ std::optional<Place> from_convoy_launch(const Environment& environment) {
   check_rank({kLocalRankVariable, place.local_rank, kLocalWorldVariable, place.local_world});
   check_local_world(kLocalWorldVariable, kWorldVariable, place);
   place.scheduler = scheduler_credentials(environment, present);
+  place.open = environment(kOpenVariable).has_value();
   place.detected_by = evidence(place.launcher, kRankVariable, kWorldVariable, place);
   return place;
 }

@@ -32,6 +32,7 @@ struct Place {
   std::optional<Credentials> scheduler;  // absent: the workers bring the scheduler along
   Launcher launcher = Launcher::kNone;
   std::string detected_by;  // "Open MPI: OMPI_COMM_WORLD_RANK=1, OMPI_COMM_WORLD_SIZE=4": logged at the start
+  bool open = false;        // workers of other hosts may join the run (convoy launch --listen)
   // What the launcher calls this run, the same on all ranks and after a requeue ("4711.0"); empty where it says
   // nothing.
   std::string job;
@@ -39,7 +40,7 @@ struct Place {
   std::string incarnation;
 
   bool joins() const { return rank == kJoins; }
-  bool spans_hosts() const { return local_world < world; }
+  bool spans_hosts() const { return open || local_world < world; }
 };
 
 // Names of the variables `convoy launch` sets for its workers.
@@ -51,6 +52,7 @@ inline constexpr char kSchedulerVariable[] = "CONVOY_SCHEDULER";
 inline constexpr char kSchedulerKeyVariable[] = "CONVOY_SCHEDULER_KEY";
 inline constexpr char kTokenVariable[] = "CONVOY_TOKEN";
 inline constexpr char kRunVariable[] = "CONVOY_RUN";            // the run directory
+inline constexpr char kOpenVariable[] = "CONVOY_OPEN";          // 1: workers of other hosts may join
 inline constexpr char kReplacesVariable[] = "CONVOY_REPLACES";  // how many ended in this worker's place
 inline constexpr char kLifelineVariable[] = "CONVOY_LIFELINE";  // descriptor: end of file means the launcher is gone
 inline constexpr char kSchedulerWordsVariable[] = "CONVOY_SCHEDULER_FD";  // where a program reads which scheduler to be

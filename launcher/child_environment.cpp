@@ -16,7 +16,7 @@ constexpr std::array kOwnVariables = {
     cluster::kLocalWorldVariable,     cluster::kSchedulerVariable, cluster::kSchedulerKeyVariable,
     cluster::kTokenVariable,          cluster::kLifelineVariable,  cluster::kAddressDescriptorVariable,
     cluster::kSchedulerWordsVariable, cluster::kRunVariable,       cluster::kReplacesVariable,
-    kPrepareDescriptorVariable,       kPrepareWorkersVariable};
+    cluster::kOpenVariable,           kPrepareDescriptorVariable,  kPrepareWorkersVariable};
 
 }  // namespace
 

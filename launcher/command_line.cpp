@@ -9,6 +9,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "cluster/address.h"
 #include "cluster/place.h"
 #include "core/base/error.h"
 #include "core/base/recipe_changes.h"
@@ -34,7 +35,7 @@ constexpr char kHelp[] =
       trains with N workers on this machine; who dies is replaced (--max-restarts R times an hour), and with fewer than
       --min-workers K the run waits
   convoy launch --join RUN|HOST:PORT -n N -- train RECIPE [key=value ...]
-      adds N workers to a run that is under way
+      adds N workers to a run that is under way; from another host if that was launched with --listen ADDRESS
   convoy launch -n N [--run DIR] -- PROGRAM [ARGUMENT ...]
       the same for a program built on Convoy's library
   convoy resume DIR [key=value ...], convoy launch -n N -- resume DIR [key=value ...]
@@ -123,6 +124,24 @@ std::optional<std::string> one_run(const std::vector<std::string>& runs) {
     if (run != runs.front()) fail(ErrorCode::kUsage, "--run is given twice and different: {}, {}", runs.front(), run);
   }
   return runs.empty() ? std::nullopt : std::optional(runs.front());
+}
+
+// "10.0.0.1" or "10.0.0.1:4321", the scheme before it or not; without a port a free one is taken.
+std::string whole_address(const std::string& text) {
+  const std::string address = text.starts_with("tcp://") ? text : "tcp://" + text;
+  return address.find(':', std::string_view("tcp://").size()) == std::string::npos ? address + ":0" : address;
+}
+
+CLI::Validator listen_address() {
+  return {[](const std::string& text) -> std::string {
+            try {
+              (void)cluster::split_address(whole_address(text));
+              return "";
+            } catch (const Error&) {
+              return fmt::format("expected an address of this host, ADDRESS or ADDRESS:PORT, found {}", text);
+            }
+          },
+          ""};
 }
 
 // Where a run's status page is served.
@@ -273,6 +292,11 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
                           ->capture_default_str();
   app.add_option("--join", line.join, "ADDRESS: a run under way that the workers join, its directory or HOST:PORT")
       ->excludes(least);
+  auto* const join = app.get_option("--join");
+  app.add_option("--listen", line.listen,
+                 "ADDRESS[:PORT] of this host at which workers of other hosts may join the run (0.0.0.0: every one)")
+      ->check(listen_address())
+      ->excludes(join);
   app.add_option("--max-restarts", line.max_restarts, "how often in an hour a worker that died is replaced")
       ->check(at_least(0))
       ->capture_default_str();
@@ -283,6 +307,7 @@ CommandLine parse_launch(const std::vector<std::string>& words) {
            command);
   }
   if (auto help = parse(app, own)) return PrintLine{*std::move(help)};
+  if (!line.listen.empty()) line.listen = whole_address(line.listen);
   if (line.workers < 1) fail(ErrorCode::kUsage, "convoy launch: -n {} must be at least 1", line.workers);
   check_min_workers("convoy launch", line.min_workers, "-n", line.workers);
   if (line.join && line.join->empty())

@@ -31,12 +31,13 @@ struct ProgramLine {
   std::vector<std::string> arguments;
 };
 
-// convoy launch -n N [--run DIR] [--min-workers K | --join ADDRESS] [--max-restarts R] -- train RECIPE [key=value …]
-//                                                                  | resume DIR [key=value …] | PROGRAM [ARGUMENT …]
+// convoy launch -n N [--run DIR] [--min-workers K] [--listen ADDRESS] | [--join ADDRESS] [--max-restarts R]
+//     -- train RECIPE [key=value …] | resume DIR [key=value …] | PROGRAM [ARGUMENT …]
 struct LaunchLine {
   int workers = 1;
   int min_workers = 1;
   int max_restarts = 10;               // of each worker, in an hour
+  std::string listen{};                // where the scheduler does: "tcp://10.0.0.1:0"; empty: for this host only
   std::optional<std::string> join{};   // the run under way that the workers join: its directory, or HOST:PORT
   std::optional<std::string> run;      // as far as launch itself was told
   std::string http{};                  // as in TrainLine, from either place

@@ -1,6 +1,9 @@
 #include "launcher/join.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <vector>
@@ -29,14 +32,29 @@ Whereabouts whereabouts_in(const std::string& run) {
   return *found;
 }
 
-Whereabouts whereabouts_at(const std::string& address, const std::string& run,
-                           const cluster::Environment& environment) {
+// What the run's directory says, where it can be seen from here.
+std::optional<Whereabouts> written_in(const std::string& run) {
+  try {
+    return SchedulerFile::read(run);
+  } catch (const Error&) {  // of another schema
+    return std::nullopt;
+  }
+}
+
+// `address` as the user gave it.
+std::string whole_address(const std::string& address) {
   const std::string whole = address.starts_with("tcp://") ? address : "tcp://" + address;
   try {
     (void)cluster::split_address(whole);
   } catch (const Error&) {
     fail(ErrorCode::kUsage, "--join {}: expected a run's directory, or HOST:PORT", address);
   }
+  return whole;
+}
+
+Whereabouts whereabouts_at(const std::string& address, const std::string& run,
+                           const cluster::Environment& environment) {
+  const std::string whole = whole_address(address);
   auto token = environment(cluster::kTokenVariable);
   if (!token) token = whereabouts_in(run).token;
   try {
@@ -47,6 +65,23 @@ Whereabouts whereabouts_at(const std::string& address, const std::string& run,
   } catch (const Error& error) {  // its value is secret
     fail(ErrorCode::kUsage, "{}: {}", cluster::kTokenVariable, error.what());
   }
+}
+
+bool is_open(const Whereabouts& where) { return !std::ranges::all_of(where.addresses, cluster::is_loopback); }
+
+// "10.0.0.9 port 4000: Connection refused (errno 111)"; nothing: somebody answers there.
+std::optional<std::string> unreachable(const std::string& address) {
+  if (cluster::accepts_connections(address, kConnect)) return std::nullopt;
+  const int error = errno;
+  const cluster::HostPort where = cluster::split_address(address);
+  return fmt::format("{} port {}: {} (errno {})", where.host, where.port, errno_text(error), error);
+}
+
+// "alpha (10.0.0.2)"
+std::string this_host() {
+  const std::vector<std::string> addresses = cluster::own_addresses();
+  return addresses.empty() ? cluster::host_name()
+                           : fmt::format("{} ({})", cluster::host_name(), fmt::join(addresses, ", "));
 }
 
 }  // namespace
@@ -64,14 +99,21 @@ RunUnderWay find_run(const std::string& address, const std::optional<std::string
   }
   RunUnderWay result{.scheduler = {}, .run_directory = run.value_or(address)};
   const Whereabouts where = directory ? whereabouts_in(address) : whereabouts_at(address, *run, environment);
-  const auto answers = std::ranges::find_if(
-      where.addresses, [](const std::string& at) { return cluster::accepts_connections(at, kConnect); });
-  if (answers == where.addresses.end()) {
-    fail(ErrorCode::kPeerLost, "--join {}: nobody answers at {}: the run has ended, or this host cannot reach it",
-         address, fmt::join(where.addresses, ", "));
+  std::vector<std::string> failures;
+  for (const std::string& at : where.addresses) {
+    const std::optional<std::string> failure = unreachable(at);
+    if (!failure) {
+      const auto written = written_in(result.run_directory);
+      result.open = is_open(where) || (written && written->token == where.token && is_open(*written));
+      result.scheduler = {.address = at, .public_key = where.public_key, .token = where.token};
+      return result;
+    }
+    failures.push_back(*failure);
   }
-  result.scheduler = {.address = *answers, .public_key = where.public_key, .token = where.token};
-  return result;
+  fail(ErrorCode::kPeerLost,
+       "--join {}: this host, {}, cannot reach the run's scheduler at {}: the run has ended, or listens elsewhere "
+       "(convoy launch --listen ADDRESS)",
+       address, this_host(), fmt::join(failures, ", nor at "));
 }
 
 }  // namespace convoy::launcher

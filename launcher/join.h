@@ -12,6 +12,7 @@ namespace convoy::launcher {
 struct RunUnderWay {
   cluster::Credentials scheduler;
   std::string run_directory;
+  bool open = false;  // to workers of other hosts: it says an address that they reach
 };
 
 // `address`: a run's directory, which says where its scheduler is (launcher/scheduler_file.h), or HOST:PORT; then the

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "cluster/address.h"
 #include "core/base/error.h"
 #include "distributed/local/segment.h"
 #include "launcher/command_line.h"
@@ -76,9 +77,14 @@ std::vector<std::string> worker_arguments(const TrainLine& line) {
   return arguments;
 }
 
-Launched prepare(const TrainLine& line, int workers, Output& output) {
+bool is_open(const LaunchLine& line) { return !line.listen.empty() && !cluster::is_loopback(line.listen); }
+
+Launched prepare_train(const LaunchLine& launch, Output& output) {
+  const TrainLine& line = launch.train;
   Launched result{.name = line.recipe, .worker_program = kProgram, .worker_arguments = worker_arguments(line)};
-  const auto scheduler = library::prepare_run(line, {}, workers, library::launched_place(), output);
+  cluster::Place place = library::launched_place();
+  place.open = is_open(launch);
+  const auto scheduler = library::prepare_run(line, {}, launch.workers, place, output);
   result.finished = !scheduler;
   if (scheduler) result.scheduler = *scheduler;
   return result;
@@ -89,7 +95,7 @@ std::string path_of(const ProgramLine& program) {
 }
 
 Launched prepare(const LaunchLine& line, const std::vector<std::string>& environment, Output& output) {
-  if (!line.program) return prepare(line.train, line.workers, output);
+  if (!line.program) return prepare_train(line, output);
   const std::string program = path_of(*line.program);
   const launcher::Preparation preparation = launcher::prepare_program({.program = program,
                                                                        .arguments = line.program->arguments,
@@ -127,7 +133,7 @@ Launched prepare_join(const LaunchLine& line, Output& output) {
 
 int run(const LaunchLine& line, Output& output, Clock::time_point) {
   library::ignore_broken_pipes();
-  library::RunSignals signals(false);
+  library::RunSignals signals(library::RunSignals::Early::kSaysSo);
   if (line.workers > distributed::kMaxLocalRanks) {
     fail(ErrorCode::kUsage, "-n {}: expected at most {} workers on one machine", line.workers,
          distributed::kMaxLocalRanks);
@@ -140,12 +146,15 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
     const launcher::RunUnderWay joined =
         launcher::find_run(*line.join, line.program ? line.run : line.train.run, library::environment);
     options.join = joined.scheduler;
+    options.open = joined.open;
     run_directory = joined.run_directory;
     launched = prepare_join(line, output);
   } else {
     launched = prepare(line, options.environment, output);
     launched.scheduler.min_workers = line.min_workers;
     if (!line.http.empty()) launched.scheduler.http = line.http;
+    if (!line.listen.empty()) launched.scheduler.listen = line.listen;
+    options.open = is_open(line);
     run_directory = launched.scheduler.run;
   }
   if (launched.exit_code != 0 || launched.finished) return launched.exit_code;

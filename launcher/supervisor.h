@@ -42,6 +42,7 @@ struct LaunchOptions {
   std::string run_directory;
   // The run under way that the workers join, which has a scheduler.
   std::optional<cluster::Credentials> join{};
+  bool open = false;               // workers of other hosts may take part
   RestartRules worker_restarts{};  // of each
   RestartRules scheduler_restarts{};
   LaunchLimits limits{};

@@ -27,6 +27,8 @@ std::string in_seconds(milliseconds wait) {
 
 }  // namespace
 
+bool is_stop_signal(int signal) { return std::ranges::find(kStopSignals, signal) != kStopSignals.end(); }
+
 WorkerProcesses::WorkerProcesses(WorkerProcessesOptions options, Voice voice)
     : options_(std::move(options)), voice_(std::move(voice)) {}
 
@@ -44,6 +46,7 @@ void WorkerProcesses::start(const cluster::Credentials& scheduler) {
   told(cluster::kSchedulerKeyVariable, scheduler.public_key);
   told(cluster::kTokenVariable, scheduler.token);
   told(cluster::kLifelineVariable, std::to_string(options_.lifeline));
+  if (options_.open) told(cluster::kOpenVariable, "1");
   if (!options_.run_directory.empty()) told(cluster::kRunVariable, options_.run_directory);
   slots_.reserve(static_cast<std::size_t>(options_.count));
   for (int rank = 0; rank < options_.count; ++rank) {
@@ -112,7 +115,9 @@ void WorkerProcesses::note_end(Slot& slot, const ExitStatus& status, Time now, s
     left_with_ = std::min(left_with_.value_or(kExitStopped), status.exit_code);
   cluster::WorkerEnded ended{
       .rank = options_.join ? -1 : slot.rank, .pid = slot.pid, .exit_code = status.exit_code, .signal = status.signal};
-  if (died(status) && mode_ != Mode::kEnd) {
+  if (mode_ == Mode::kReplace && slot.exclusion.empty() && is_stop_signal(status.signal)) {
+    stop_signal_ = status.signal;
+  } else if (died(status) && mode_ != Mode::kEnd) {
     const bool exited = status.signal == 0;
     const bool vain = exited && (step == 0 || (options_.join && now - slot.started < options_.restarts.young));
     slot.vain = vain ? slot.vain + 1 : 0;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cluster/link.h"
@@ -16,6 +17,9 @@
 
 namespace convoy::launcher {
 
+// Whether a signal asks a run to stop (core/base/signals.h).
+bool is_stop_signal(int signal);
+
 struct WorkerProcessesOptions {
   std::string program;
   std::vector<std::string> arguments;
@@ -23,6 +27,7 @@ struct WorkerProcessesOptions {
   std::string run_directory;             // told to them; empty: they know
   int count = 1;
   bool join = false;  // a run under way, whose scheduler numbers them; else they are numbered from 0
+  bool open = false;  // workers of other hosts may take part
   int lifeline = -1;  // that they inherit (launcher/lifeline.h)
   RestartRules restarts{};
   // Who exits by itself has told the scheduler why: so long its word, which may end the run, is waited for.
@@ -73,6 +78,10 @@ class WorkerProcesses {
   // What a scheduler that knows nothing has to be told: everything since the start.
   std::vector<cluster::WorkerEnded> history();
 
+  // The signal that ended one of them and asks a run to stop (core/base/signals.h), if that has come about since the
+  // last call and it was not this launcher's.
+  std::optional<int> take_signal() { return std::exchange(stop_signal_, std::nullopt); }
+
   // Whether one of them was used in a wrong way (exit code 2).
   bool misused() const { return misused_; }
   // What those who left in order say of the run, once none is running or will be: 0, it is complete, or 75.
@@ -113,6 +122,7 @@ class WorkerProcesses {
   Mode mode_ = Mode::kReplace;
   bool misused_ = false;
   std::optional<int> left_with_;  // 0 or 75
+  std::optional<int> stop_signal_;
 };
 
 }  // namespace convoy::launcher

@@ -41,6 +41,12 @@ bool uses_mpi(const Recipe& recipe, const cluster::Place& place) {
         "from: {}",
         recipe.where("sync.engine"), place.detected_by);
   }
+  if (recipe.sync.engine == "local" && place.open) {
+    fail(ErrorCode::kUsage,
+         "{}: \"local\" connects workers of one host only, and the run was launched for others to join (--listen): "
+         "expected \"auto\" or \"gloo\"",
+         recipe.where("sync.engine"));
+  }
   return recipe.sync.engine == "mpi" || (recipe.sync.engine == "auto" && launched && place.spans_hosts());
 }
 

@@ -10,7 +10,8 @@
 namespace convoy::library {
 
 // Whether sync.engine, at this place, means MPI: "auto" does where an MPI launcher's workers span hosts. Throws
-// Error(kUsage) where "mpi" is asked for and no MPI launcher started the workers.
+// Error(kUsage) where "mpi" is asked for and no MPI launcher started the workers, and where "local" is and workers of
+// other hosts may join.
 bool uses_mpi(const Recipe& recipe, const cluster::Place& place);
 
 // Starts MPI. Throws Error(kUsage) where there is none, and when it numbers the workers otherwise than the launcher's

@@ -109,6 +109,13 @@ Word wait_for_word(const std::string& run_directory, const cluster::Place& place
   }
 }
 
+void wait_for_end_of_meeting(const std::string& run_directory, std::chrono::milliseconds timeout) {
+  const auto until = std::chrono::steady_clock::now() + timeout;
+  std::error_code error;
+  while (fs::exists(launcher::SchedulerFile::path_in(run_directory), error) && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
 void tell_through_mpi(distributed::MpiSession& session, const std::optional<launcher::Whereabouts>& whereabouts,
                       int exit_code) {
   distributed::MpiCommunicator communicator(session, {});

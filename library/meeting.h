@@ -38,6 +38,9 @@ struct Word {
 // Waits for rank 0's word. Throws Error(kPeerLost) when none comes, naming what was tried.
 Word wait_for_word(const std::string& run_directory, const cluster::Place& place, std::chrono::milliseconds timeout);
 
+// Waits, no longer than `timeout`, until rank 0's meeting through a file is over: it has said how the run ended.
+void wait_for_end_of_meeting(const std::string& run_directory, std::chrono::milliseconds timeout);
+
 // The same through MPI: collective. Rank 0 passes what to tell; nothing if the meeting is off.
 void tell_through_mpi(distributed::MpiSession& session, const std::optional<launcher::Whereabouts>& whereabouts,
                       int exit_code);

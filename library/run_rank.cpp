@@ -13,6 +13,7 @@
 
 #include "cluster/address.h"
 #include "core/base/error.h"
+#include "core/base/exit_code.h"
 #include "core/base/unique_fd.h"
 #include "library/engine_choice.h"
 #include "library/meeting.h"
@@ -31,10 +32,11 @@ namespace {
 using cluster::Launcher;
 using launcher::Stream;
 
-constexpr std::chrono::seconds kMeeting{60};          // for rank 0 to have started the scheduler
-constexpr std::chrono::seconds kMpirun{2};            // mpirun has ended all ranks by then if rank 0 failed
-constexpr std::chrono::seconds kSameFailure{3};       // rank 0 has called the run off by then if it failed alike
-constexpr std::chrono::milliseconds kFinish{10'000};  // for all ranks to leave MPI
+constexpr std::chrono::seconds kMeeting{60};           // for rank 0 to have started the scheduler
+constexpr std::chrono::seconds kMpirun{2};             // mpirun has ended all ranks by then if rank 0 failed
+constexpr std::chrono::seconds kSameFailure{3};        // rank 0 has called the run off by then if it failed alike
+constexpr std::chrono::milliseconds kFinish{10'000};   // for all ranks to leave MPI
+constexpr std::chrono::milliseconds kLastWord{2'000};  // for rank 0 to say how the run ended
 
 Recipe checked_recipe(const RankRun& run) {
   Recipe recipe = recipe_of(run.line, run.workload.program);
@@ -91,6 +93,7 @@ class RankZero {
     const int worker_code = run_.train(recipe_, run_directory_, place, mpi_.get());
     const int scheduler_code = scheduler_->join();
     if (!scheduler_->reason().empty()) run_.output.line(Stream::kErrors, "convoy: " + scheduler_->reason());
+    run_.output.drain(kLastWord);  // the first rank that exits with 75 has mpirun end the others
     if (mpi_) mpi_->finish(kFinish);
     return worker_code != 0 ? worker_code : scheduler_code;
   }
@@ -185,7 +188,11 @@ int run_other(const RankRun& run) {
   cluster::Place place = run.place;
   place.scheduler = word.scheduler;
   const int code = run.train(recipe, run_directory, place, mpi.get());
-  if (mpi) mpi->finish(kFinish);
+  if (mpi) {
+    mpi->finish(kFinish);
+  } else if (code == kExitStopped) {
+    wait_for_end_of_meeting(run_directory, kLastWord);
+  }
   return code;
 }
 

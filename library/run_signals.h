@@ -19,8 +19,13 @@ void ignore_broken_pipes();
 // thread.
 class RunSignals {
  public:
-  // `quiet`: a worker's launcher says itself why it ends.
-  explicit RunSignals(bool quiet);
+  // How a signal ends the process before somebody takes them.
+  enum class Early {
+    kSaysSo,  // with exit code 1
+    kSilent,  // likewise: others say it
+    kDies     // of the signal: `convoy launch`, its parent, takes it for one of its own
+  };
+  explicit RunSignals(Early early);
 
   SignalReceiver& take();
 

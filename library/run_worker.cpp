@@ -28,7 +28,10 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
   ignore_broken_pipes();
   watch_launcher();
   const cluster::Place place = cluster::find_place(environment, line.place);
-  RunSignals signals(place.rank != 0 || environment(cluster::kLifelineVariable).has_value());
+  const bool launched = environment(cluster::kLifelineVariable).has_value();
+  RunSignals signals(launched          ? RunSignals::Early::kDies
+                     : place.rank != 0 ? RunSignals::Early::kSilent
+                                       : RunSignals::Early::kSaysSo);
   Logger logger;
   logger.redirect_terminal([&output](std::string_view text) { output.line(Stream::kErrors, text); });
   std::function<void()> on_second_signal;

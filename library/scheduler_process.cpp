@@ -14,8 +14,10 @@
 #include "cluster/place.h"
 #include "core/base/error.h"
 #include "core/base/exit_code.h"
+#include "core/base/signals.h"
 #include "launcher/child_environment.h"
 #include "launcher/preparation.h"
+#include "launcher/worker_processes.h"
 #include "library/environment.h"
 #include "library/run_signals.h"
 
@@ -96,9 +98,15 @@ void SchedulerProcess::wait_until_ready() {
 }
 
 void SchedulerProcess::connect() {
-  link_ = std::make_unique<cluster::Link>(child_.credentials(), self_);
-  link_->send({}, cluster::RegisterAgent{.host = cluster::host_name(), .pid = getpid()});
   asked_ = false;
+  try {
+    link_ = std::make_unique<cluster::Link>(child_.credentials(), self_);
+  } catch (const Error&) {  // no descriptors are left, for now
+    lost_at_ = Clock::now();
+    return;
+  }
+  link_->send({}, cluster::RegisterAgent{.host = cluster::host_name(), .pid = getpid()});
+  if (!wish_.empty()) link_->send({}, cluster::StopRequest{.reason = wish_});
 }
 
 SchedulerProcess::~SchedulerProcess() {
@@ -149,6 +157,8 @@ void SchedulerProcess::serve() {
       link_.reset();
       if (has_spoken(*status)) return conclude(*status);
       replace(*status);
+      // It was asked to stop before it could answer that: it was meant for the run.
+      if (launcher::is_stop_signal(status->signal)) wish_ = "stopped by " + signal_name(status->signal);
       if (!child_.expected()) return conclude(*status);
     }
     if (child_.expected() && (kill_ || failed_)) return conclude({.exit_code = 1, .signal = 0});

@@ -65,10 +65,12 @@ class SchedulerProcess {
   std::atomic<bool> failed_{false};   // the worker: there is to be no other child
   std::atomic<bool> stop_{false};     // the scheduler is asked to
   std::atomic<bool> kill_{false};     // the child, it is not waited for any longer
-  bool asked_ = false;                // these are the thread's until it has ended
+
+  bool asked_ = false;  // these are the thread's until it has ended
   bool judged_ = false;
   int exit_code_ = 1;
   std::string reason_;
+  std::string wish_;  // of whoever asked a scheduler that is gone to stop
   std::int64_t last_step_ = 0;
   Clock::time_point lost_at_;
 };

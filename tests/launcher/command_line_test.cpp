@@ -45,6 +45,29 @@ TEST(CommandLineTest, LaunchTakesTheNumberOfWorkersAndATrainLine) {
   EXPECT_EQ(parsed<LaunchLine>({"launch", "-n2", "--", "train", "gpt.toml", "--run=x"}).train.run, "x");
 }
 
+TEST(CommandLineTest, AnUnknownOptionIsNamedWithTheNearest) {
+  EXPECT_EQ(refusal({"launch", "-n", "2", "--max-restart", "3", "--", "train", "r"}),
+            "convoy launch: unknown option --max-restart (did you mean --max-restarts?) (see convoy launch --help)");
+  EXPECT_EQ(refusal({"launch", "-n", "2", "--min-worker=1", "--", "train", "r"}),
+            "convoy launch: unknown option --min-worker (did you mean --min-workers?) (see convoy launch --help)");
+  EXPECT_EQ(refusal({"launch", "-n", "2", "--quickly", "--", "train", "r"}),
+            "convoy launch: unknown option --quickly (see convoy launch --help)");
+  EXPECT_EQ(refusal({"launch", "-n", "2", "3", "--", "train", "r"}),
+            "convoy launch: '3' is one word too many (see convoy launch --help)");
+}
+
+TEST(CommandLineTest, LaunchListensForOtherHostsWhereItIsToldTo) {
+  EXPECT_EQ(parsed<LaunchLine>({"launch", "-n", "2", "--", "train", "r"}).listen, "");
+  for (const auto& [said, meant] : {std::pair{"10.0.0.1", "tcp://10.0.0.1:0"},
+                                    {"10.0.0.1:4321", "tcp://10.0.0.1:4321"},
+                                    {"tcp://0.0.0.0:0", "tcp://0.0.0.0:0"}})
+    EXPECT_EQ(parsed<LaunchLine>({"launch", "-n", "2", "--listen", said, "--", "train", "r"}).listen, meant);
+  EXPECT_NE(refusal({"launch", "-n", "2", "--listen", "10.0.0.1:port", "--", "train", "r"}).find("expected an address"),
+            std::string::npos);
+  EXPECT_NE(refusal({"launch", "-n", "2", "--listen", "10.0.0.1", "--join", "out", "--", "train", "r"}).find("--join"),
+            std::string::npos);
+}
+
 TEST(CommandLineTest, LaunchIsToldHowManyMayBeLostAndHowOftenTheyAreReplaced) {
   const auto plain = parsed<LaunchLine>({"launch", "-n", "4", "--", "train", "gpt.toml"});
   EXPECT_EQ(plain.min_workers, 1);

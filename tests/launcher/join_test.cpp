@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
+#include "cluster/address.h"
 #include "cluster/curve.h"
 #include "core/base/error.h"
 #include "launcher/scheduler_file.h"
@@ -81,9 +83,26 @@ TEST_F(JoinTest, WhatIsNoRunUnderWayIsRefused) {
                                        .public_key = cluster::hub_key_pair_of_token(token_).public_key,
                                        .token = token_,
                                        .incarnation = ""});
-    EXPECT_NE(refusal(folder_, std::nullopt, ErrorCode::kPeerLost).find("nobody answers at tcp://127.0.0.1:1"),
-              std::string::npos);
+    const std::string what = refusal(folder_, std::nullopt, ErrorCode::kPeerLost);
+    EXPECT_NE(what.find("this host, " + cluster::host_name()), std::string::npos) << what;
+    EXPECT_NE(what.find("cannot reach the run's scheduler at 127.0.0.1 port 1: Connection refused (errno 111)"),
+              std::string::npos)
+        << what;
   }
+}
+
+TEST_F(JoinTest, ARunIsOpenToOtherHostsWhereItSaysAnAddressThatTheyReach) {
+  cluster::Hub hub("tcp://127.0.0.1:0", token_, Uuid::random());
+  {
+    const SchedulerFile file(folder_, whereabouts(hub.credentials()));
+    EXPECT_FALSE(find(folder_, std::nullopt).open);
+  }
+  Whereabouts everywhere = whereabouts(hub.credentials());
+  everywhere.addresses.front() = "tcp://10.255.255.1:1";
+  std::ranges::reverse(everywhere.addresses);  // nobody waits for the one that does not answer
+  const SchedulerFile file(folder_, everywhere);
+  EXPECT_TRUE(find(folder_, std::nullopt).open);
+  EXPECT_TRUE(find(hub.credentials().address, folder_).open) << "whichever is used";
 }
 
 }  // namespace
