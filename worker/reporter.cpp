@@ -15,6 +15,7 @@ namespace {
 // A worker that did not run for this long cannot blame the scheduler for its silence.
 constexpr std::chrono::seconds kOwnSilence{2};
 constexpr milliseconds kReconnect{50};
+constexpr milliseconds kAnswer{2'000};  // to who registers again
 // A scheduler that never answered belongs to a run that is over, or is replaced sooner than this.
 constexpr milliseconds kFirstMeeting{1'000};
 
@@ -79,30 +80,38 @@ void Reporter::reconnect(Clock::time_point now) {
     }
     return end(End::kLost, why);
   }
+  if (asked_at_ && hear_again(now)) return;
   if (now < next_attempt_) return;
   next_attempt_ = now + kReconnect;
+  asked_at_ = now;
+  auto link = std::make_unique<cluster::Link>(options_.scheduler, options_.self);
   const cluster::Standing standing = options_.standing();
-  // Up again as soon as anything arrives; it owes an answer to who registers.
+  const std::lock_guard lock(mutex_);
+  link_.swap(link);
+  if (!registration_) return;
+  cluster::Register again = *registration_;
+  again.standing = standing;
+  link_->send(ballot_, std::move(again));
+}
+
+// The line is up again as soon as anything arrives; it owes an answer to who registers, but may be slow to give it.
+// False once nothing is to be expected of this link.
+bool Reporter::hear_again(Clock::time_point now) {
   try {
-    auto link = std::make_unique<cluster::Link>(options_.scheduler, options_.self);
-    {
-      const std::lock_guard lock(mutex_);
-      link_.swap(link);
-      if (registration_) {
-        cluster::Register again = *registration_;
-        again.standing = standing;
-        link_->send(ballot_, std::move(again));
-      }
-    }
-    if (const auto message = link_->receive(milliseconds(200))) {
-      lost_since_.reset();
-      logger_.info("the scheduler is back");
-      handle(*message);
-      beat();
-    }
+    const auto message = link_->receive(milliseconds(0));
+    if (!message && now - *asked_at_ < kAnswer) return true;
+    asked_at_.reset();
+    if (!message) return false;
+    lost_since_.reset();
+    logger_.info("the scheduler is back");
+    handle(*message);
+    beat();
+    return true;
   } catch (const Error& error) {
+    asked_at_.reset();
     const std::lock_guard lock(mutex_);
     why_ = error.what();
+    return false;
   }
 }
 

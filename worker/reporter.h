@@ -86,6 +86,7 @@ class Reporter {
   void run();
   bool receive();
   void reconnect(Clock::time_point now);
+  bool hear_again(Clock::time_point now);
   void beat();
   void watch_scheduler(Clock::time_point now);
   void handle(const cluster::Message& message);
@@ -102,6 +103,7 @@ class Reporter {
   std::optional<Clock::time_point> lost_since_;  // the line is down
   bool met_ = false;                             // anything was heard of a scheduler
   Clock::time_point next_attempt_;
+  std::optional<Clock::time_point> asked_at_;  // over a new line, and not answered yet
   std::atomic<std::int64_t> step_{0};
   std::atomic<cluster::Phase> phase_{cluster::Phase::kStarting};
   std::atomic<bool> finishes_step_{false};
