@@ -25,6 +25,7 @@ class Board {
   // Writes down what was added, at most once a second unless it is much.
   void flush_if_due(Time now);
   void flush() { file_.flush(); }
+  void discard() { file_.discard(); }
 
  private:
   EventFile file_;

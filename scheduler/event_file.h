@@ -37,6 +37,8 @@ class EventFile {
 
   std::size_t pending_bytes() const { return pending_.size(); }
   void flush();
+  // What is kept is never written.
+  void discard() { pending_.clear(); }
 
  private:
   std::string path_;

@@ -330,6 +330,7 @@ struct Scheduler::Impl {
   void give_way(const std::string& why) {
     logger.error("{}", why);
     superseded = true;
+    board.discard();  // else it would be written when this one ends
     membership.on_superseded(why);
   }
 
