@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <thread>
@@ -45,20 +45,29 @@ class CutTest : public testing::Test {
   // A run of so many workers, held up in the step in which the network is to break, and later, for as long as it takes
   // to replace those who are excluded.
   void start(int workers) {
-    start(workers, slow_steps(workers, kApplied, kApplied, seconds(1)) + slow_steps(workers, 15, 26, milliseconds(300)),
+    start(workers, slow_steps(workers, kApplied, kApplied, seconds(2)) + slow_steps(workers, 15, 26, milliseconds(300)),
           kLimits);
   }
   void start(int workers, const std::string& at, const std::vector<std::string>& limits) {
     company_.workers = workers;
     run_.start(company_, at, {}, limits);
-    wait_for_step(kApplied);
-    for (int number = 0; number < workers; ++number) {
-      const auto pid = run_.processes().with_variable(fmt::format("CONVOY_RANK={}", number));
-      ASSERT_TRUE(pid.has_value()) << run_.account();
-      workers_.push_back(*pid);
-    }
+    // While they come: on a busy machine looking for processes takes longer than they are held up.
+    ASSERT_TRUE(LaunchedRun::wait_until([&] { return run_.count_events("worker_joined") >= workers; }, seconds(60)))
+        << run_.account();
+    for (int number = 0; number < workers; ++number) workers_.push_back(pid_of(number));
     scheduler_ = run_.processes().with_command("scheduler").value_or(0);
     ASSERT_GT(scheduler_, 0) << run_.account();
+    wait_for_step(kApplied);
+  }
+  // As the scheduler was told: "pid 4242 on node".
+  pid_t pid_of(int number) const {
+    for (const std::string& line : lines_of(run_.folder() / "events.jsonl")) {
+      const auto event = nlohmann::json::parse(line);
+      if (event.at("kind") == "worker_joined" && event.at("rank") == number)
+        return static_cast<pid_t>(std::stol(event.at("detail").get<std::string>().substr(4)));
+    }
+    ADD_FAILURE() << "no worker " << number;
+    return -1;
   }
   void wait_for_step(std::int64_t step) {
     ASSERT_TRUE(LaunchedRun::wait_until([&] { return run_.steps_recorded() >= step; }, seconds(60))) << run_.account();
