@@ -33,7 +33,7 @@ struct Stage {
   LaunchedRun& processes() { return run.processes(); }
   void start(const std::string& at, bool with_joiner, const std::vector<std::string>& launch) {
     const std::vector<std::string> overrides{"train.steps=1000000", "train.eval_every=0", "checkpoint.every=1000000",
-                                             "fault.hang=10"};
+                                             "fault.suspect=10", "fault.hang=10"};
     run.start({}, at, launch, overrides);
     wait("steps", [&] { return run.steps_recorded() >= 5; });
     joined = with_joiner;
