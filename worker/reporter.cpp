@@ -83,7 +83,16 @@ void Reporter::reconnect(Clock::time_point now) {
   if (asked_at_ && hear_again(now)) return;
   if (now < next_attempt_) return;
   next_attempt_ = now + kReconnect;
-  asked_at_ = now;
+  try {
+    register_again();
+    asked_at_ = now;
+  } catch (const Error& error) {  // no descriptors are left, say
+    const std::lock_guard lock(mutex_);
+    why_ = error.what();
+  }
+}
+
+void Reporter::register_again() {
   auto link = std::make_unique<cluster::Link>(options_.scheduler, options_.self);
   const cluster::Standing standing = options_.standing();
   const std::lock_guard lock(mutex_);

@@ -86,6 +86,7 @@ class Reporter {
   void run();
   bool receive();
   void reconnect(Clock::time_point now);
+  void register_again();
   bool hear_again(Clock::time_point now);
   void beat();
   void watch_scheduler(Clock::time_point now);

@@ -194,9 +194,9 @@ echo exit codes:$codes
 TEST(FingerprintTest, AWorkerOfAnotherEnvironmentIsRefusedByName) {
   ProgramRun run;
   ASSERT_EQ(run.run_command({"/bin/sh", "-c", kUnequalWorkers, "sh", CONVOY_PROGRAM}), 0) << run.errors();
-  EXPECT_EQ(run.output(), "exit codes: 1 1 1\n");
+  EXPECT_EQ(run.output(), "exit codes: 2 2 2\n");
   const std::regex difference(
-      R"(worker 1 \(pid \d+\) differs from worker 0 in environment variable DNNL_MAX_CPU_ISA: 'AVX2' here, )"
+      R"(worker 1 \(pid \d+\) does not fit the run: environment variable DNNL_MAX_CPU_ISA: 'AVX2' here, )"
       R"('\(not set\)' there)");
   EXPECT_TRUE(std::regex_search(run.errors() + run.read("out/logs/scheduler.log"), difference)) << run.errors();
   EXPECT_EQ(run.read("out/metrics.jsonl"), "");

@@ -19,6 +19,14 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Clock = std::chrono::steady_clock;
 
+// Before the first thread of any test, so that no kernel's thread takes the signal from the receiver.
+[[maybe_unused]] const int kBlocked = [] {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  return pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}();
+
 class ReporterTest : public testing::Test {
  protected:
   ReporterTest() { logger_.mute_terminal(); }
