@@ -11,6 +11,7 @@
 #include <iterator>
 #include <regex>
 #include <string>
+#include <utility>
 
 #include "core/base/exit_code.h"
 #include "scheduler/journal.h"
@@ -144,9 +145,11 @@ TEST(BadInputTest, ABitThatFlippedInACheckpointIsFound) {
   run.start(kThree, "1@compute@27=TERM");
   const auto end = run.wait_end(seconds(40));
   ASSERT_TRUE(end && end->exit_code == kExitStopped) << run.account();
-  fs::path newest;  // of step 27 or 28
-  for (const auto& entry : fs::directory_iterator(run.folder() / "checkpoints"))
-    newest = std::max(newest, entry.path().filename().string().starts_with("step-2") ? entry.path() : newest);
+  fs::path newest;
+  for (const auto& entry : fs::directory_iterator(run.folder() / "checkpoints")) {
+    const std::string name = entry.path().filename().string(), best = newest.filename().string();
+    if (std::pair(name.size(), name) > std::pair(best.size(), best)) newest = entry.path();  // "step-9" < "step-27"
+  }
   for (const auto& entry : fs::directory_iterator(newest)) {
     if (entry.path().extension() != ".safetensors") continue;
     std::string bytes = read_all(entry.path());

@@ -23,6 +23,8 @@ struct Fault {
   int continued_after_ms = 0;
   // Whether it is to end with exit code 75, from where another run goes on.
   bool stops = false;
+  // It does not end as it should yet: only the whole table has it.
+  bool fails_yet = false;
   std::vector<std::string> launch = {};  // further options of `convoy launch`
 };
 
