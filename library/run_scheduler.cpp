@@ -19,6 +19,7 @@
 #include "library/run_signals.h"
 #include "library/scheduler_setup.h"
 #include "scheduler/scheduler.h"
+#include "worker/checkpoint_store.h"
 
 namespace convoy::library {
 namespace {
@@ -51,6 +52,8 @@ int run_scheduler(const launcher::SchedulerLine& line, launcher::Output& output)
   const launcher::RunLock lock(line.run);
   scheduler::SchedulerOptions options = scheduler_options(line, address_pipe ? *token : cluster::make_token());
   options.at_instant = instants_of(line.restarted ? "scheduler+" : "scheduler", environment);
+  if (const auto steps = worker::checkpoint_steps(line.run); line.restarted && !steps.empty())
+    options.checkpoint_step = steps.back();
   scheduler::Scheduler scheduler(std::move(options), logger);
   // The launcher decides when a run stops; a signal of its own is a wish like the user's.
   const SignalWatcher watcher(signals, [&](int signal) {

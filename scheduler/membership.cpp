@@ -32,7 +32,7 @@ EpochPast epoch_past(const Past& past) {
   if (past.restarted) out = past_of(past.journal);
   if (past.restarted && past.known.begun && !out.epoch) out.epoch = epoch_of(past.known);
   out.term = past.term;
-  out.checkpoint_step = std::max(out.checkpoint_step, past.step);
+  out.checkpoint_step = std::max({out.checkpoint_step, past.step, past.checkpoint_step});
   return out;
 }
 

@@ -55,10 +55,11 @@ struct MembershipOptions {
 
 // The run before this start of its scheduler.
 struct Past {
-  std::uint64_t term = 1;          // of this start
-  std::int64_t step = 0;           // of the checkpoint that it goes on from; 0: it begins
-  std::string run_directory{};     // this and the program: for messages
-  std::string program = "convoy";  // whose `resume` goes on with the run
+  std::uint64_t term = 1;            // of this start
+  std::int64_t step = 0;             // of the checkpoint that it goes on from; 0: it begins
+  std::int64_t checkpoint_step = 0;  // of the newest that stands
+  std::string run_directory{};       // this and the program: for messages
+  std::string program = "convoy";    // whose `resume` goes on with the run
 
   // Where only the scheduler was started anew, and the workers may live: what its journal and records hold.
   bool restarted = false;

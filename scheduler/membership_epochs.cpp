@@ -274,7 +274,9 @@ void Membership::feed_progress(const Uuid& worker, const Ballot& ballot, std::in
 void Membership::feed_departed(Time now, Actions& actions) {
   if (!wish_) return;
   for (Worker* worker : roster_.all()) {
-    if (!worker->leave || worker->leave->exit_code != kExitStopped || std::exchange(worker->told_lost, true)) continue;
+    const bool left = worker->leave && worker->leave->exit_code == kExitStopped;
+    const bool gone = worker->exited_as_wished && worker->ended;
+    if ((!left && !gone) || std::exchange(worker->told_lost, true)) continue;
     feed(epochs_.on_lost(worker->member.uuid, worker->ended ? Loss::kEnded : Loss::kClosed), now, actions);
   }
 }

@@ -80,6 +80,14 @@ void Membership::receive(const Uuid& agent, const WorkerEnded& message, Time now
   if (!worker->numbered && message.rank >= 0) worker->member.rank = message.rank;
   note_replaced(host, message, worker->member.rank);
   if (worker->ended) return hurry_if_nobody_comes(now, actions);
+  // As it was asked to. Whoever asked may have been the scheduler before this one, and its words went there.
+  if (past_.restarted && !worker->connected && !worker->leave && message.exit_code == kExitStopped && !killed &&
+      ending_ == Ending::kNone && !final_recorded_) {
+    if (!wish_) wish_since_ = now;
+    if (!wish_) wish_ = "stopped";
+    worker->exited_as_wished = worker->ended = true;
+    return;
+  }
   // As it was asked to; its own words are on their way.
   if (wish_ && !worker->leave && message.exit_code == kExitStopped && !killed) {
     worker->exited_as_wished = true;

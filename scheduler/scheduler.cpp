@@ -84,6 +84,7 @@ struct Scheduler::Impl {
     }
     return {.term = journal.term(),
             .step = options.resume_step,
+            .checkpoint_step = options.checkpoint_step,
             .run_directory = options.run_directory,
             .program = options.program,
             .restarted = options.restarted,

@@ -18,16 +18,17 @@ namespace convoy::scheduler {
 struct SchedulerOptions {
   std::string run_directory;  // exists
   std::string listen = "tcp://127.0.0.1:0";
-  std::string token;               // cluster::make_token()
-  std::int32_t world = 1;          // workers to begin with
-  std::int32_t min_workers = 1;    // with fewer the run waits (limits.too_few), then stops after a checkpoint
-  std::int32_t max_workers = 0;    // more are refused; 0: any number
-  bool rebuilds = true;            // a death costs no step; false (engine mpi): it ends the run
-  bool restarted = false;          // only the scheduler: the workers live and know their epoch
-  std::int64_t steps = 0;          // of the whole run
-  std::int64_t resume_step = 0;    // steps that stand in a checkpoint, from which the run goes on
-  std::string program = "convoy";  // whose `resume` goes on with the run, for messages
-  std::string http{};              // where the status page is served: StatusPageOptions::http
+  std::string token;                 // cluster::make_token()
+  std::int32_t world = 1;            // workers to begin with
+  std::int32_t min_workers = 1;      // with fewer the run waits (limits.too_few), then stops after a checkpoint
+  std::int32_t max_workers = 0;      // more are refused; 0: any number
+  bool rebuilds = true;              // a death costs no step; false (engine mpi): it ends the run
+  bool restarted = false;            // only the scheduler: the workers live and know their epoch
+  std::int64_t steps = 0;            // of the whole run
+  std::int64_t resume_step = 0;      // steps that stand in a checkpoint, from which the run goes on
+  std::int64_t checkpoint_step = 0;  // of the newest that stands by now: of one written meanwhile nobody was told
+  std::string program = "convoy";    // whose `resume` goes on with the run, for messages
+  std::string http{};                // where the status page is served: StatusPageOptions::http
   Limits limits;
   // Told when an instant comes by that tests wait for, and for which time, from 1: "journal" (before a record is
   // appended), "journaled", "seal" (a round's seals are out), "answer" (a worker's to one is taken in), "announce"

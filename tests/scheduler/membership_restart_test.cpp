@@ -136,6 +136,36 @@ TEST(MembershipRestartTest, WhatWasToldIsNotToldAgain) {
   EXPECT_EQ(play.members(), (Players{0, 2}));
 }
 
+// They were asked to stop, and did, while there was no scheduler to hear of it.
+TEST(MembershipRestartTest, WhoStoppedMeanwhileWasAskedTo) {
+  Play before(3);
+  before.enter_all();
+  before.steps(16);
+  Past past = restarted(before, 16);
+  past.checkpoint_step = 16;
+  past.run_directory = "out";
+  Play play(3, {}, past);
+  come_back(play, before);
+  for (int player = 0; player < 3; ++player) play.ended(player, 75, 0);
+  play.pass(5s);
+  EXPECT_EQ(play.exit_code(), 75);
+  EXPECT_EQ(play.reason(), "stopped; the last checkpoint is of step 16: run `convoy resume out` to go on");
+  EXPECT_TRUE(play.events("worker_lost").empty());
+}
+
+TEST(MembershipRestartTest, OfThoseWhoAreLeftNobodyWaitsForWhoStopped) {
+  Play before(3);
+  before.enter_all();
+  before.steps(16);
+  Play play(3, {}, restarted(before, 16));
+  come_back(play, before);
+  play.ended(1, 75, 0);
+  play.enter(0);
+  play.enter(2);
+  play.from(0, PeersLost{.peers = {play.players[1].uuid}});
+  EXPECT_EQ(play.members(), (Players{0, 2}));
+}
+
 TEST(MembershipRestartTest, AJoinerKeepsItsNumber) {
   Play before(2);
   before.enter_all();

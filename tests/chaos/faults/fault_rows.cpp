@@ -345,8 +345,7 @@ void add_asked(int workers, std::vector<Fault>& faults) {
       {.name = "AskedAndThenTheSchedulerDies",
        .at = blow(1, "compute", kEarly, "TERM") + " " + "0@checkpoint@*=WAIT+100000 scheduler@journal@2=KILL",
        .may_miss = true,
-       .stops = true,
-       .fails_yet = true});
+       .stops = true});
   faults.push_back({.name = "AskedAndThenOneDies",
                     .at = blow(0, "compute", kEarly, "TERM") + " " + blow(1, "reduce", kEarly),
                     .hit = {1},
