@@ -187,6 +187,8 @@ void Reporter::handle(const cluster::Message& message) {
     {
       const std::lock_guard lock(mutex_);
       if (!stop_) stop_ = *stop;
+      // It has the state of those steps. Whoever led when they were applied may be gone.
+      if (stop->save) send_reports();
     }
     return end(End::kStopped, stop->reason);
   }

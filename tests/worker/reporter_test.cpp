@@ -197,6 +197,17 @@ TEST_F(ReporterTest, ASchedulerThatDoesNotComeBackIsLost) {
   EXPECT_EQ(failure().code(), ErrorCode::kPeerLost);
 }
 
+TEST_F(ReporterTest, WhoWritesTheLastCheckpointReportsWhatIsNotOnRecord) {
+  reporter_.enroll({});
+  serve_until_registered();
+  reporter_.report(7, cluster::StepReport{.step = 7});
+  reporter_.report(8, cluster::StepReport{.step = 8});
+  send(cluster::Recorded{.step = 7});
+  send(cluster::Stop{.exit_code = 75, .save = true, .reason = "too few workers are left"});
+  serve_until([this] { return !heard<cluster::StepReport>().empty(); });
+  EXPECT_EQ(heard<cluster::StepReport>().front().step, 8);
+}
+
 // The training thread says so, the reporter's takes the signal.
 TEST_F(ReporterTest, ASignalMayComeWhileAnEpochIsEntered) {
   for (int i = 0; i < 20; ++i) {
