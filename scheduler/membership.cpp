@@ -62,7 +62,11 @@ std::optional<std::int32_t> Membership::number_of(const Uuid& uuid) const {
 bool Membership::may_report(const Message& message) const {
   if (saver_ == message.sender) return true;
   const auto& epoch = epochs_.epoch();
-  return epoch && message.ballot == epoch->ballot && message.sender == epoch->members.front();
+  if (!epoch) return false;
+  // On its way when the epoch was agreed on, which goes on from that step or a later one.
+  const auto* report = std::get_if<StepReport>(&message.body);
+  if (report != nullptr && report->step <= epoch->resume_step) return is_member(message.sender);
+  return message.ballot == epoch->ballot && message.sender == epoch->members.front();
 }
 
 std::vector<Uuid> Membership::workers() const {

@@ -121,7 +121,8 @@ class Membership {
   std::optional<Time> next_due() const;
   std::optional<std::int32_t> number_of(const Uuid& worker) const;
   Ballot epoch_ballot() const;
-  // Whether a report may be recorded: it comes from rank 0 of the epoch, or from who writes the last checkpoint.
+  // Whether a report may be recorded: it comes from rank 0 of the epoch, or from who writes the last checkpoint; that
+  // of a step which the epoch has behind it from any member.
   bool may_report(const cluster::Message& message) const;
   std::vector<Uuid> connections() const;  // registered workers and agents not known to be gone
   std::vector<Uuid> workers() const;      // the workers among them, by number

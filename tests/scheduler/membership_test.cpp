@@ -450,6 +450,21 @@ TEST(MembershipTest, MessagesOfAnotherBallotAreIgnored) {
   EXPECT_TRUE(play.machine.may_report(message(kSecond, play.players[1].uuid))) << "it is rank 0 now";
 }
 
+// Whoever led when they were applied may be gone, or not have come to enter the epoch.
+TEST(MembershipTest, StepsThatTheEpochHasBehindItAreReportedByAnyMember) {
+  Play play(3);
+  play.enter_all();
+  play.steps(17);
+  play.killed(0);
+  ASSERT_EQ(play.members(), (Players{1, 2}));
+  const auto report = [&](std::int64_t step, int player) {
+    return Message{.ballot = kFirst, .sender = play.players[player].uuid, .body = StepReport{.step = step}};
+  };
+  EXPECT_TRUE(play.machine.may_report(report(17, 2)));
+  EXPECT_FALSE(play.machine.may_report(report(18, 2)));
+  EXPECT_FALSE(play.machine.may_report(report(17, 0))) << "it is no member";
+}
+
 // --- an engine that cannot be rebuilt
 
 TEST(MembershipTest, WithoutRebuildingADeathStopsTheRun) {
