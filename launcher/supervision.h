@@ -116,6 +116,7 @@ class Supervisor {
   int verdict_ = 0;              // the run's exit code
   bool terminated_ = false;      // after a failure: who stays is killed without another word
   bool judged_ = false;          // the verdict is the scheduler's
+  bool succeeded_ = false;       // the run is complete, whoever stays: nobody lets a replacement in any more
   Deadline answer_by_;           // to a user's signal
   Deadline verdict_by_;
   Deadline reconnect_at_;

@@ -135,7 +135,11 @@ void Supervisor::keep_deadlines() {
   if (!ending_ && workers_.started() && !workers_.expected()) await_verdict();
   if (ending_ && !workers_.running()) scheduler_gone_by_.set(options_.limits.finish);
   if (workers_gone_by_.passed() && workers_.running()) {
-    if (!terminated_) complain(still_running());
+    if (succeeded_) {
+      say(still_running());
+    } else if (!terminated_) {
+      complain(still_running());
+    }
     workers_.cease(true);
     workers_.kill();
   }

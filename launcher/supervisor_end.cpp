@@ -39,6 +39,7 @@ void Supervisor::await_verdict() {
 void Supervisor::take_verdict(const cluster::Stop& stop) {
   if (ending_) return;
   judged_ = true;
+  succeeded_ = stop.exit_code == 0;
   conclude(stop.exit_code, stop.reason);
   if (stop.exit_code == 0 || stop.exit_code == kExitStopped) {
     workers_.cease(false);
@@ -53,7 +54,7 @@ void Supervisor::take_verdict(const cluster::Stop& stop) {
 
 // All who took part have left, or are on their way.
 void Supervisor::take_success() {
-  judged_ = true;
+  judged_ = succeeded_ = true;
   conclude(0, "");
   workers_.cease(true);
   workers_.kill_newcomers(Clock::now());
