@@ -26,6 +26,15 @@ void Membership::receive(Worker& worker, const Leave& message, Time now, Actions
   // Its own words are better than what was seen of it from outside.
   if (cause_ && cause_->worker == worker.member.uuid && cause_->strength < Strength::kKilled) cause_.reset();
 
+  // Nobody else can tell of its end, and its connection, of which nothing is sent any more, may seem to stand for long.
+  // It has stopped training before it says this.
+  if (worker.excluded && !roster_.has_parent(worker) && ending_ == Ending::kNone) {
+    worker.ended = true;
+    tell_lost(worker, "left", message.reason, actions);
+    feed(epochs_.on_lost(worker.member.uuid, Loss::kEnded), now, actions);
+    return;
+  }
+
   if (ending_ == Ending::kSaving && saver_ == worker.member.uuid) {
     if (message.exit_code == kExitStopped) return on_saved(now, actions);
     return ask_next_holder(now, actions);

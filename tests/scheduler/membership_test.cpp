@@ -344,6 +344,20 @@ TEST(MembershipTest, WhereNobodyKillsNoEpochBegins) {
             "20 s; the last checkpoint is of step 10: run `convoy resume ` to go on");
 }
 
+TEST(MembershipTest, WithoutAnAgentTheExcludedSayThatTheyLeave) {
+  Play play(3);
+  for (int player = 0; player < 3; ++player) play.enter(player);
+  play.steps(16);
+  play.players[1].answers = false;
+  play.from(0, PeersLost{.peers = {play.players[1].uuid}});
+  play.pass(5s);
+  ASSERT_EQ(play.events("worker_excluded").size(), 1U);
+  EXPECT_EQ(play.members(), (Players{0, 1, 2}));
+  play.from(1, Leave{.exit_code = 1, .reason = "excluded from the run"});
+  EXPECT_EQ(play.members(), (Players{0, 2}));
+  EXPECT_EQ(play.events("worker_lost").size(), 1U);
+}
+
 TEST(MembershipTest, WithoutAnAgentAClosedConnectionIsTheEnd) {
   Play play(3);
   for (int player = 0; player < 3; ++player) play.enter(player);

@@ -76,7 +76,7 @@ class HostsTest : public testing::Test {
 
 const std::string kLimits = "fault.suspect=2 fault.hang=30 fault.heartbeat=0.1";
 
-TEST_F(HostsTest, DISABLED_OfTwoHostsThatCannotReachEachOtherTheLowerStays) {
+TEST_F(HostsTest, OfTwoHostsThatCannotReachEachOtherTheLowerStays) {
   ASSERT_NO_FATAL_FAILURE(start(kLimits));
   const int leaves = uuid(1) < uuid(2) ? 2 : 1;
   hosts_->cut(1, 2);
