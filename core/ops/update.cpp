@@ -7,6 +7,7 @@
 // clang-format off
 #include "hwy/foreach_target.h"  // must come first
 #include "core/ops/vector-inl.h"
+#include "hwy/cache_control.h"
 // clang-format on
 
 #ifndef CONVOY_CORE_OPS_UPDATE_ARGUMENTS
@@ -35,6 +36,13 @@ namespace convoy {
 namespace HWY_NAMESPACE {
 namespace {
 
+// What a pass over long arrays will read a while later: the processor's own looking ahead ends with every page.
+constexpr std::int64_t kAhead = 512;
+template <typename T>
+HWY_INLINE void fetch_ahead(const T* x) {
+  hwy::Prefetch(x + kAhead);
+}
+
 template <typename T>
 void adamw(const AdamWStep<T>& a) {
   const Lanes<T> d;
@@ -44,6 +52,10 @@ void adamw(const AdamWStep<T>& a) {
   const auto decay = hn::Set(d, a.decay), step = hn::Set(d, a.step);
   const auto v_correction = hn::Set(d, a.v_correction), epsilon = hn::Set(d, a.epsilon);
   for_vectors<T>(a.n, [&](auto access, std::int64_t i) HWY_ATTR {
+    fetch_ahead(a.gradient + i);
+    fetch_ahead(a.parameter + i);
+    fetch_ahead(a.m + i);
+    fetch_ahead(a.v + i);
     const auto g = hn::Mul(access.load(a.gradient + i), gradient_scale);
     const auto p = access.load(a.parameter + i);
     const auto m = hn::MulAdd(beta1, access.load(a.m + i), hn::Mul(one_minus_beta1, g));
@@ -71,6 +83,7 @@ void chunk_squares_of(const T* x, std::int64_t chunks, double* sums) {
   for (std::int64_t chunk = 0; chunk < chunks; ++chunk, x += kSquareChunk) {
     Partials<double> partials;
     for (std::int64_t i = 0; i < kSquareChunk; i += kSumLanes) {
+      fetch_ahead(x + i);
       for (std::int64_t k = 0; k < Partials<double>::kVectors; ++k) {
         const auto wide = load_wide(x + i + k * lanes<double>());
         partials[k] = hn::MulAdd(wide, wide, partials[k]);
