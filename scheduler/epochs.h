@@ -169,6 +169,8 @@ class BasicEpochs {
   // Of the last epoch that was announced; scheduler messages that belong to no epoch carry round().
   const std::optional<EpochPlan>& epoch() const { return epoch_; }
   const Ballot& round() const { return ballot_; }
+  // Whether members that have not answered work under the epoch: at any step, or at those before a joiner comes in.
+  bool members_work() const;
   bool excluded(const Uuid& worker) const;
 
   // Puts all that decides what happens next into `sink`, one number after another.

@@ -500,6 +500,15 @@ bool BasicEpochs<Rules>::excluded(const Uuid& uuid) const {
 }
 
 template <class Rules>
+bool BasicEpochs<Rules>::members_work() const {
+  if (state_ == State::kRunning) return true;
+  return state_ == State::kSealing && seal_.at_step >= 0 &&
+         std::any_of(workers_.begin(), workers_.end(), [](const Worker& worker) {
+           return worker.role == Role::kMember && worker.invited && !worker.answer;
+         });
+}
+
+template <class Rules>
 bool BasicEpochs<Rules>::is_member_of(const EpochPlan& plan, const Uuid& uuid) const {
   return std::find(plan.members.begin(), plan.members.end(), uuid) != plan.members.end();
 }

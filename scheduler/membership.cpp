@@ -355,7 +355,8 @@ void Membership::check_silence(Time now, Actions& actions) {
 
 void Membership::check_hang(Time now, Actions& actions) {
   if (ending_ != Ending::kNone || final_recorded_) return;
-  if (epochs_.state() == Epochs::State::kRunning) {
+  // While a joiner comes in, too: it may take its time, those whom it waits for may not.
+  if (epochs_.members_work()) {
     const std::optional<Hang> hang = watch_.hang(members(), now);
     if (hang) {
       actions.emplace_back(event("hang", hang->culprit, hang->reason));

@@ -247,6 +247,55 @@ TEST(HangWatchTest, TheLimitIsOfThePercentileOfTheLastSteps) {
   EXPECT_EQ(watch.limit_s(), 30);
 }
 
+// Who is to be let in waits for steps that those who are in have yet to do.
+TEST(HangWatchTest, AWorkerThatIsStoppedWhileAJoinerComesInIsFound) {
+  Play play(3, {.suspect = 0.5, .hang = 1});
+  play.enter_all();
+  play.steps(9);
+  for (Play::Player& player : play.players) player.answers = false;
+  const int joiner = play.newcomer(-1, 100);
+  play.enter(joiner);
+  ASSERT_EQ(play.sent_to<Seal>(1).back().at_step, 11);
+  play.players[0].answers = play.players[2].answers = true;
+  const auto wait = [&](int tenths) {
+    for (int i = 0; i < tenths; ++i) {
+      for (const int player : {0, 2, joiner}) play.beat(player, 10, Phase::kReducing);
+      play.pass(100ms);
+    }
+  };
+  wait(12);
+  EXPECT_TRUE(play.events("worker_excluded").empty());
+  wait(6);
+  EXPECT_EQ(play.events("hang").at(0).rank, 1);
+  EXPECT_EQ(play.sent_to<Exclude>(play.agent).at(0).pid, 4241);
+  play.killed(1);
+  EXPECT_EQ(play.members(), (Players{0, 2, joiner})) << "with the joiner";
+}
+
+TEST(HangWatchTest, AJoinerThatIsSlowToAnswerIsNoHang) {
+  Play play(2, {.suspect = 0.5, .hang = 1});
+  play.enter_all();
+  play.steps(9);
+  const int joiner = play.newcomer(-1, 100);
+  play.players[joiner].answers = false;
+  play.enter(joiner);
+  play.from(joiner, Ready{.step = 9});
+  const auto wait = [&](int tenths) {
+    for (int i = 0; i < tenths; ++i) {
+      for (const int player : {0, 1}) play.beat(player, 11, Phase::kWaiting);
+      play.beat(joiner, 9, Phase::kStarting);
+      play.pass(100ms);
+    }
+  };
+  wait(45);
+  EXPECT_TRUE(play.events("hang").empty());
+  EXPECT_EQ(play.journalled<EpochRecord>().size(), 1U) << "they wait for it";
+  wait(10);
+  EXPECT_EQ(play.members(), (Players{0, 1})) << "but not for ever";
+  EXPECT_EQ(play.journalled<EpochRecord>().size(), 2U);
+  EXPECT_TRUE(play.events("worker_excluded").empty());
+}
+
 TEST(HangWatchTest, AJoinerThatStopsIsKilled) {
   Play play(2, {.suspect = 5, .hang = 30});
   play.enter_all();
