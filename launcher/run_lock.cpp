@@ -28,25 +28,28 @@ std::string holder(const std::string& path) {
   return line.empty() ? "another process" : line;
 }
 
-// Whether the lock is ours now; false: somebody else has it.
-bool try_lock(int descriptor) {
+enum class Attempt { kOurs, kSomebodyElses, kNoLocksHere };
+
+Attempt try_lock(int descriptor) {
   while (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return false;
-    if (errno != EINTR) return true;
+    if (errno == EWOULDBLOCK) return Attempt::kSomebodyElses;
+    if (errno != EINTR) return Attempt::kNoLocksHere;
   }
-  return true;
+  return Attempt::kOurs;
 }
 
 }  // namespace
 
-RunLock::RunLock(const std::string& run_directory, std::chrono::milliseconds wait) {
-  const std::string path = run_directory + "/journal/lock";
+RunLock::RunLock(const std::string& run_directory, std::chrono::milliseconds wait, const char* file) {
+  const std::string path = fmt::format("{}/journal/{}", run_directory, file);
   std::error_code error;
   std::filesystem::create_directories(run_directory + "/journal", error);
   file_ = UniqueFd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
   if (!file_) fail(ErrorCode::kUnavailable, "{}: cannot open: {}", path, errno_text(errno));
   const auto until = std::chrono::steady_clock::now() + wait;
-  while (!try_lock(file_.get())) {
+  for (Attempt attempt; (attempt = try_lock(file_.get())) != Attempt::kOurs;) {
+    is_real_ = attempt != Attempt::kNoLocksHere;
+    if (!is_real_) break;
     if (std::chrono::steady_clock::now() >= until)
       fail(ErrorCode::kUsage, "run directory {} is in use by {}", run_directory, holder(path));
     std::this_thread::sleep_for(std::chrono::milliseconds(20));

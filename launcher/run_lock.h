@@ -1,5 +1,5 @@
 // One run at a time in a run directory: a lock on its file journal/lock, held by the run's scheduler, gone with it
-// however it ends.
+// however it ends. Where no launcher keeps the scheduler, a lock on journal/keeper is held by the process that does.
 #pragma once
 
 #include <chrono>
@@ -14,9 +14,16 @@ class RunLock {
   // The processes of a run that was killed a moment ago may still be ending: it is waited for them. Throws
   // Error(kUsage) naming process and host that hold the lock, Error(kUnavailable) naming the file. A file system that
   // knows no locks locks nobody out.
-  explicit RunLock(const std::string& run_directory, std::chrono::milliseconds wait = std::chrono::seconds(3));
+  explicit RunLock(const std::string& run_directory, std::chrono::milliseconds wait = std::chrono::seconds(3),
+                   const char* file = kScheduler);
+  static constexpr char kScheduler[] = "lock";
+  static constexpr char kKeeper[] = "keeper";
+
+  // Whether it keeps others out.
+  bool is_real() const { return is_real_; }
 
  private:
+  bool is_real_ = true;
   UniqueFd file_;  // whoever inherits it holds the lock too
 };
 

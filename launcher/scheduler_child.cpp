@@ -27,7 +27,8 @@ std::string local(const std::string& address) {
 SchedulerChild::SchedulerChild(SchedulerChildOptions options)
     : options_(std::move(options)), port_(options_.listen), restarts_(options_.restarts) {
   credentials_.address = local(port_.address());
-  credentials_.token = cluster::make_token();
+  started_before_ = !options_.token.empty();
+  credentials_.token = started_before_ ? options_.token : cluster::make_token();
   credentials_.public_key = cluster::hub_key_pair_of_token(credentials_.token).public_key;
 }
 

@@ -25,7 +25,8 @@ struct SchedulerStart {
 
 struct SchedulerChildOptions {
   std::string listen = "tcp://127.0.0.1:0";
-  int lifeline = -1;  // that it inherits (launcher/lifeline.h)
+  std::string token{};  // of the scheduler in whose place the first one comes; empty: the run has had none
+  int lifeline = -1;    // that it inherits (launcher/lifeline.h)
   // Program, arguments and environment of a start, and what else it inherits; `kept` is closed once it runs.
   struct Command {
     SpawnOptions spawn;
@@ -41,7 +42,7 @@ class SchedulerChild {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  // Makes the run's token and keeps its port. Throws Error(kUnavailable).
+  // Makes the run's token unless it has one, and keeps its port. Throws Error(kUnavailable).
   explicit SchedulerChild(SchedulerChildOptions options);
 
   // From a thread that lives as long as the launcher. Throws Error(kUnavailable).

@@ -13,9 +13,13 @@
 namespace convoy::launcher {
 
 std::string to_text(const Whereabouts& whereabouts) {
-  const nlohmann::ordered_json text{{"schema", cluster::kSchemaVersion},  {"address", whereabouts.addresses.at(0)},
-                                    {"addresses", whereabouts.addresses}, {"public_key", whereabouts.public_key},
-                                    {"token", whereabouts.token},         {"incarnation", whereabouts.incarnation}};
+  const nlohmann::ordered_json text{{"schema", cluster::kSchemaVersion},
+                                    {"address", whereabouts.addresses.at(0)},
+                                    {"addresses", whereabouts.addresses},
+                                    {"public_key", whereabouts.public_key},
+                                    {"token", whereabouts.token},
+                                    {"incarnation", whereabouts.incarnation},
+                                    {"resume_step", whereabouts.resume_step}};
   return text.dump(2) + '\n';
 }
 
@@ -27,7 +31,8 @@ Whereabouts whereabouts_of(std::string_view text) {
     return {.addresses = object.at("addresses"),
             .public_key = object.at("public_key"),
             .token = object.at("token"),
-            .incarnation = object.at("incarnation")};
+            .incarnation = object.at("incarnation"),
+            .resume_step = object.value("resume_step", std::int64_t{0})};
   } catch (const nlohmann::json::exception&) {
     fail(ErrorCode::kDataLoss, "not what a scheduler writes");
   }

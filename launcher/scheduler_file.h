@@ -19,9 +19,10 @@ struct Whereabouts {
   // Which start of which run (cluster::Place::incarnation), so that what an earlier one left is not taken for it. Empty
   // where the launcher gives none.
   std::string incarnation;
+  std::int64_t resume_step = 0;  // of the checkpoint that this start goes on from; 0: from the beginning
 };
 // A JSON object with the schema version: {"schema": 3, "address": "tcp://127.0.0.1:41234", "addresses": [all of them],
-// "public_key": "…", "token": "…", "incarnation": "…"}.
+// "public_key": "…", "token": "…", "incarnation": "…", "resume_step": 0}.
 std::string to_text(const Whereabouts& whereabouts);
 // Throws Error(kDataLoss) for another schema or what is no such object.
 Whereabouts whereabouts_of(std::string_view text);

@@ -68,6 +68,23 @@ std::string common_run_directory(const std::optional<std::string>& given, const 
   return "runs/" + name;
 }
 
+launcher::Whereabouts whereabouts_of(const cluster::Credentials& scheduler, const cluster::Place& place,
+                                     std::int64_t resume_step) {
+  launcher::Whereabouts result{.addresses = {},
+                               .public_key = scheduler.public_key,
+                               .token = scheduler.token,
+                               .incarnation = place.incarnation,
+                               .resume_step = resume_step};
+  if (place.spans_hosts()) {
+    const auto port = cluster::split_address(scheduler.address).port;
+    for (const std::string& address : cluster::own_addresses())
+      result.addresses.push_back(fmt::format("tcp://{}:{}", address, port));
+  }
+  // On other hosts nobody answers there, or somebody who does not know the run's token.
+  result.addresses.push_back(scheduler.address);
+  return result;
+}
+
 MeetingFile::MeetingFile(const std::string& run_directory, const launcher::Whereabouts& whereabouts)
     : file_((unlink(note_path(run_directory).c_str()), run_directory), whereabouts) {}
 
@@ -97,7 +114,7 @@ Word wait_for_word(const std::string& run_directory, const cluster::Place& place
     } else if (found->incarnation != place.incarnation) {
       seen = fmt::format("is of another start ('{}', this is '{}')", found->incarnation, place.incarnation);
     } else if (const auto scheduler = reach(*found)) {
-      return {.scheduler = scheduler};
+      return {.scheduler = scheduler, .resume_step = found->resume_step};
     } else {
       seen = fmt::format("names {}, where nobody answers", fmt::join(found->addresses, ", "));
     }
@@ -114,6 +131,15 @@ void wait_for_end_of_meeting(const std::string& run_directory, std::chrono::mill
   std::error_code error;
   while (fs::exists(launcher::SchedulerFile::path_in(run_directory), error) && std::chrono::steady_clock::now() < until)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
+std::optional<cluster::Credentials> find_scheduler(const std::string& run_directory, const std::string& token) {
+  try {
+    const auto found = launcher::SchedulerFile::read(run_directory);
+    return found && found->token == token ? reach(*found) : std::nullopt;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 void tell_through_mpi(distributed::MpiSession& session, const std::optional<launcher::Whereabouts>& whereabouts,

@@ -17,6 +17,11 @@ namespace convoy::library {
 std::string common_run_directory(const std::optional<std::string>& given, const std::string& recipe,
                                  const cluster::Place& place);
 
+// Where the others find a scheduler on this host: at its loopback address or, where they may be on other hosts, at any
+// address that those may know this one by. `resume_step`: see launcher::Whereabouts.
+launcher::Whereabouts whereabouts_of(const cluster::Credentials& scheduler, const cluster::Place& place,
+                                     std::int64_t resume_step);
+
 // Rank 0's side of a meeting through a file; the file stands while this lives.
 class MeetingFile {
  public:
@@ -34,9 +39,12 @@ void call_off_meeting(const std::string& run_directory, const cluster::Place& pl
 struct Word {
   std::optional<cluster::Credentials> scheduler;  // else the meeting is off:
   int exit_code = 1;                              // and rank 0 has said why
+  std::int64_t resume_step = 0;                   // see launcher::Whereabouts
 };
 // Waits for rank 0's word. Throws Error(kPeerLost) when none comes, naming what was tried.
 Word wait_for_word(const std::string& run_directory, const cluster::Place& place, std::chrono::milliseconds timeout);
+// Where the run's scheduler is now, if it says so in the run directory and answers there. Throws nothing.
+std::optional<cluster::Credentials> find_scheduler(const std::string& run_directory, const std::string& token);
 
 // Waits, no longer than `timeout`, until rank 0's meeting through a file is over: it has said how the run ended.
 void wait_for_end_of_meeting(const std::string& run_directory, std::chrono::milliseconds timeout);

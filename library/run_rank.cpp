@@ -22,6 +22,7 @@
 #include "library/run_plan.h"
 #include "library/scheduler_process.h"
 #include "library/scheduler_setup.h"
+#include "library/successor.h"
 #include "worker/commands.h"
 
 extern char** environ;
@@ -35,6 +36,7 @@ using launcher::Stream;
 constexpr std::chrono::seconds kMeeting{60};           // for rank 0 to have started the scheduler
 constexpr std::chrono::seconds kMpirun{2};             // mpirun has ended all ranks by then if rank 0 failed
 constexpr std::chrono::seconds kSameFailure{3};        // rank 0 has called the run off by then if it failed alike
+constexpr std::chrono::seconds kKeeper{3};             // for the one before, of a run that was killed, to be gone
 constexpr std::chrono::milliseconds kFinish{10'000};   // for all ranks to leave MPI
 constexpr std::chrono::milliseconds kLastWord{2'000};  // for rank 0 to say how the run ended
 
@@ -47,19 +49,18 @@ Recipe checked_recipe(const RankRun& run) {
   return recipe;
 }
 
-// Where the other ranks find the scheduler: on this host's loopback, or at any address other hosts may know this one
-// by.
-launcher::Whereabouts whereabouts_of(const cluster::Credentials& scheduler, const cluster::Place& place) {
-  launcher::Whereabouts result{
-      .addresses = {}, .public_key = scheduler.public_key, .token = scheduler.token, .incarnation = place.incarnation};
-  if (place.spans_hosts()) {
-    const auto port = cluster::split_address(scheduler.address).port;
-    for (const std::string& address : cluster::own_addresses())
-      result.addresses.push_back(fmt::format("tcp://{}:{}", address, port));
-  }
-  // On other hosts nobody answers there, or somebody who does not know the run's token.
-  result.addresses.push_back(scheduler.address);
-  return result;
+// What it takes to start the scheduler of `plan` here, if it is kept by such a rank.
+SchedulerProcess::Options options_of(const RankRun& run, const RunPlan& plan) {
+  launcher::SchedulerLine line = scheduler_line(plan, run.workload.program, run.place.world);
+  line.http = run.line.http;
+  if (run.place.spans_hosts()) line.listen = "tcp://0.0.0.0:0";
+  std::vector<std::string> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+  return {.line = std::move(line),
+          .program =
+              run.workload.program.name.empty() ? SchedulerProcess::Program::kConvoy : SchedulerProcess::Program::kOwn,
+          .environment = std::move(environment),
+          .rank = run.place.rank};
 }
 
 // mpirun gives its ranks pseudo-terminals of its own, whatever it writes to itself.
@@ -90,7 +91,7 @@ class RankZero {
     }
     cluster::Place place = run_.place;
     place.scheduler = scheduler_->credentials();
-    const int worker_code = run_.train(recipe_, run_directory_, place, mpi_.get());
+    const int worker_code = run_.train(recipe_, run_directory_, place, mpi_.get(), {});
     const int scheduler_code = scheduler_->join();
     if (!scheduler_->reason().empty()) run_.output.line(Stream::kErrors, "convoy: " + scheduler_->reason());
     run_.output.drain(kLastWord);  // the first rank that exits with 75 has mpirun end the others
@@ -113,16 +114,11 @@ class RankZero {
     worker::check_profiled_steps(run_.line.inspection, plan.resume_step);
     run_.output.line(Stream::kOutput, fmt::format("convoy: {} with {} workers ({}); records in {}", name,
                                                   run_.place.world, run_.place.detected_by, run_directory_));
-    launcher::SchedulerLine line = scheduler_line(plan, run_.workload.program, run_.place.world);
-    line.rebuilds = !mpi;
-    line.http = run_.line.http;
-    if (run_.place.spans_hosts()) line.listen = "tcp://0.0.0.0:0";
-    std::vector<std::string> environment;
-    for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
-    const auto program = run_.workload.program.name.empty() ? SchedulerProcess::Program::kConvoy  //
-                                                            : SchedulerProcess::Program::kOwn;
-    scheduler_ = std::make_unique<SchedulerProcess>(line, program, environment, run_.output);
-    whereabouts_ = whereabouts_of(scheduler_->credentials(), run_.place);
+    SchedulerProcess::Options options = options_of(run_, plan);
+    options.line.rebuilds = !mpi;
+    keeper_ = try_to_keep(run_directory_, kKeeper);
+    scheduler_ = std::make_unique<SchedulerProcess>(options, run_.output);
+    whereabouts_ = whereabouts_of(scheduler_->credentials(), run_.place, plan.resume_step);
     return true;
   }
 
@@ -141,6 +137,7 @@ class RankZero {
   Recipe recipe_;
   std::string run_directory_;
   std::unique_ptr<distributed::MpiSession> mpi_;
+  std::optional<launcher::RunLock> keeper_;  // the others see it held as long as this process lives
   std::unique_ptr<SchedulerProcess> scheduler_;
   std::optional<launcher::Whereabouts> whereabouts_;
   std::optional<MeetingFile> file_;
@@ -169,6 +166,20 @@ int fail_beside_rank_0(const RankRun& run, const std::string& run_directory, con
   throw Error(error.code(), fmt::format("{}: {}", title, error.what()));
 }
 
+// The one that comes in the place of the one that `word` tells of, and at its port.
+SchedulerProcess::Options scheduler_after(const RankRun& run, const Recipe& recipe, const std::string& run_directory,
+                                          const Word& word) {
+  RunPlan plan;
+  plan.recipe = recipe;
+  plan.run_directory = run_directory;
+  plan.resume_step = word.resume_step;
+  SchedulerProcess::Options options = options_of(run, plan);
+  const auto port = cluster::split_address(word.scheduler->address).port;
+  options.line.listen = fmt::format("tcp://{}:{}", cluster::split_address(options.line.listen).host, port);
+  options.token = word.scheduler->token;
+  return options;
+}
+
 int run_other(const RankRun& run) {
   Recipe recipe;
   std::string run_directory;
@@ -187,13 +198,19 @@ int run_other(const RankRun& run) {
   }
   cluster::Place place = run.place;
   place.scheduler = word.scheduler;
-  const int code = run.train(recipe, run_directory, place, mpi.get());
   if (mpi) {
+    const int code = run.train(recipe, run_directory, place, mpi.get(), {});
     mpi->finish(kFinish);
-  } else if (code == kExitStopped) {
-    wait_for_end_of_meeting(run_directory, kLastWord);
+    return code;
   }
-  return code;
+  Successor successor(run_directory, {.place = place,
+                                      .scheduler = [&] { return scheduler_after(run, recipe, run_directory, word); },
+                                      .output = run.output});
+  const int code = run.train(recipe, run_directory, place, nullptr, [&] { return successor.find(); });
+  const std::optional<int> scheduler_code = successor.join();
+  if (!successor.reason().empty()) run.output.line(Stream::kErrors, "convoy: " + successor.reason());
+  if (code == kExitStopped) wait_for_end_of_meeting(run_directory, kLastWord);
+  return code != 0 ? code : scheduler_code.value_or(0);
 }
 
 // Of a run of such workers, by rank 0; the others, which have the same command line, have nothing to wait for.

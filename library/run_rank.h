@@ -1,4 +1,5 @@
-// One of several workers that mpirun or srun started: rank 0 brings the scheduler along, the others find it.
+// One of several workers that mpirun or srun started: rank 0 brings the scheduler along, the others find it, and keep
+// the next one if rank 0 dies and they do not.
 #pragma once
 
 #include <functional>
@@ -19,9 +20,9 @@ struct RankRun {
   launcher::Output& output;
   const cluster::Place& place;
   cluster::Environment environment;
-  // Trains as a worker whose scheduler is known; its exit code.
+  // Trains as a worker whose scheduler is known; its exit code. `find_scheduler`: see worker::TrainCommand.
   std::function<int(const Recipe& recipe, const std::string& run_directory, const cluster::Place& place,
-                    distributed::MpiSession* mpi)>
+                    distributed::MpiSession* mpi, const std::function<cluster::Credentials()>& find_scheduler)>
       train;
 };
 

@@ -38,7 +38,7 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
   const int before = inherited_number(cluster::kReplacesVariable).value_or(0);
   const std::string who = std::to_string(place.rank) + std::string(static_cast<std::size_t>(before), '+');
   const auto train = [&](const Recipe& recipe, const std::string& run_directory, const cluster::Place& known,
-                         distributed::MpiSession* mpi) {
+                         distributed::MpiSession* mpi, const std::function<cluster::Credentials()>& find_scheduler) {
     const worker::TrainCommand command{.recipe = recipe,
                                        .workload = workload,
                                        .run_directory = run_directory,
@@ -47,6 +47,7 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
                                        .take_signals = [&]() -> SignalReceiver& { return signals.take(); },
                                        .started = started,
                                        .on_second_signal = on_second_signal,
+                                       .find_scheduler = find_scheduler,
                                        .mpi = mpi,
                                        .inspection = line.inspection,
                                        .print = [&](const std::string& text) { output.line(Stream::kOutput, text); },
@@ -68,7 +69,7 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
     const std::optional<std::string> told_directory = run_directory_of(line);
     if (!told_directory)
       fail(ErrorCode::kUsage, "a worker of {} needs --run DIR", cluster::launcher_name(place.launcher));
-    return train(recipe, *told_directory, place, nullptr);
+    return train(recipe, *told_directory, place, nullptr, {});
   }
 
   const std::optional<launcher::SchedulerLine> prepared = prepare_run(line, workload, 1, place, output);
@@ -80,7 +81,7 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
   cluster::Place known = place;
   known.scheduler = scheduler.credentials();
   on_second_signal = [] { end_at_once("stopped in the middle of a step"); };
-  const int worker_code = train(recipe, prepared->run, known, mpi.get());
+  const int worker_code = train(recipe, prepared->run, known, mpi.get(), {});
   const int scheduler_code = scheduler.join();
   if (!scheduler.reason().empty()) output.line(Stream::kErrors, "convoy: " + scheduler.reason());
   if (mpi) mpi->finish(std::chrono::seconds(10));

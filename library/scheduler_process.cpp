@@ -44,14 +44,14 @@ launcher::Pipe pipe_with(const std::string& bytes) {
 
 using Command = launcher::SchedulerChildOptions::Command;
 
-Command command(launcher::SchedulerLine line, const launcher::SchedulerStart& start, SchedulerProcess::Program program,
-                const std::vector<std::string>& environment) {
+Command command(const SchedulerProcess::Options& options, const launcher::SchedulerStart& start) {
+  launcher::SchedulerLine line = options.line;
   line.listen = start.listen;
   line.restarted = start.restarted;
   Command result{.spawn = {.program = kProgram,
                            .arguments = launcher::to_arguments(line),
-                           .environment = launcher::child_environment(environment)}};
-  if (program == SchedulerProcess::Program::kOwn) {
+                           .environment = launcher::child_environment(options.environment)}};
+  if (options.program == SchedulerProcess::Program::kOwn) {
     result.kept = pipe_with(launcher::encode_words(result.spawn.arguments)).read_end;
     result.spawn.arguments = command_words();
     result.spawn.inherited.push_back(result.kept.get());
@@ -62,17 +62,17 @@ Command command(launcher::SchedulerLine line, const launcher::SchedulerStart& st
 
 }  // namespace
 
-SchedulerProcess::SchedulerProcess(const launcher::SchedulerLine& line, Program program,
-                                   const std::vector<std::string>& environment, launcher::Output& output)
-    : output_(output),
+SchedulerProcess::SchedulerProcess(const Options& options, launcher::Output& output)
+    : rank_(options.rank),
+      output_(output),
       progress_(output),
-      child_(
-          {.listen = line.listen,
-           .lifeline = lifeline_.inherited(),
-           .command = [=](const launcher::SchedulerStart& start) { return command(line, start, program, environment); },
-           .take = [&output](Stream stream,
-                             std::string_view text) { output.line(stream, fmt::format("[scheduler] {}", text)); },
-           .start_limit = kStart}) {
+      child_({.listen = options.line.listen,
+              .token = options.token,
+              .lifeline = lifeline_.inherited(),
+              .command = [options](const launcher::SchedulerStart& start) { return command(options, start); },
+              .take = [&output](Stream stream,
+                                std::string_view text) { output.line(stream, fmt::format("[scheduler] {}", text)); },
+              .start_limit = kStart}) {
   child_.start();
   wait_until_ready();
   connect();
@@ -165,7 +165,7 @@ void SchedulerProcess::serve() {
     keep_started();
     if (!child_.running() && !child_.expected()) return conclude({.exit_code = 1, .signal = 0});
     if (link_ && stop_ && !std::exchange(asked_, true))
-      link_->send({}, cluster::StopRequest{.reason = "worker 0 failed"});
+      link_->send({}, cluster::StopRequest{.reason = fmt::format("worker {} failed", rank_)});
   }
 }
 

@@ -1,5 +1,5 @@
-// The scheduler that rank 0 of an mpirun or srun brings along: a child process, with the progress line that a launcher
-// would draw, and another one in its place when it dies.
+// The scheduler that a rank of an mpirun or srun keeps: a child process, with the progress line that a launcher would
+// draw, and another one in its place when it dies.
 #pragma once
 
 #include <atomic>
@@ -25,11 +25,18 @@ class SchedulerProcess {
     kOwn,     // built on the library: started with the words that this process was, it is told through a pipe
   };
 
-  // Starts it and waits until it listens. From the main thread: when that ends, so does the child. `environment`:
-  // "NAME=value" entries that it inherits. Throws Error(kUnavailable).
-  SchedulerProcess(const launcher::SchedulerLine& line, Program program, const std::vector<std::string>& environment,
-                   launcher::Output& output);
-  // Lets a run that is still going on know that its rank 0 failed, and waits a while for its end.
+  struct Options {
+    launcher::SchedulerLine line;
+    Program program = Program::kConvoy;
+    std::vector<std::string> environment;  // "NAME=value" entries that it inherits
+    std::int32_t rank = 0;                 // of this process
+    std::string token{};  // of a scheduler that went with the process that kept it; empty: this is the run's first
+  };
+
+  // Starts it and waits until it listens. From a thread that lives as long as this object: when that ends, so does the
+  // child. Throws Error(kUnavailable).
+  SchedulerProcess(const Options& options, launcher::Output& output);
+  // Lets a run that is still going on know that this rank failed, and waits a while for its end.
   ~SchedulerProcess();
   SchedulerProcess(const SchedulerProcess&) = delete;
   SchedulerProcess& operator=(const SchedulerProcess&) = delete;
@@ -53,6 +60,7 @@ class SchedulerProcess {
   void conclude(const ExitStatus& status);
   bool ended_within(std::chrono::milliseconds limit);
 
+  const std::int32_t rank_;
   launcher::Output& output_;
   launcher::Lifeline lifeline_;
   launcher::ProgressDisplay progress_;

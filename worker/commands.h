@@ -27,8 +27,10 @@ struct TrainCommand {
   cluster::Environment environment;
   // The signals that stop a run, collected since before the first thread. Called once, when the worker can answer them.
   std::function<SignalReceiver&()> take_signals;
-  std::chrono::steady_clock::time_point started;    // of the process
-  std::function<void()> on_second_signal;           // the user asked again; any thread, may be empty
+  std::chrono::steady_clock::time_point started;  // of the process
+  std::function<void()> on_second_signal;         // the user asked again; any thread, may be empty
+  // Where the scheduler is, now that it is lost; any thread, may be empty: where it was.
+  std::function<cluster::Credentials()> find_scheduler{};
   distributed::MpiSession* mpi = nullptr;           // the engine is "mpi", and this is what it needs
   Inspection inspection{};                          // what is to be shown of the run
   std::function<void(const std::string&)> print{};  // on the terminal, a line

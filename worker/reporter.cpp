@@ -93,7 +93,8 @@ void Reporter::reconnect(Clock::time_point now) {
 }
 
 void Reporter::register_again() {
-  auto link = std::make_unique<cluster::Link>(options_.scheduler, options_.self);
+  auto link = std::make_unique<cluster::Link>(options_.find_scheduler ? options_.find_scheduler() : options_.scheduler,
+                                              options_.self);
   const cluster::Standing standing = options_.standing();
   const std::lock_guard lock(mutex_);
   link_.swap(link);

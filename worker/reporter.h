@@ -34,6 +34,8 @@ struct ReporterOptions {
   std::function<void(const Ballot&, const cluster::Epoch&)> on_epoch;
   std::function<void()> on_end;            // once: the run is over, for this worker at least; ending() tells how
   std::function<void()> on_second_signal;  // the user asked again; may be empty
+  // Asked before each try to reach a scheduler that is lost; may be empty: it comes back where it was.
+  std::function<cluster::Credentials()> find_scheduler{};
 };
 
 class Reporter {

@@ -137,7 +137,8 @@ void Trainer::join() {
                 if (reporter_->ending() != Reporter::End::kComplete) abort_communication();
                 session_.end();
               },
-          .on_second_signal = command_.on_second_signal},
+          .on_second_signal = command_.on_second_signal,
+          .find_scheduler = command_.find_scheduler},
       command_.take_signals(), logger_);
   at("register");
   reporter_->enroll({.rank = command_.place.rank,

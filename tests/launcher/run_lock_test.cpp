@@ -39,6 +39,12 @@ TEST_F(RunLockTest, OneHoldsItAndIsNamed) {
   EXPECT_EQ(refusal(), "taken");
 }
 
+TEST_F(RunLockTest, WhoKeepsTheSchedulerHoldsAnotherOne) {
+  const RunLock keeper(run_, milliseconds(0), RunLock::kKeeper);
+  EXPECT_EQ(refusal(), "taken");
+  EXPECT_THROW(RunLock(run_, milliseconds(0), RunLock::kKeeper), Error);
+}
+
 TEST_F(RunLockTest, WhoInheritsItHoldsItUntilItEnds) {
   pid_t child = -1;
   {

@@ -1,11 +1,12 @@
-// The program under mpirun: how its ranks find each other, and how they end. (tests/cluster tests what is read from the
-// environment of other launchers.)
+// The program under mpirun: how its ranks find each other, how they end, and what the launchers' options of recovery
+// are good for. (tests/cluster tests what is read from the environment of other launchers.)
 #include <gtest/gtest.h>
 
 #include <csignal>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <regex>
+#include <sstream>
 
 #include "tests/program/program_run.h"
 
@@ -27,6 +28,11 @@ class MpirunTest : public testing::Test {
                    std::to_string(ranks)};
     words.push_back(CONVOY_PROGRAM);
     words.insert(words.end(), arguments.begin(), arguments.end());
+    return words;
+  }
+  // "NAME=value" for everybody.
+  static Words with(const std::string& variable, Words words) {
+    words.insert(words.begin() + 1, variable);
     return words;
   }
   static int lines_with(const std::string& text, const std::string& part) {
@@ -180,6 +186,116 @@ TEST_P(MpirunKillTest, AKilledRankEndsTheJobAndLeavesNothing) {
     EXPECT_EQ(run.left_behind(seconds(5)), "");
   }
 }
+
+// The values of `field` in each line of a run's metrics.jsonl, or in its final.json.
+std::vector<std::string> values_of(const ProgramRun& run, const std::string& file, const std::string& field) {
+  std::vector<std::string> values;
+  std::istringstream lines(run.read(file));
+  if (file.ends_with(".jsonl")) {
+    for (std::string line; std::getline(lines, line);) values.push_back(nlohmann::json::parse(line).at(field).dump());
+  } else {
+    values.push_back(nlohmann::json::parse(lines).at(field).dump());
+  }
+  return values;
+}
+
+// What `run` left in its directory "out" is what it would have left if nothing had happened.
+void expect_undisturbed(const ProgramRun& run, const Words& arguments) {
+  ProgramRun whole;
+  Words words = {"train"};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  words.insert(words.end(), {"--run", "out"});
+  ASSERT_EQ(whole.run(words), 0) << whole.errors();
+  for (const char* field : {"step", "loss_bits"})
+    EXPECT_EQ(values_of(run, "out/metrics.jsonl", field), values_of(whole, "out/metrics.jsonl", field)) << field;
+  for (const char* field : {"parameters_hash", "state_hash", "eval_loss"})
+    EXPECT_EQ(values_of(run, "out/final.json", field), values_of(whole, "out/final.json", field)) << field;
+}
+
+TEST_F(MpirunTest, TheNextStartGoesOnFromTheNewestCheckpoint) {
+  const Words arguments = {"gpt.toml", "train.steps=40", "checkpoint.every=10"};
+  Words words = {"train"};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  words.insert(words.end(), {"--run", "out", "sync.engine=mpi"});
+  ProgramRun run;
+  EXPECT_GT(run.run_command(with("CONVOY_AT=1@reduce@25=KILL", mpirun(2, words))), 0);
+  EXPECT_FALSE(exists(run.folder() / "out/final.json"));
+  EXPECT_EQ(run.left_behind(seconds(5)), "");
+  ASSERT_EQ(run.run_command(mpirun(2, words)), 0) << run.errors();
+  EXPECT_TRUE(std::regex_search(run.output(), std::regex("out goes on after step [12]0 of 40"))) << run.output();
+  expect_undisturbed(run, arguments);
+}
+
+// Launchers that are told to let the others live when one dies, and an engine that can do without it.
+struct Recovery {
+  std::string name;
+  std::string launcher;  // "mpirun", "hydra"
+  std::string engine;
+  std::string at;           // CONVOY_AT
+  bool takes_over = false;  // another rank has to keep the scheduler
+};
+void PrintTo(const Recovery& recovery, std::ostream* out) { *out << recovery.name; }
+
+class LauncherRecoveryTest : public MpirunTest, public testing::WithParamInterface<Recovery> {
+ protected:
+  void SetUp() override {
+    if (GetParam().launcher == "mpirun") return MpirunTest::SetUp();
+    if (std::string(CONVOY_HYDRA).empty()) GTEST_SKIP() << "there is no mpiexec.hydra here";
+  }
+  static Words command(const Words& arguments) {
+    if (GetParam().launcher == "mpirun") {
+      Words words = mpirun(3, arguments);
+      words.insert(words.begin() + 4, "--enable-recovery");
+      return words;
+    }
+    // A proxy for each rank, as if on three hosts: of its own ranks a proxy kills all when one is killed (MPICH 4.0).
+    Words words = {"/usr/bin/env",
+                   CONVOY_HYDRA,
+                   "-disable-auto-cleanup",
+                   "-launcher",
+                   "fork",
+                   "-hosts",
+                   "127.0.0.1,127.0.0.2,127.0.0.3",
+                   "-ppn",
+                   "1",
+                   "-n",
+                   "3",
+                   CONVOY_PROGRAM};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    return words;
+  }
+};
+
+TEST_P(LauncherRecoveryTest, TheOthersGoOnToTheEnd) {
+  const Recovery& recovery = GetParam();
+  const Words arguments = {"gpt.toml", "train.steps=30", "train.logical_shards=4", "checkpoint.every=10"};
+  Words words = {"train"};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  words.insert(words.end(), {"--run", "out", "sync.engine=" + recovery.engine});
+  ProgramRun run;
+  run.start(with("CONVOY_AT=" + recovery.at, command(words)));
+  EXPECT_TRUE(run.wait_until([&] { return run.note_resources() > 0; }, seconds(20)));
+  const auto exit = run.wait_exit(seconds(60));
+  ASSERT_TRUE(exit) << run.output() << run.errors() << logs_of(run, "out");
+  ASSERT_TRUE(exists(run.folder() / "out/final.json")) << run.output() << run.errors() << logs_of(run, "out");
+  EXPECT_EQ(run.left_behind(seconds(5)), "");
+  EXPECT_FALSE(exists(run.folder() / "out/scheduler.json"));
+  EXPECT_EQ(lines_with(run.errors(), "keeps a new one") > 0, recovery.takes_over) << run.errors();
+  expect_undisturbed(run, arguments);
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, LauncherRecoveryTest,
+                         testing::Values(Recovery{"Rank1", "mpirun", "local", "1@reduce@7=KILL"},
+                                         Recovery{"Rank2", "mpirun", "gloo", "2@reduce@7=KILL"},
+                                         Recovery{"Rank0", "mpirun", "local", "0@reduce@7=KILL", true},
+                                         Recovery{"Rank0AndThenAnother", "mpirun", "gloo",
+                                                  "0@reduce@7=KILL 1@reduce@12=KILL", true},
+                                         Recovery{"Scheduler", "mpirun", "gloo", "scheduler@journaled@1=KILL"},
+                                         Recovery{"HydraRank1", "hydra", "gloo", "1@reduce@7=KILL"},
+                                         Recovery{"HydraRank2", "hydra", "gloo", "2@update@7=KILL"},
+                                         Recovery{"HydraRank0", "hydra", "gloo", "0@reduce@7=KILL", true},
+                                         Recovery{"HydraScheduler", "hydra", "gloo", "scheduler@journaled@1=KILL"}),
+                         [](const auto& row) { return row.param.name; });
 
 }  // namespace
 }  // namespace convoy
