@@ -32,10 +32,10 @@ void StepProfile::begin_step(std::int64_t step) {
     if (error) fail(ErrorCode::kUnavailable, "{}: cannot make the folder: {}", folder_, error.message());
     profile_.emplace(roofline_, path_, rank_);
   }
-  replica_.set_timers([this](const PlannedFunction& planned) {
-    CallTimer*& timer = timers_[planned.number];
+  replica_.set_timers([this](const PlannedFunction& planned, bool is_placed) {
+    CallTimer*& timer = timers_[{planned.number, is_placed}];
     if (timer == nullptr)
-      timer = &profile_->add_plan(planned.name, call_infos(planned.captured.graph, planned.plan.calls()));
+      timer = &profile_->add_plan(planned.name, call_infos(planned.captured.graph, planned.plan_of(is_placed).calls()));
     return timer;
   });
   profile_->begin_step(step);

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "core/base/inspection.h"
 #include "core/graph/profile.h"
@@ -39,8 +40,9 @@ class StepProfile {
   const std::int32_t rank_;
   const std::function<void(const std::string&)> print_;
   const Roofline roofline_;
-  std::optional<Profile> profile_;               // while it is under way
-  std::map<std::int64_t, CallTimer*> timers_{};  // of profile_, by the plan's number
+  std::optional<Profile> profile_;  // while it is under way
+  // Of profile_, by the plan's number and which of the two it is.
+  std::map<std::pair<std::int64_t, bool>, CallTimer*> timers_{};
 };
 
 }  // namespace convoy::worker

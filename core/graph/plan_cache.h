@@ -9,6 +9,7 @@
 #include <functional>
 #include <list>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -33,6 +34,10 @@ struct PlannedFunction {
   Specs inputs;
   CapturedFunction captured;
   Plan plan;
+  // The same with results in places of the caller's (PlanCache::place_results), if there is one.
+  std::unique_ptr<Plan> placed{};
+
+  const Plan& plan_of(bool is_placed) const { return is_placed ? *placed : plan; }
 };
 
 class PlanCache {
@@ -52,11 +57,18 @@ class PlanCache {
   // Replays the function.
   void run(const StepFunction& function, const StepKey& key, std::span<const Tensor> inputs,
            const StepFunction::OnResult& on_result);
+  // Makes a second plan of the function for such inputs, with its results where place(number) says, for good; undefined
+  // leaves one where it was. It shares graph and memory of the first one.
+  using PlaceOf = std::function<Tensor(std::size_t result)>;
+  void place_results(const StepFunction& function, std::span<const Spec> inputs, const PlaceOf& place);
+  // Replays that one, which must be there.
+  void run_placed(const StepFunction& function, const StepKey& key, std::span<const Tensor> inputs,
+                  const StepFunction::OnResult& on_result);
   // Its plan for such inputs, captured now if there is none. Valid until the next call.
   PlannedFunction& plan(const StepFunction& function, std::span<const Spec> inputs);
 
   // From now on each replay of a plan tells what it gives for it, if any; empty: none does.
-  using TimerOf = std::function<CallTimer*(const PlannedFunction& planned)>;
+  using TimerOf = std::function<CallTimer*(const PlannedFunction& planned, bool is_placed)>;
   void set_timers(TimerOf timer_of) { timer_of_ = std::move(timer_of); }
 
   // The last one used comes first.
@@ -65,6 +77,10 @@ class PlanCache {
  private:
   static constexpr std::int64_t kWarnAtRecapture = 5;
 
+  void replay(PlannedFunction& planned, bool is_placed, const StepKey& key, std::span<const Tensor> inputs,
+              const StepFunction::OnResult& on_result);
+  PlanOptions plan_options() const;
+  PlannedFunction* find(const StepFunction& function, std::span<const Tensor> inputs);
   template <typename SameInputs>
   PlannedFunction* find(const StepFunction& function, const SameInputs& same_inputs);
   void note_capture(const StepFunction& function, std::span<const Spec> inputs);

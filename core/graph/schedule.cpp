@@ -61,6 +61,12 @@ class Scheduler {
     }
     for (const Assignment& assignment : graph.assignments()) assigned_[assignment.value].push_back(assignment.state);
     for (std::size_t i = 0; i < graph.results().size(); ++i) results_[graph.results()[i].value].push_back(i);
+    for (std::size_t i = 0; i < std::min(options.results.size(), graph.results().size()); ++i) {
+      const ValueId value = graph.results()[i].value;
+      const Tensor& given = options.results[i];
+      if (given.defined() && given.is_contiguous() && given.spec() == graph.value(value).spec)
+        result_places_.emplace(value, Place{.buffer = -1, .state = given, .layout = given.layout()});
+    }
   }
 
   Schedule build() {
@@ -156,11 +162,13 @@ class Scheduler {
       if (traits.update) {
         place(output) = updated(id, i, step);
         step.inputs[i] = operand(output);
+        step.writes_state = step.writes_state || place(output).state.defined();
+      } else if (const auto given = result_places_.find(output); given != result_places_.end()) {
+        place(output) = given->second;
       } else {
         const std::optional<Place> reused = reusable(id, step);
         place(output) = reused ? *reused : new_place(std::string(node.op->name()), graph_.value(output).spec);
       }
-      step.writes_state = step.writes_state || place(output).state.defined();
       step.outputs.push_back(operand(output));
     }
     add_step(std::move(step));
@@ -241,6 +249,7 @@ class Scheduler {
   std::vector<Place> places_;  // by value
   std::map<ValueId, std::vector<ValueId>> assigned_;
   std::map<ValueId, std::vector<std::size_t>> results_;
+  std::map<ValueId, Place> result_places_;  // that were given
   Schedule schedule_;
 };
 

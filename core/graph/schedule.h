@@ -23,9 +23,12 @@ struct PlanOptions {
   std::shared_ptr<Storage> arena{};
   // A plan whose block of memory is larger is refused, with a table of its largest values.
   std::size_t most_bytes = ~std::size_t{0};
+  // Where results are made instead of among the values, by their index: whoever takes one there need not copy it.
+  // Undefined, missing or of another spec: among the values. Nothing else may write there during a run.
+  Tensors results{};
 };
 
-// In a buffer, or in a state.
+// In a buffer, or in a state (or a place that was given for a result).
 struct Place {
   std::int32_t buffer = -1;
   Tensor state{};

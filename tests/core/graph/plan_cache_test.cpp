@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/device/cpu_device.h"
 #include "core/graph/recorder.h"
 #include "core/ops/elementwise.h"
@@ -146,6 +147,24 @@ TEST_F(PlanCacheTest, PlansShareTheirMemory) {
     cache.run(function_, {}, std::array{tensor({n})}, into(actual));
     EXPECT_EQ(actual, expected) << n;
   }
+}
+
+TEST_F(PlanCacheTest, ResultsCanHavePlacesOfTheirOwn) {
+  PlanCache cache(device_, {.plan = {.poison = true}});
+  const std::array inputs{tensor({3, 5})};
+  EXPECT_THROW(cache.run_placed(function_, {}, inputs, [](std::size_t, const Tensor&) {}), Error);
+  const Tensor products = Tensor::zeros({DType::kF32, {3, 5}, &device_});
+  cache.place_results(function_, std::array{inputs[0].spec()},
+                      [&](std::size_t result) { return result == 1 ? products : Tensor(); });
+  EXPECT_EQ(captures_, 1);
+  std::vector<std::vector<float>> expected, actual;
+  cache.run(function_, {}, inputs, into(expected));
+  EXPECT_EQ(products.to_vector<float>(), std::vector<float>(15, 0.0F)) << "this is the other plan";
+  cache.run_placed(function_, {}, inputs, into(actual));
+  EXPECT_EQ(actual, expected);
+  EXPECT_EQ(products.to_vector<float>(), expected[1]);
+  EXPECT_EQ(captures_, 1);
+  EXPECT_EQ(cache.plans().size(), 1U);
 }
 
 TEST_F(PlanCacheTest, AFailedCaptureLeavesNothing) {

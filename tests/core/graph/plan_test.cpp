@@ -57,6 +57,37 @@ TEST(PlanTest, ReplaysReadTheStateAsItIsThen) {
   EXPECT_DOUBLE_EQ(run(), 2 * before);
 }
 
+TEST(PlanTest, ResultsAreMadeInThePlacesThatAreGiven) {
+  CpuDevice device;
+  const Tensor weight = Tensor::zeros({DType::kF32, {16, 4}, &device});
+  for (std::int64_t i = 0; i < weight.elements(); ++i) weight.data<float>()[i] = static_cast<float>(i % 7) - 3;
+  Capture capture(device);
+  capture.state("weight", weight);
+  const Tensor x = capture.input("x", {DType::kF32, {8, 16}, &device});
+  const Tensor y = matmul(x, weight);
+  capture.result("y", y);
+  capture.result("double", add(y, y));  // may not be written over y
+  capture.result("sum", sum(y));
+  const Graph graph = capture.finish();
+  const Spec spec{DType::kF32, {8, 4}, &device};
+  const Tensor first = Tensor::zeros(spec), second = Tensor::zeros(spec);
+  const Tensor wrong = Tensor::zeros({DType::kF32, {2}, &device});
+  std::vector<std::vector<float>> expected(3), actual(3);
+  const auto into = [](std::vector<std::vector<float>>& results) {
+    return [&results](std::size_t i, const Tensor& value) { results[i] = value.to_vector<float>(); };
+  };
+  Plan(graph, std::vector{weight}).run({}, std::vector{ramp(device)}, into(expected));
+  Plan plan(graph, std::vector{weight}, {.poison = true, .results = {first, second, wrong}});
+  EXPECT_LT(plan.memory().bytes, Plan(graph, std::vector{weight}).memory().bytes);
+  for (int run = 0; run < 2; ++run) {
+    plan.run({}, std::vector{ramp(device)}, into(actual));
+    EXPECT_EQ(actual, expected);
+    EXPECT_EQ(first.to_vector<float>(), expected[0]);
+    EXPECT_EQ(second.to_vector<float>(), expected[1]);
+    EXPECT_EQ(wrong.to_vector<float>(), std::vector<float>({0.0F, 0.0F}));
+  }
+}
+
 // The largest value of a language model: its gradient needs no second one.
 TEST(PlanTest, TheGradientOfLogitsIsWrittenOverThem) {
   constexpr std::int64_t kRows = 400, kClasses = 501;
