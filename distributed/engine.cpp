@@ -3,25 +3,26 @@
 #include "core/base/error.h"
 #include "distributed/local/local_communicator.h"
 #include "distributed/mpi/mpi_engine.h"
+#include "distributed/pages.h"
 #include "distributed/solo.h"
 #include "distributed/tcp/tcp_engine.h"
 
 namespace convoy::distributed {
 namespace {
 
-// A run of one, which stays so.
+// A run of one, which stays so: nobody maps its arena, which so may lie in huge pages.
 class SoloEngine final : public Engine {
  public:
-  explicit SoloEngine(std::size_t arena_bytes) : segment_({.arena_bytes = arena_bytes}) {}
+  explicit SoloEngine(std::size_t arena_bytes) : pages_(arena_bytes) {}
 
   std::string name() const override { return "solo"; }
-  std::span<std::byte> arena() override { return segment_.arena(); }
-  void commit(std::size_t offset, std::size_t bytes) override { segment_.commit(offset, bytes); }
+  std::span<std::byte> arena() override { return pages_.span(); }
+  void commit(std::size_t offset, std::size_t bytes) override { pages_.commit(offset, bytes); }
   std::string meeting_place() const override { return ""; }
   std::unique_ptr<Communicator> connect(const EpochView&) override { return std::make_unique<SoloCommunicator>(); }
 
  private:
-  Segment segment_;
+  Pages pages_;
 };
 
 // Workers of one host, through shared memory.

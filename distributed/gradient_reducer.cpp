@@ -130,7 +130,7 @@ void GradientReducer::add(std::size_t parameter, std::span<const float> gradient
   const float* source = gradient.data();
   float* target = slot(leaf_.store) + offset;
   if (leaf_.merges.empty()) {
-    copy(source, target, gradient.size_bytes(), Store::kCache);
+    if (source != target) copy(source, target, gradient.size_bytes(), Store::kCache);
     return;
   }
   // One pass over memory however many partial sums the shard completes.
@@ -147,6 +147,8 @@ void GradientReducer::add(std::size_t parameter, std::span<const float> gradient
     }
   }
 }
+
+float* GradientReducer::leaf_memory() const { return in_leaf_ && leaf_.merges.empty() ? slot(leaf_.store) : nullptr; }
 
 void GradientReducer::end_leaf(const LossSums& sums) {
   if (!in_leaf_) fail(ErrorCode::kInternal, "a shard is ended that was not begun");

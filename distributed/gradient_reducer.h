@@ -60,6 +60,11 @@ class GradientReducer {
   // merged in place, so a leaf that was begun must be ended, or everything dropped; begin_step() does that too.
   void begin_leaf(std::int32_t leaf);
   void add(std::size_t parameter, std::span<const float> gradient);
+  // Where the leaf that was begun is kept, if no sum is held that it is added to: a parameter's gradient may be made
+  // there, at its offset in the layout, before it is added, and is not copied then. Null where it is added.
+  float* leaf_memory() const;
+  // The same place for a worker's only leaf of a step that is begun from nothing, `alone` or among others.
+  float* memory_of_one(bool alone) const { return slot(alone ? 0 : 1); }
   void end_leaf(const LossSums& sums);
   // Nothing is held any more.
   void drop();

@@ -79,6 +79,9 @@ class Replica {
   // Captures what a step does on shards of such a batch and on an arena of reduced gradients, before there are any;
   // nothing where steps are dynamic.
   void capture_step(std::span<const Spec> batch, float* reduced);
+  // Gradients of such batches can be made in `arena`, laid out as layout() says, for good: see gradient(). After
+  // capture_step(); nothing where steps are dynamic.
+  void place_gradients(std::span<const Spec> batch, float* arena);
   // The same for another function on inputs of these specs.
   void capture(const StepFunction& function, std::span<const Spec> inputs);
   // What was captured so far; empty where steps are dynamic.
@@ -90,9 +93,11 @@ class Replica {
 
   // Runs the training step forward and backward on one logical shard and hands each parameter's gradient (unscaled: of
   // the summed loss) over as soon as it is final; for running statistics, what the shard contributes to them. Every
-  // parameter is handed over once.
+  // parameter is handed over once. `into`: an arena that may be written over. If place_gradients() was told of it, what
+  // can be is made in its place there, and handed over where it lies.
   distributed::LossSums gradient(const StepKey& key, const Batch& batch,
-                                 const std::function<void(std::size_t, std::span<const float>)>& on_gradient);
+                                 const std::function<void(std::size_t, std::span<const float>)>& on_gradient,
+                                 const float* into = nullptr);
 
   // Sum of squares of each chunk of the reduced gradient (an arena of layout().elements() elements).
   std::vector<double> chunk_squares(float* reduced);
@@ -142,8 +147,9 @@ class Replica {
   StepFunction gradient_, squares_, update_;
   bool is_static_;
   PlanCache plans_;
-  std::vector<bool> handed_over_;  // scratch of gradient(), by parameter
-  std::vector<float> zeros_;       // the gradient of a parameter that a step does not use
+  const float* placed_in_ = nullptr;  // the arena of place_gradients()
+  std::vector<bool> handed_over_;     // scratch of gradient(), by parameter
+  std::vector<float> zeros_;          // the gradient of a parameter that a step does not use
 };
 
 }  // namespace convoy::worker

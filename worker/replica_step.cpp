@@ -49,6 +49,15 @@ void Replica::capture_step(std::span<const Spec> batch, float* reduced) {
   plans_.plan(update_, Specs{{DType::kF64, {factors}, &device_}, {DType::kF64, {1}, &device_}});
 }
 
+void Replica::place_gradients(std::span<const Spec> batch, float* arena) {
+  if (!is_static_) return;
+  const Tensor gradients = Tensor::borrow({DType::kF32, {layout_.elements()}, &device_}, arena, nullptr);
+  plans_.place_results(gradient_, batch, [&](std::size_t result) {
+    return result < kFirstParameter ? Tensor() : arena_view(gradients, result - kFirstParameter);
+  });
+  placed_in_ = arena;
+}
+
 void Replica::capture(const StepFunction& function, std::span<const Spec> inputs) {
   if (is_static_) plans_.plan(function, inputs);
 }
@@ -72,10 +81,11 @@ std::optional<Reduction> Replica::reduction_of(std::size_t result) const {
 }
 
 distributed::LossSums Replica::gradient(const StepKey& key, const Batch& batch,
-                                        const std::function<void(std::size_t, std::span<const float>)>& on_gradient) {
+                                        const std::function<void(std::size_t, std::span<const float>)>& on_gradient,
+                                        const float* into) {
   handed_over_.assign(layout_.parameters().size(), false);
   distributed::LossSums sums;
-  run(gradient_, key, std::array{batch.inputs, batch.targets}, [&](std::size_t result, const Tensor& value) {
+  const auto take = [&](std::size_t result, const Tensor& value) {
     if (result == kLoss) {
       sums.loss = value.item();
     } else if (result == kCount) {
@@ -84,7 +94,13 @@ distributed::LossSums Replica::gradient(const StepKey& key, const Batch& batch,
       handed_over_[result - kFirstParameter] = true;
       on_gradient(result - kFirstParameter, {value.data<float>(), static_cast<std::size_t>(value.elements())});
     }
-  });
+  };
+  const std::array inputs{batch.inputs, batch.targets};
+  if (into != nullptr && into == placed_in_) {
+    plans_.run_placed(gradient_, key, inputs, take);
+  } else {
+    run(gradient_, key, inputs, take);
+  }
   for (std::size_t i = 0; i < handed_over_.size(); ++i) {
     if (handed_over_[i]) continue;
     const auto elements = static_cast<std::size_t>(layout_.parameters()[i].elements);

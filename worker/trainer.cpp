@@ -101,6 +101,8 @@ void Trainer::at(std::string_view instant) const {
 
 void Trainer::join() {
   replica_.capture_step(batches_.specs(), reducer_.reduced_data());
+  if (shards_of(command_) == 1)
+    replica_.place_gradients(batches_.specs(), reducer_.memory_of_one(command_.place.world == 1));
   if (batches_.evaluation_batches() > 0) replica_.capture(evaluation_of(replica_), batches_.specs());
   data_digest_ = dataset_->digest();
   state_parts_ = parts_of(replica_);

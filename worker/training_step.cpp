@@ -44,7 +44,8 @@ bool TrainingStep::compute_one(bool stops) {
   reducer_.begin_leaf(shard);
   distributed::LossSums sums = replica_.gradient(
       key, batches_.training(step_, shard),
-      [&](std::size_t parameter, std::span<const float> gradient) { reducer_.add(parameter, gradient); });
+      [&](std::size_t parameter, std::span<const float> gradient) { reducer_.add(parameter, gradient); },
+      reducer_.leaf_memory());
   sums.stops = stops ? 1.0 : 0.0;
   reducer_.end_leaf(sums);
   return true;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -63,6 +64,32 @@ TEST(GradientReducerTest, SumsShardsAlongTheTreeInAnyOrder) {
 }
 
 // Peak memory: what blocks in order need, and no more; each slot is asked for once, however many steps there are.
+TEST(GradientReducerTest, WhatIsMadeInALeafsMemoryNeedNotBeCopied) {
+  const BucketLayout layout(kParameters, 16 << 10);
+  for (const bool alone : {true, false}) {
+    GradientReducer reducer(layout, 2);
+    const Arena arena(reducer);
+    reducer.begin_step(1, regular_assignment(2, alone ? 1 : 2), 0);
+    EXPECT_EQ(reducer.leaf_memory(), nullptr);
+    reducer.begin_leaf(0);
+    float* const memory = reducer.leaf_memory();
+    ASSERT_EQ(memory, reducer.memory_of_one(alone));
+    for (std::size_t p = 0; p < kParameters.size(); ++p) {
+      const std::vector<float> gradient = shard_gradient(0, p);
+      const auto made = std::span(memory + layout.offset(p), gradient.size());
+      std::ranges::copy(gradient, made.begin());
+      reducer.add(p, made);
+    }
+    reducer.end_leaf({});
+    if (!alone) continue;
+    reducer.begin_leaf(1);
+    EXPECT_EQ(reducer.leaf_memory(), nullptr) << "it is added to the other one";
+    for (std::size_t p = 0; p < kParameters.size(); ++p) reducer.add(p, shard_gradient(1, p));
+    reducer.end_leaf({});
+    EXPECT_EQ(reducer.reduced_data()[layout.offset(1) + 3], shard_gradient(0, 1)[3] + shard_gradient(1, 1)[3]);
+  }
+}
+
 TEST(GradientReducerTest, NeedsFewSlotsAndCommitsEachOnce) {
   const BucketLayout layout(kParameters, 1 << 30);
   const auto slot_bytes = static_cast<std::size_t>(layout.elements()) * sizeof(float);

@@ -59,23 +59,25 @@ struct Outcome {
   bool operator==(const Outcome&) const = default;
 };
 
-// Trains all shards by itself; the third step is skipped, as one without finite numbers is.
-Outcome train(const SmallRun& run, Replica& replica) {
+// Trains all shards by itself; the third step is skipped, as one without finite numbers is. `placed`: the first shard's
+// gradients are made where they are kept.
+Outcome train(const SmallRun& run, Replica& replica, bool placed = false) {
   const auto shards = static_cast<std::int32_t>(run.recipe.train.logical_shards);
   distributed::GradientReducer reducer(replica.layout(), shards);
   const Tensor arena = Tensor::zeros(
       {DType::kF32, {static_cast<std::int64_t>(reducer.arena_bytes() / sizeof(float))}, run.device.get()});
   reducer.use_arena({static_cast<std::byte*>(arena.raw()), reducer.arena_bytes()});
   const Batches batches = run.batches();
+  if (placed) replica.place_gradients(batches.specs(), reducer.memory_of_one(true));
   distributed::SoloCommunicator alone;
   Outcome outcome;
   for (std::int64_t step = 1; step <= kSteps; ++step) {
     reducer.begin_step(step, distributed::regular_assignment(shards, 1), 0);
     for (const std::int32_t shard : reducer.missing()) {
       reducer.begin_leaf(shard);
-      reducer.end_leaf(
-          replica.gradient({.seed = 5, .step = step, .shard = shard}, batches.training(step, shard),
-                           [&](std::size_t i, std::span<const float> gradient) { reducer.add(i, gradient); }));
+      reducer.end_leaf(replica.gradient(
+          {.seed = 5, .step = step, .shard = shard}, batches.training(step, shard),
+          [&](std::size_t i, std::span<const float> gradient) { reducer.add(i, gradient); }, reducer.leaf_memory()));
     }
     const distributed::LossSums total = reducer.reduce(alone);
     outcome.losses.push_back(std::bit_cast<std::uint64_t>(total.loss));
@@ -97,11 +99,12 @@ TEST_P(StaticStepTest, HasTheBitsOfTheDynamicOne) {
   SmallRun run(model == "gpt" || model == "llama" ? "text" : "mnist");
   set(run, GetParam());
   std::optional<Outcome> expected;
-  for (const char* graph : {"dynamic", "static"}) {
-    run.recipe.train.graph = graph;
+  for (const char* mode : {"dynamic", "static", "placed"}) {
+    const bool is_dynamic = mode == std::string("dynamic");
+    run.recipe.train.graph = is_dynamic ? "dynamic" : "static";
     const auto replica = run.replica();
-    const Outcome outcome = train(run, *replica);
-    EXPECT_EQ(replica->plans().size(), std::string(graph) == "static" ? 4U : 0U);
+    const Outcome outcome = train(run, *replica, mode == std::string("placed"));
+    EXPECT_EQ(replica->plans().size(), is_dynamic ? 0U : 4U);
     if (expected) {
       EXPECT_EQ(outcome.losses, expected->losses);
       EXPECT_EQ(outcome.norms, expected->norms);
@@ -161,6 +164,31 @@ TEST(StaticStepOfOddModelsTest, IsCapturedBeforeTheFirstStep) {
   replica->chunk_squares(reduced.data<float>());
   replica->update(1, reduced.data<float>(), {.lr = 1e-3});
   EXPECT_EQ(replica->plans().size(), 3U);
+}
+
+// Nobody copies them then.
+TEST(StaticStepOfOddModelsTest, GradientsAreMadeInTheArenaTheyAreKeptIn) {
+  for (const char* data : {"mnist", "text"}) {
+    SmallRun run(data);
+    const auto replica = run.replica();
+    const Spec spec{DType::kF32, {replica->layout().elements()}, run.device.get()};
+    const Tensor arena = Tensor::zeros(spec), other = Tensor::zeros(spec);
+    replica->place_gradients(run.batches().specs(), arena.data<float>());
+    const auto made_in = [&](const Tensor& memory, const float* into) {
+      std::size_t count = 0;
+      replica->gradient(
+          {}, run.batches().training(1, 0),
+          [&](std::size_t i, std::span<const float> gradient) {
+            count += gradient.data() == memory.data<float>() + replica->layout().offset(i) ? 1U : 0U;
+          },
+          into);
+      return count;
+    };
+    EXPECT_EQ(made_in(arena, arena.data<float>()), replica->layout().parameters().size()) << data;
+    EXPECT_EQ(made_in(arena, nullptr), 0U);
+    EXPECT_EQ(made_in(other, other.data<float>()), 0U) << "it was not told of that one";
+    EXPECT_EQ(other.to_vector<float>(), Tensor::zeros(spec).to_vector<float>());
+  }
 }
 
 // The captured gradient says what is summed over the workers, and in which bucket.
