@@ -136,9 +136,10 @@ TEST(MatmulTest, RefusesShapesThatDoNotMultiply) {
 
 // Shapes with few rows and columns and long sums among them: there oneDNN by itself splits the sum over the threads.
 TEST(MatmulTest, SameBitsForAnyNumberOfThreads) {
-  constexpr Sizes kShapes[] = {{1, 64, 1, 2048},  {1, 100, 10, 3072}, {1, 16, 64, 8192}, {1, 1, 64, 1999},
-                               {1, 64, 48, 1536}, {6, 33, 65, 300},   {5, 64, 20, 2048}, {1, 130, 1536, 70},
-                               {4, 7, 9, 4096},   {1, 300, 128, 128}};
+  constexpr Sizes kShapes[] = {{1, 64, 1, 2048},   {1, 100, 10, 3072},  {1, 16, 64, 8192},  {1, 1, 64, 1999},
+                               {1, 64, 48, 1536},  {6, 33, 65, 300},    {5, 64, 20, 2048},  {1, 130, 1536, 70},
+                               {4, 7, 9, 4096},    {1, 300, 128, 128},  {1, 64, 80, 383},   {1, 100, 192, 384},
+                               {1, 260, 300, 384}, {1, 384, 400, 1024}, {1, 100, 192, 1900}};
   const auto product = [](int threads, const Sizes& s, bool ta, bool tb) {
     CpuDevice device(threads);
     const Recorder recorder(device, {}, Recorder::Tape::kOff);
@@ -150,7 +151,7 @@ TEST(MatmulTest, SameBitsForAnyNumberOfThreads) {
     for (const bool ta : {false, true}) {
       for (const bool tb : {false, true}) {
         const auto one = product(1, s, ta, tb);
-        for (const int threads : {2, 3, 7}) {
+        for (const int threads : {2, 3, 7, 16}) {
           EXPECT_TRUE(product(threads, s, ta, tb) == one)
               << threads << " threads: " << s.batch << " times [" << s.m << ", " << s.k << "]·[" << s.k << ", " << s.n
               << "], transposed " << ta << tb;
