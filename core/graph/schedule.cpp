@@ -64,8 +64,7 @@ class Scheduler {
     for (std::size_t i = 0; i < std::min(options.results.size(), graph.results().size()); ++i) {
       const ValueId value = graph.results()[i].value;
       const Tensor& given = options.results[i];
-      if (given.defined() && given.is_contiguous() && given.spec() == graph.value(value).spec)
-        result_places_.emplace(value, Place{.buffer = -1, .state = given, .layout = given.layout()});
+      if (given.defined() && given.is_contiguous() && given.spec() == graph.value(value).spec) give_place(value, given);
     }
   }
 
@@ -109,6 +108,24 @@ class Scheduler {
   Place new_place(const std::string& label, const Spec& spec) {
     const std::int32_t buffer = new_buffer(fmt::format("{}: {}", label, spec.to_string()), spec.bytes());
     return {.buffer = buffer, .state = {}, .layout = Layout::contiguous(spec.shape)};
+  }
+
+  // To the value, or to what it is a view of the whole of.
+  void give_place(ValueId value, const Tensor& given) {
+    while (graph_.value(value).origin == Value::Origin::kNode) {
+      const Node& node = graph_.node(graph_.value(value).node);
+      const Spec& spec = graph_.value(value).spec;
+      if (!node.op->traits().view) {
+        Layout layout = Layout::contiguous(spec.shape);
+        layout.offset = given.layout().offset;
+        result_places_.emplace(value, Place{.buffer = -1, .state = given.view(layout), .layout = layout});
+        return;
+      }
+      value = node.inputs[0];
+      const Shape& from = graph_.value(value).spec.shape;
+      const std::optional<Layout> layout = node.op->view(Layout::contiguous(from));
+      if (!layout || !layout->is_contiguous() || from.elements() != spec.shape.elements()) return;
+    }
   }
 
   void touch(const Place& place, std::int32_t step) {
