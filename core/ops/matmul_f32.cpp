@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <memory>
 #include <utility>
 
@@ -33,6 +34,21 @@ bool runs_as_sgemm(const MatmulProblem& p, bool bias) {
   if (p.batch != 1 || bias || p.relu || least < 64) return false;
   if (p.transpose_a) return !p.transpose_b && p.m <= 2 * p.n && (p.k < 384 || least >= 384);
   return (!p.transpose_b || p.n > p.k) && (p.k < 384 || (p.k == 384 && least >= 256));
+}
+
+// Small results, with their bias and activation, are computed block of columns by block of columns, each by one thread
+// with sgemm(): so whatever the length of the sum. 128×512 over 784 with bias and relu in 0.96 of matmul()'s time, over
+// 512 in 0.91.
+constexpr std::int64_t kSmall = 128 << 10;  // elements: a result that stays in the second-level cache
+constexpr std::int64_t kBlockColumns = 128;
+bool runs_by_columns(const MatmulProblem& p) {
+  return p.batch == 1 && !p.transpose_a && !p.transpose_b && p.k >= 128 && p.k <= kLongest && p.m >= 64 &&
+         p.n >= 2 * kBlockColumns && p.m * p.n <= kSmall;
+}
+
+enum class Kernel { kMatmul, kSgemm, kSgemmByColumns };
+Kernel kernel_of(const MatmulProblem& p, bool bias) {
+  return runs_as_sgemm(p, bias) ? Kernel::kSgemm : runs_by_columns(p) ? Kernel::kSgemmByColumns : Kernel::kMatmul;
 }
 
 // How far the rows of b lie apart when oneDNN reads them. It reads them in place, down columns: rows a multiple of 2
@@ -132,9 +148,9 @@ void check(dnnl_status_t status) {
 // One primitive, and the memory that it is given beside the operands; or a call of sgemm.
 class PreparedMatmul::Piece {
  public:
-  Piece(CpuDevice& device, const PieceKey& key, float* copy, bool is_sgemm)
-      : device_(&device), key_(key), stream_(device.local<OneDnn>().stream.get()), copy_(copy) {
-    if (is_sgemm) return;
+  Piece(CpuDevice& device, const PieceKey& key, float* copy, Kernel kernel)
+      : device_(&device), key_(key), stream_(device.local<OneDnn>().stream.get()), kernel_(kernel), copy_(copy) {
+    if (kernel != Kernel::kMatmul) return;
     auto& onednn = device.local<OneDnn>();
     primitive_ = onednn.primitives.find(key, [&] { return make_primitive(onednn.engine, key); });
   }
@@ -142,7 +158,8 @@ class PreparedMatmul::Piece {
   void set_scratch(void* scratch) { scratch_ = scratch; }
 
   void run(const float* a, const float* b, const float* bias, float* c) const {
-    if (primitive_ == nullptr) return run_sgemm(a, b, c);
+    if (kernel_ == Kernel::kSgemm) return run_sgemm(a, b, c);
+    if (kernel_ == Kernel::kSgemmByColumns) return run_by_columns(a, b, bias, c);
     if (copy_ != nullptr) {
       copy_rows(b);
       b = copy_;
@@ -163,6 +180,27 @@ class PreparedMatmul::Piece {
                      p.transpose_a ? p.m : p.k, b, p.transpose_b ? p.k : p.n, 0.0F, c, p.n));
   }
 
+  void run_by_columns(const float* a, const float* b, const float* bias, float* c) const {
+    const MatmulProblem& p = key_.problem;
+    const std::int64_t blocks = p.n / kBlockColumns;  // the last one has what remains
+    std::atomic<dnnl_status_t> status = dnnl_success;
+    parallel_for(device_->threads(), blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+      const OmpThreads one(1);
+      for (std::int64_t block = begin; block < end; ++block) {
+        const std::int64_t first = block * kBlockColumns;
+        const std::int64_t width = block + 1 < blocks ? kBlockColumns : p.n - first;
+        const dnnl_status_t one_status =
+            dnnl_sgemm('N', 'N', p.m, width, p.k, 1.0F, a, p.k, b + first, p.n, 0.0F, c + first, p.n);
+        if (one_status != dnnl_success) status = one_status;
+        for (float* row = c + first; (key_.bias || p.relu) && row < c + p.m * p.n; row += p.n) {
+          if (key_.bias) add_kernel(row, bias + first, row, width);
+          if (p.relu) relu_forward_kernel(row, row, width);
+        }
+      }
+    });
+    check(status);
+  }
+
   void copy_rows(const float* b) const {
     const std::int64_t columns = key_.problem.n;
     const std::int64_t row = row_of_b(key_.problem);
@@ -174,7 +212,8 @@ class PreparedMatmul::Piece {
   CpuDevice* device_;
   PieceKey key_;
   dnnl_stream_t stream_;
-  std::shared_ptr<Primitive> primitive_;  // null: it is sgemm
+  Kernel kernel_;
+  std::shared_ptr<Primitive> primitive_;  // of matmul()
   float* copy_;                           // of b with rows further apart; null: b is read where it is
   void* scratch_ = nullptr;
 };
@@ -201,8 +240,8 @@ PreparedMatmul::PreparedMatmul(CpuDevice& device, Scratch& scratch, const Matmul
     problem_.batch = 1;
     product_ = scratch.take<float>(problem.m * problem.n);
   }
-  const bool is_sgemm = runs_as_sgemm(problem_, bias);
-  const std::int64_t copied = is_sgemm ? 0 : copied_elements(problem_, length_);
+  const Kernel kernel = kernel_of(problem_, bias);
+  const std::int64_t copied = kernel == Kernel::kMatmul ? copied_elements(problem_, length_) : 0;
   float* const copy = copied == 0 ? nullptr : scratch.take<float>(copied);
   const OmpThreads all(device.threads());
   try {
@@ -210,7 +249,7 @@ PreparedMatmul::PreparedMatmul(CpuDevice& device, Scratch& scratch, const Matmul
     for (std::int64_t begin = 0; begin < problem.k; begin += length_) {
       PieceKey key{.problem = problem_, .k = std::min(length_, problem.k - begin), .bias = begin == 0 && bias};
       if (!whole) key.problem.relu = false;
-      pieces_.emplace_back(device, key, copy, is_sgemm);
+      pieces_.emplace_back(device, key, copy, kernel);
       bytes = std::max(bytes, pieces_.back().scratch_bytes());
     }
     void* const room = scratch.take(bytes);  // they run in turn

@@ -168,7 +168,7 @@ TEST(MatmulTest, SameBitsForAnyNumberOfThreads) {
 
 // What runs as sgemm, up to where it may no longer; sgemm by itself would split longer sums of fewer columns.
 TEST(MatmulTest, SameBitsForManyThreadsWhereOperandsArePacked) {
-  constexpr Sizes kShapes[] = {{1, 64, 80, 383}, {1, 260, 300, 384}, {1, 384, 400, 1024}};
+  constexpr Sizes kShapes[] = {{1, 64, 80, 383}, {1, 260, 300, 384}, {1, 384, 400, 1024}, {1, 65, 300, 1900}};
   expect_same_bits(kShapes, {2, 7, 16});
 }
 
@@ -228,10 +228,10 @@ TEST(LinearTest, EqualsItsPartsInBothPrecisions) {
   CpuDevice device;
   const Recorder recorder(device, {}, Recorder::Tape::kOff);
   const auto check = [&]<typename T>(T, double tolerance) {
-    for (const std::int64_t depth : {std::int64_t{0}, std::int64_t{9}, std::int64_t{2500}}) {
-      const Tensor x = random_tensor<T>(device, {2, 3, depth}, 1);
-      const Tensor weight = random_tensor<T>(device, {depth, 6}, 2);
-      const Tensor bias = random_tensor<T>(device, {6}, 3);
+    for (const Sizes& s : {Sizes{2, 3, 6, 0}, {2, 3, 6, 9}, {2, 3, 6, 2500}, {2, 33, 300, 130}}) {
+      const Tensor x = random_tensor<T>(device, {s.batch, s.m, s.k}, 1);
+      const Tensor weight = random_tensor<T>(device, {s.k, s.n}, 2);
+      const Tensor bias = random_tensor<T>(device, {s.n}, 3);
       const Tensor z = add(matmul(x, weight), bias);
       const auto near = [&](const Tensor& actual, const Tensor& expected) {
         ASSERT_EQ(actual.spec(), expected.spec());
