@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <set>
 #include <span>
 #include <sstream>
@@ -87,6 +88,18 @@ void add_recipe(Fingerprint& fingerprint, const Recipe& recipe) {
   }
 }
 
+// A model of a program's own may depend on more than the recipe. Where steps are dynamic nothing tells of it. In the
+// order in which all workers capture; which plan of theirs was made or used last differs with the shards they hold.
+void add_graphs(Fingerprint& fingerprint, const Replica& replica) {
+  std::map<std::int64_t, const PlannedFunction*> in_order;
+  for (const PlannedFunction& planned : replica.plans()) in_order.emplace(planned.number, &planned);
+  for (const auto& [number, planned] : in_order) {
+    const Graph& graph = planned->captured.graph;
+    fingerprint.add("graph of the " + planned->name,
+                    fmt::format("{} operators, {}", graph.nodes().size(), convoy::fingerprint(graph)));
+  }
+}
+
 // Variables by which oneDNN, OpenMP and the C library's mathematics let their numerics be changed from outside.
 constexpr const char* kNumericVariables[] = {
     "DNNL_MAX_CPU_ISA",     "ONEDNN_MAX_CPU_ISA",       "DNNL_CPU_ISA_HINTS",
@@ -119,12 +132,7 @@ Fingerprint fingerprint_of(const Recipe& recipe, const Dataset& dataset, const R
   fingerprint.add("bucket cuts", replica.layout().cuts());
   fingerprint.add("data digest", dataset.digest());
   add_recipe(fingerprint, recipe);
-  // A model of a program's own may depend on more than the recipe. Where steps are dynamic nothing tells of it.
-  for (const PlannedFunction& planned : replica.plans()) {
-    const Graph& graph = planned.captured.graph;
-    fingerprint.add("graph of the " + planned.name,
-                    fmt::format("{} operators, {}", graph.nodes().size(), convoy::fingerprint(graph)));
-  }
+  add_graphs(fingerprint, replica);
   return fingerprint;
 }
 

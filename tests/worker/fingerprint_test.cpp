@@ -29,10 +29,13 @@ class MoodyModel final : public Model {
 
 class FingerprintTest : public testing::Test {
  protected:
-  Fingerprint of(double mood) {
+  // `placed`: of a worker of one shard, whose gradients are made where they are kept.
+  Fingerprint of(double mood, bool placed = false) {
     Replica replica(run_.recipe, std::make_unique<MoodyModel>(task_of(*run_.dataset, run_.recipe), mood), *run_.device);
     const Tensor reduced = Tensor::zeros({DType::kF32, {replica.layout().elements()}, run_.device.get()});
     replica.capture_step(run_.batches().specs(), reduced.data<float>());
+    const Tensor kept = Tensor::zeros(reduced.spec());
+    if (placed) replica.place_gradients(run_.batches().specs(), kept.data<float>());
     return fingerprint_of(run_.recipe, *run_.dataset, replica, [](std::string_view) { return std::nullopt; });
   }
 
@@ -45,6 +48,11 @@ TEST_F(FingerprintTest, WorkersWithOtherGraphsDiffer) {
   ASSERT_TRUE(difference);
   EXPECT_EQ(difference->substr(0, 23), "graph of the gradient: ") << *difference;
   EXPECT_NE(difference->find(" operators, "), std::string::npos) << *difference;
+}
+
+TEST_F(FingerprintTest, DoesNotSayWhereGradientsAreMade) {
+  const std::optional<std::string> difference = of(1.0, true).difference(of(1.0, false));
+  EXPECT_FALSE(difference) << *difference;
 }
 
 TEST_F(FingerprintTest, DynamicStepsHaveNoGraphToCompare) {
