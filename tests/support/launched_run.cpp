@@ -24,7 +24,9 @@ namespace fs = std::filesystem;
 
 std::string read_all(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream text;
+  text << file.rdbuf();  // throws nothing where a process of /proc ends meanwhile
+  return text.str();
 }
 
 // The NUL-terminated strings of a file of /proc.

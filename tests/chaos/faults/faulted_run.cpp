@@ -50,7 +50,9 @@ hang = 1.0
 
 std::string read_all(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream text;
+  text << file.rdbuf();  // throws nothing where a process of /proc ends meanwhile
+  return text.str();
 }
 
 std::set<std::string> shared_memory() {
