@@ -35,12 +35,6 @@ cpu_set_t own_cores() {
   return cores;
 }
 
-TreeLayout one_leaf_a_rank(std::size_t ranks) {
-  TreeLayout layout{static_cast<std::int32_t>(ranks), {}};
-  for (std::int32_t rank = 0; rank < layout.leaves; ++rank) layout.subtrees.push_back({{rank, rank + 1}});
-  return layout;
-}
-
 std::vector<LocalPeer> meet(LocalOptions& options) {
   const auto size = static_cast<std::int32_t>(options.members.size());
   if (size < 1 || size > kMaxLocalRanks || options.rank < 0 || options.rank >= size)
@@ -66,7 +60,7 @@ LocalCommunicator::LocalCommunicator(LocalOptions& options)
       ballot_(options.ballot),
       segment_(options.segment),
       start_sequence_(options.segment.header().sequence.load()),
-      rank_tree_(one_leaf_a_rank(options.members.size())),
+      rank_tree_(one_leaf_a_rank(size())),
       sleep_mode_(best_sleep_mode()) {
   std::vector<LocalPeer> met = meet(options);
   std::ranges::rotate(met, std::ranges::find_if(met, [this](const LocalPeer& peer) { return peer.rank > rank(); }));
@@ -80,32 +74,6 @@ LocalCommunicator::LocalCommunicator(LocalOptions& options)
   }
   spin_ = size() <= CPU_COUNT(&cores);
   if (!watched.empty()) monitor_.emplace(std::move(watched), latch_);
-}
-
-std::string_view LocalCommunicator::operation_name(Operation operation) {
-  switch (operation) {
-    case Operation::kAllToAll:
-      return "all_to_all_v";
-    case Operation::kAllGather:
-      return "all_gather_v";
-    case Operation::kReduceScatter:
-      return "reduce_scatter";
-    case Operation::kAllReduce:
-      return "all_reduce";
-    case Operation::kBroadcast:
-      return "broadcast";
-    case Operation::kSend:
-      return "send";
-    case Operation::kReceive:
-      return "receive";
-    case Operation::kTreeAllReduce:
-      return "tree_all_reduce";
-    case Operation::kMorePieces:
-      return "the next piece";
-    case Operation::kAllRead:
-      return "the end of a collective";
-  }
-  return "an unknown operation";
 }
 
 // --- waiting ---------------------------------------------------------------------------------------------------------
@@ -319,23 +287,10 @@ void LocalCommunicator::broadcast(void* data, std::size_t bytes, std::int32_t ro
 void LocalCommunicator::reduce_scatter(ReduceType type, const void* send, void* receive,
                                        std::span<const std::int64_t> counts) {
   enter(Operation::kReduceScatter);
-  const std::size_t element = element_size(type);
-  const std::size_t own_bytes = static_cast<std::size_t>(counts[static_cast<std::size_t>(rank())]) * element;
-  incoming_.resize(static_cast<std::size_t>(size()) * own_bytes);
-  std::vector<std::span<const std::byte>> outgoing;
-  std::vector<std::span<std::byte>> arriving;
-  std::vector<const void*> operands;
-  const auto* next = static_cast<const std::byte*>(send);
-  for (std::size_t r = 0; r < counts.size(); ++r) {
-    outgoing.emplace_back(next, static_cast<std::size_t>(counts[r]) * element);
-    next += outgoing.back().size();
-    arriving.emplace_back(incoming_.data() + r * own_bytes, own_bytes);
-    operands.push_back(arriving.back().data());
-  }
-  exchange({Operation::kReduceScatter, static_cast<std::uint64_t>(next - static_cast<const std::byte*>(send))},
-           outgoing, arriving);
-  TreeReduction::in_rank_order(size()).sum(type, operands, receive, counts[static_cast<std::size_t>(rank())],
-                                           Store::kCache);
+  if (counts.size() != static_cast<std::size_t>(size())) refuse("{} slices among {} ranks", counts.size(), size());
+  const ScatteredSum sum(type, send, counts, rank(), incoming_);
+  exchange({Operation::kReduceScatter, sum.bytes}, sum.outgoing, sum.arriving);
+  sum.sum_into(receive);
 }
 
 void LocalCommunicator::all_reduce(ReduceType type, void* data, std::int64_t count) {

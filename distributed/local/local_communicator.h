@@ -12,7 +12,6 @@
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/base/ballot.h"
@@ -22,6 +21,7 @@
 #include "distributed/local/peer_monitor.h"
 #include "distributed/local/rendezvous.h"
 #include "distributed/local/segment.h"
+#include "distributed/operation.h"
 #include "distributed/tree_reduction.h"
 
 namespace convoy::distributed {
@@ -60,20 +60,6 @@ class LocalCommunicator final : public Communicator {
   void abort() noexcept override;
 
  private:
-  enum class Operation : std::uint32_t {
-    kAllToAll = 1,
-    kAllGather,
-    kReduceScatter,
-    kAllReduce,
-    kBroadcast,
-    kSend,
-    kReceive,
-    kTreeAllReduce,
-    kMorePieces,
-    kAllRead,
-  };
-  static std::string_view operation_name(Operation operation);
-
   struct Peer {
     std::int32_t rank = 0;
     PeerSegment segment;

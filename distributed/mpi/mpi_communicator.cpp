@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/base/error.h"
+#include "distributed/operation.h"
 
 namespace convoy::distributed {
 namespace {
@@ -11,12 +12,6 @@ constexpr std::int32_t kCollectiveTag = 2;
 constexpr std::int32_t kPairTag = 3;              // of send() and receive(), which only two ranks take part in
 constexpr std::size_t kOneRoundBytes = 64 << 10;  // below it every rank sums everything: one round instead of two
 constexpr std::size_t kStreamBytes = 4 << 20;     // what is this large would only push the rest out of the cache
-
-TreeLayout one_leaf_a_rank(std::int32_t ranks) {
-  TreeLayout layout{ranks, {}};
-  for (std::int32_t rank = 0; rank < ranks; ++rank) layout.subtrees.push_back({{rank, rank + 1}});
-  return layout;
-}
 
 Store store_for(std::size_t bytes) { return bytes >= kStreamBytes ? Store::kStream : Store::kCache; }
 
@@ -103,21 +98,12 @@ void MpiCommunicator::all_gather_v(std::span<const std::byte> send, std::span<co
 
 void MpiCommunicator::reduce_scatter(ReduceType type, const void* send, void* receive,
                                      std::span<const std::int64_t> counts) {
-  const std::size_t element = element_size(type);
-  const std::size_t own_bytes = static_cast<std::size_t>(counts[size_of(rank())]) * element;
-  std::vector<std::byte> incoming(size_of(size()) * own_bytes);
-  std::vector<std::span<const std::byte>> outgoing;
-  std::vector<std::span<std::byte>> arriving;
-  std::vector<const void*> operands;
-  const auto* next = static_cast<const std::byte*>(send);
-  for (std::size_t r = 0; r < counts.size(); ++r) {
-    outgoing.emplace_back(next, static_cast<std::size_t>(counts[r]) * element);
-    next += outgoing.back().size();
-    arriving.emplace_back(incoming.data() + r * own_bytes, own_bytes);
-    operands.push_back(arriving.back().data());
-  }
-  all_to_all_v(outgoing, arriving);
-  TreeReduction::in_rank_order(size()).sum(type, operands, receive, counts[size_of(rank())], Store::kCache);
+  if (counts.size() != size_of(size()))
+    fail(ErrorCode::kInvalidArgument, "reduce_scatter: {} slices among {} ranks", counts.size(), size());
+  std::vector<std::byte> incoming;
+  const ScatteredSum sum(type, send, counts, rank(), incoming);
+  all_to_all_v(sum.outgoing, sum.arriving);
+  sum.sum_into(receive);
 }
 
 void MpiCommunicator::all_reduce(ReduceType type, void* data, std::int64_t count) {

@@ -10,12 +10,6 @@ namespace {
 
 constexpr std::size_t kForwardBytes = 256 << 10;  // a broadcast is passed on in pieces of this size
 
-TreeLayout one_leaf_a_rank(std::size_t ranks) {
-  TreeLayout layout{static_cast<std::int32_t>(ranks), {}};
-  for (std::int32_t rank = 0; rank < layout.leaves; ++rank) layout.subtrees.push_back({{rank, rank + 1}});
-  return layout;
-}
-
 std::size_t size_of(std::int32_t number) { return static_cast<std::size_t>(number); }
 
 }  // namespace
@@ -24,29 +18,7 @@ TcpCommunicator::TcpCommunicator(const TcpMeeting& meeting, std::vector<TcpPeer>
     : Communicator(meeting.rank, static_cast<std::int32_t>(meeting.members.size())),
       ballot_(meeting.ballot),
       links_(meeting.rank, std::move(peers), meeting.members),
-      rank_tree_(one_leaf_a_rank(meeting.members.size())) {}
-
-std::string_view TcpCommunicator::operation_name(Operation operation) {
-  switch (operation) {
-    case Operation::kAllToAll:
-      return "all_to_all_v";
-    case Operation::kAllGather:
-      return "all_gather_v";
-    case Operation::kReduceScatter:
-      return "reduce_scatter";
-    case Operation::kAllReduce:
-      return "all_reduce";
-    case Operation::kBroadcast:
-      return "broadcast";
-    case Operation::kSend:
-      return "send";
-    case Operation::kReceive:
-      return "receive";
-    case Operation::kTreeAllReduce:
-      return "tree_all_reduce";
-  }
-  return "an unknown operation";
-}
+      rank_tree_(one_leaf_a_rank(size())) {}
 
 // --- calls -----------------------------------------------------------------------------------------------------------
 
@@ -157,26 +129,14 @@ void TcpCommunicator::all_gather_v(std::span<const std::byte> send, std::span<co
 
 void TcpCommunicator::reduce_scatter(ReduceType type, const void* send, void* receive,
                                      std::span<const std::int64_t> counts) {
-  const std::size_t element = element_size(type);
-  std::vector<std::span<const std::byte>> outgoing;
-  const auto* next = static_cast<const std::byte*>(send);
-  for (const std::int64_t count : counts) {
-    outgoing.emplace_back(next, static_cast<std::size_t>(count) * element);
-    next += outgoing.back().size();
+  if (counts.size() != size_of(size())) {
+    enter(Operation::kReduceScatter);
+    refuse("{} slices among {} ranks", counts.size(), size());
   }
-  enter(Operation::kReduceScatter, static_cast<std::uint64_t>(next - static_cast<const std::byte*>(send)),
-        static_cast<std::uint32_t>(type));
-  if (counts.size() != size_of(size())) refuse("{} slices among {} ranks", counts.size(), size());
-  const std::size_t own_bytes = outgoing[size_of(rank())].size();
-  incoming_.resize(counts.size() * own_bytes);
-  std::vector<std::span<std::byte>> arriving;
-  std::vector<const void*> operands;
-  for (std::size_t r = 0; r < counts.size(); ++r) {
-    arriving.emplace_back(incoming_.data() + r * own_bytes, own_bytes);
-    operands.push_back(arriving.back().data());
-  }
-  exchange(outgoing, arriving);
-  TreeReduction::in_rank_order(size()).sum(type, operands, receive, counts[size_of(rank())], Store::kCache);
+  const ScatteredSum sum(type, send, counts, rank(), incoming_);
+  enter(Operation::kReduceScatter, sum.bytes, static_cast<std::uint32_t>(type));
+  exchange(sum.outgoing, sum.arriving);
+  sum.sum_into(receive);
 }
 
 // Along a binomial tree: the root sends to the rank half the ranks away, then both do the same with their halves. What

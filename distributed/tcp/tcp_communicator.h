@@ -5,11 +5,11 @@
 #pragma once
 
 #include <optional>
-#include <string_view>
 #include <vector>
 
 #include "core/base/ballot.h"
 #include "distributed/communicator.h"
+#include "distributed/operation.h"
 #include "distributed/tcp/tcp_links.h"
 #include "distributed/tcp/tcp_rendezvous.h"
 #include "distributed/tcp/tcp_tree.h"
@@ -38,17 +38,6 @@ class TcpCommunicator final : public Communicator {
   void abort() noexcept override { links_.abort("this worker aborted"); }
 
  private:
-  enum class Operation : std::uint32_t {
-    kAllToAll = 1,
-    kAllGather,
-    kReduceScatter,
-    kAllReduce,
-    kBroadcast,
-    kSend,
-    kReceive,
-    kTreeAllReduce
-  };
-  static std::string_view operation_name(Operation operation);
   void enter(Operation operation, std::uint64_t check = 0, std::uint32_t detail = 0);
   // What goes to and comes from a peer in this call; the parts follow in the lane's queues.
   void promise(TcpLane& lane, std::size_t bytes);

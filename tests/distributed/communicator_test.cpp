@@ -5,6 +5,7 @@
 
 #include <numeric>
 
+#include "core/base/error.h"
 #include "tests/distributed/communicator_cases.h"
 #include "tests/distributed/engine_ranks.h"
 
@@ -120,6 +121,19 @@ TEST_P(CommunicatorTest, ReduceScatterAddsInRankOrder) {
       for (std::int32_t rank = 1; rank < size; ++rank) expected += leaf_value<double>(rank, begin + i);
       ASSERT_EQ(sums[static_cast<std::size_t>(i)], expected);
     }
+  });
+}
+
+TEST_P(CommunicatorTest, ReduceScatterWantsASliceForEachRank) {
+  run_on(GetParam(), [](EngineRank& context) {
+    const std::vector<double> data(8);
+    const std::vector<std::int64_t> counts(static_cast<std::size_t>(GetParam().size + 1), 1);
+    double sum = 0.0;
+    const auto meet_and_scatter = [&] {
+      context.communicator->all_reduce(ReduceType::kF64, &sum, 1);  // so that whoever is refused first meets all
+      context.communicator->reduce_scatter(ReduceType::kF64, data.data(), &sum, counts);
+    };
+    EXPECT_THROW(meet_and_scatter(), Error);
   });
 }
 
