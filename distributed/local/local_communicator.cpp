@@ -251,6 +251,9 @@ void LocalCommunicator::exchange(const Call& call, std::span<const std::span<con
       all_pieces = std::max(all_pieces, theirs.pieces);
       any_in_arena = any_in_arena || theirs.in_arena;
       if (block.bytes == 0) continue;
+      if (block.bytes > target.size() || piece * theirs.place > target.size() - block.bytes)
+        refuse("rank {} sends {} bytes at {} to rank {}, which expects {} in all", peer.rank, block.bytes,
+               piece * theirs.place, rank(), target.size());
       copy(peer.segment.at(block.offset, block.bytes), target.data() + piece * theirs.place, block.bytes,
            store_for(block.bytes));
     }

@@ -104,7 +104,7 @@ class Encounter {
     }
     if (polled[0].revents != 0) {
       UniqueFd guest(accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-      if (guest) guests_.push_back(std::move(guest));
+      if (guest && peer_pid(guest.get())) guests_.push_back(std::move(guest));  // else a stranger, of another user
     }
   }
 

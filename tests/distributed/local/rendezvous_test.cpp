@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <thread>
@@ -120,6 +122,30 @@ TEST(RendezvousTest, WhoConnectsAsAMeetingEndsIsHeardInTheNext) {
   ASSERT_EQ(met.size(), 1U);
   EXPECT_EQ(met[0].rank, 1);
   EXPECT_TRUE(receive_hello(guest.get()));
+}
+
+TEST(RendezvousTest, ConnectionsOfOtherUsersAreNotKept) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can be another user";
+  const Uuid own = Uuid::random();
+  Rendezvous rendezvous(own);
+  Segment segment({});
+  UniqueFd guest;
+  std::thread([&] {
+    constexpr long kNobody = 65534;
+    if (syscall(SYS_setresuid, -1L, kNobody, -1L) == 0) guest = connected_to(rendezvous.name());  // this thread alone
+  }).join();
+  ASSERT_TRUE(guest);
+  EXPECT_THROW(rendezvous.meet({.ballot = {1, 1},
+                                .token = "t",
+                                .rank = 0,
+                                .members = {{rendezvous.name(), own}, {"nobody listens", Uuid::random()}},
+                                .greetings = std::vector<Greeting>(2),
+                                .segment = segment.fd(),
+                                .timeout = std::chrono::milliseconds(100),
+                                .stop = {}}),
+               Error);
+  char nothing = 0;
+  EXPECT_EQ(recv(guest.get(), &nothing, 1, MSG_DONTWAIT), 0) << "it is still there";
 }
 
 TEST(RendezvousTest, WaitingStopsOnRequest) {
