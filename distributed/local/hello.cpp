@@ -111,9 +111,12 @@ std::optional<ReceivedHello> receive_hello(int socket) noexcept {
   if (got < 0) return std::nullopt;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    int descriptor = -1;
-    std::memcpy(&descriptor, CMSG_DATA(header), sizeof(int));
-    received.segment = UniqueFd(descriptor);
+    // There is room for more than the one that belongs here; those before the last are closed again.
+    for (std::size_t at = 0; at + sizeof(int) <= header->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+      int descriptor = -1;
+      std::memcpy(&descriptor, CMSG_DATA(header) + at, sizeof(int));
+      received.segment = UniqueFd(descriptor);
+    }
   }
   if (got != static_cast<ssize_t>(sizeof(received.hello)) || (message.msg_flags & MSG_TRUNC) != 0) return std::nullopt;
   return received;

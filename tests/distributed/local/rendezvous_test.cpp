@@ -13,6 +13,7 @@
 #include "distributed/local/hello.h"
 #include "distributed/local/local_communicator.h"
 #include "tests/distributed/process_ranks.h"
+#include "tests/support/mutations.h"
 
 namespace convoy::distributed {
 namespace {
@@ -148,6 +149,36 @@ TEST(RendezvousTest, ConnectionsOfOtherUsersAreNotKept) {
   EXPECT_EQ(recv(guest.get(), &nothing, 1, MSG_DONTWAIT), 0) << "it is still there";
 }
 
+TEST(RendezvousTest, DescriptorsThatDoNotBelongToAHelloAreClosed) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+  const UniqueFd ours(ends[0]);
+  const UniqueFd theirs(ends[1]);
+  Hello hello;
+  iovec data{&hello, sizeof hello};
+  const int descriptors[] = {theirs.get(), theirs.get()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof descriptors)] = {};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof descriptors);
+  std::memcpy(CMSG_DATA(header), descriptors, sizeof descriptors);
+
+  const int before = testing::open_descriptors();
+  ASSERT_EQ(sendmsg(theirs.get(), &message, 0), static_cast<ssize_t>(sizeof hello));
+  {
+    const auto received = receive_hello(ours.get());
+    ASSERT_TRUE(received);
+    EXPECT_TRUE(received->segment);
+  }
+  EXPECT_EQ(testing::open_descriptors(), before);
+}
+
 TEST(RendezvousTest, WaitingStopsOnRequest) {
   const Uuid own = Uuid::random();
   const Uuid other = Uuid::random();
@@ -192,6 +223,38 @@ TEST(RendezvousTest, TwoListenersCannotShareAName) {
   const Uuid uuid = Uuid::random();
   Rendezvous first(uuid);
   EXPECT_THROW(Rendezvous second(uuid), Error);
+}
+
+TEST(RendezvousTest, DamagedHellosAreRefused) {
+  const Uuid uuids[] = {Uuid::random(), Uuid::random()};
+  Meeting meeting{.ballot = {1, 1},
+                  .token = "t",
+                  .rank = 1,
+                  .members = {{"a", uuids[0]}, {"b", uuids[1]}},
+                  .greetings = std::vector<Greeting>(2),
+                  .timeout = {},
+                  .stop = {}};
+  const Hello hello = make_hello(meeting, 0);
+  meeting.rank = 0;
+  const std::string whole(reinterpret_cast<const char*>(&hello), sizeof hello);
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+  const UniqueFd ours(ends[0]);
+  const UniqueFd theirs(ends[1]);
+  testing_support::Mutations mutations({whole});
+  for (std::int64_t i = 0; i < testing_support::Mutations::rounds(5'000); ++i) {
+    const std::string bytes = mutations.next();
+    if (bytes.empty()) continue;  // which nobody can send
+    ASSERT_EQ(send(theirs.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+    const auto received = receive_hello(ours.get());
+    ASSERT_EQ(received.has_value(), bytes.size() == whole.size());
+    if (!received || judge(received->hello, meeting, std::nullopt) != Refusal::kNone) continue;
+    // Nothing that anybody looks at is another.
+    ASSERT_EQ(received->hello.from_uuid, uuids[1]);
+    ASSERT_EQ(received->hello.to_uuid, uuids[0]);
+    ASSERT_EQ(received->hello.from, 1);
+    ASSERT_EQ(received->hello.ballot(), meeting.ballot);
+  }
 }
 
 }  // namespace
