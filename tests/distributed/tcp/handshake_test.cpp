@@ -6,6 +6,8 @@
 #include <functional>
 #include <string_view>
 
+#include "tests/support/mutations.h"
+
 namespace convoy::distributed {
 namespace {
 
@@ -78,6 +80,28 @@ TEST_F(HandshakeTest, NothingSecretTravelsToAStranger) {
   const std::string_view bytes(reinterpret_cast<const char*>(&answer), sizeof(answer));
   EXPECT_EQ(bytes.find(listener_.token), std::string_view::npos);
   EXPECT_EQ(judge(answer, hello, stranger), Refusal::kToken);
+}
+
+TEST_F(HandshakeTest, DamagedMessagesAreRefused) {
+  const TcpHello hello = make_hello(connector_, 0, TcpChannel::kData);
+  const TcpAnswer answer = make_answer(hello, listener_, Refusal::kNone);
+  const auto bytes_of = [](const auto& message) {
+    return std::string(reinterpret_cast<const char*>(&message), sizeof message);
+  };
+  testing_support::Mutations hellos({bytes_of(hello)});
+  testing_support::Mutations answers({bytes_of(answer)});
+  for (std::int64_t i = 0; i < testing_support::Mutations::rounds(5'000); ++i) {
+    std::string bytes = hellos.next();
+    bytes.resize(sizeof(TcpHello));
+    TcpHello damaged;
+    std::memcpy(&damaged, bytes.data(), bytes.size());
+    ASSERT_EQ(judge(damaged, listener_) == Refusal::kNone, bytes == bytes_of(hello));
+    bytes = answers.next();
+    bytes.resize(sizeof(TcpAnswer));
+    TcpAnswer damaged_answer;
+    std::memcpy(&damaged_answer, bytes.data(), bytes.size());
+    ASSERT_EQ(judge(damaged_answer, hello, connector_) == Refusal::kNone, bytes == bytes_of(answer));
+  }
 }
 
 }  // namespace
