@@ -171,7 +171,7 @@ Assignment redone_assignment(std::int32_t leaves, std::span<const LeafSet> held)
   const auto kept_nodes = nodes_of(holder, held.size());
   const auto new_nodes = nodes_of(computed, held.size());
   for (std::size_t rank = 0; rank < held.size(); ++rank)
-    if (kept_nodes[rank].size() + new_nodes[rank].size() > static_cast<std::size_t>(kMostNodes)) return regular;
+    if (kept_nodes[rank].size() + new_nodes[rank].size() > static_cast<std::size_t>(most_nodes(leaves))) return regular;
   return {.layout = {.leaves = leaves, .subtrees = nodes_of(tree.owners(), held.size())}};
 }
 

@@ -5,6 +5,7 @@
 // the same.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -14,8 +15,11 @@
 namespace convoy::distributed {
 
 // The most sums a rank may end up with, held and new ones counted apart: each takes as much memory as the parameters,
-// and address space that is reserved beforehand. An assignment that needs more is not worth it.
-inline constexpr std::int32_t kMostNodes = 64;
+// and address space that is reserved beforehand. No block of neighbours has as many; an assignment that needs more is
+// not worth it.
+constexpr std::int32_t most_nodes(std::int32_t leaves) {
+  return 2 * std::bit_width(static_cast<std::uint32_t>(leaves - 1)) + 1;
+}
 
 // Every leaf belongs to one rank.
 struct Assignment {
@@ -33,7 +37,7 @@ Assignment regular_assignment(std::int32_t leaves, std::int32_t world);
 //  - What is held stays with its holder. Of two sums that overlap the lower rank's stays.
 //  - The missing leaves are shared out so that the most a rank has to compute is as little as possible, in nodes of
 //    the tree, first to those who hold the sibling, so that few sums are left.
-// Where nothing is held, or some rank would need more than kMostNodes sums, it is the regular assignment.
+// Where nothing is held, or some rank would need more than most_nodes() sums, it is the regular assignment.
 Assignment redone_assignment(std::int32_t leaves, std::span<const LeafSet> held);
 
 // Collective, at the start of an epoch: the redone assignment of `step`, from what each rank holds of it. A rank that

@@ -13,19 +13,19 @@ namespace {
 
 constexpr std::int64_t kPiece = 4096;  // elements: the partial sum of a piece stays in the first-level cache
 
-// Of partial sums and the reduced gradient. No set of leaves has more maximal nodes than every other leaf; an
-// assignment has at most kMostNodes, to which come the partial sums of the node that is being completed.
-std::int32_t most_slots(std::int32_t shards) {
-  constexpr std::int32_t kLevels = std::bit_width(static_cast<std::uint32_t>(kMostLeaves - 1));
-  return std::min((shards + 1) / 2, kMostNodes + kLevels) + 1;
-}
-
 }  // namespace
+
+// No set of leaves has more maximal nodes than every other leaf; an assignment has at most most_nodes(), to which come
+// the partial sums of the node that is being completed.
+std::int32_t most_gradient_arenas(std::int32_t shards) {
+  const auto levels = std::bit_width(static_cast<std::uint32_t>(shards - 1));
+  return std::min((shards + 1) / 2, most_nodes(shards) + levels) + 1;
+}
 
 GradientReducer::GradientReducer(const BucketLayout& layout, std::int32_t shards)
     : layout_(layout),
       shards_(shards),
-      slots_(most_slots(shards)),
+      slots_(most_gradient_arenas(shards)),
       committed_(static_cast<std::size_t>(slots_)),
       contributions_(static_cast<std::size_t>(shards)),
       sums_(shards, slots_),

@@ -32,6 +32,10 @@ struct LossSums {
   double stops = 0.0;  // how many shards' workers were asked to stop: all learn of it in the same step
 };
 
+// Arrays of the parameters' size, for partial sums and the reduced gradient, that a step of so many shards may need of
+// a worker, whatever was lost: address space; what an assignment does not need is no memory.
+std::int32_t most_gradient_arenas(std::int32_t shards);
+
 // Life of a step, which may be begun again with another assignment (of another epoch) until it is applied:
 //   begin_step(); while (!missing().empty()) { begin_leaf(); add() each parameter; end_leaf(); }  reduce();
 class GradientReducer {

@@ -10,6 +10,7 @@
 #include "core/base/quantity.h"
 #include "core/graph/schedule.h"
 #include "core/tensor/derived_forms.h"
+#include "distributed/gradient_reducer.h"
 #include "distributed/worker_block.h"
 #include "worker/evaluation.h"
 #include "worker/memory_share.h"
@@ -30,7 +31,8 @@ double bytes_of_forms(const Replica& replica) {
 }
 
 template <typename Out>
-void write_memory(const Replica& replica, std::int64_t gradient_arenas, std::int32_t local_world, Out out) {
+void write_memory(const Replica& replica, std::int64_t gradient_arenas, std::int64_t most_arenas,
+                  std::int32_t local_world, Out out) {
   double together = 0.0;
   const auto line = [&](std::string_view what, double size, std::string_view remark) {
     together += size;
@@ -42,8 +44,12 @@ void write_memory(const Replica& replica, std::int64_t gradient_arenas, std::int
   fmt::format_to(out, "memory of a worker\n");
   line("parameters", parameters, "f32");
   line("optimizer state", moments, "f32");
-  line("gradients", static_cast<double>(gradient_arenas * replica.layout().elements()) * sizeof(float),
-       fmt::format("partial sums and the reduced gradient, f32, in {} buckets", replica.layout().buckets().size()));
+  const double gradient = static_cast<double>(replica.layout().elements()) * sizeof(float);
+  line("gradients", static_cast<double>(gradient_arenas) * gradient,
+       fmt::format("partial sums and the reduced gradient, f32, in {} buckets{}", replica.layout().buckets().size(),
+                   most_arenas > gradient_arenas ? fmt::format("; at most {} where workers are lost",
+                                                               bytes(static_cast<double>(most_arenas) * gradient))
+                                                 : ""));
   if (const double forms = bytes_of_forms(replica); forms > 0.0)
     line("forms of weights", forms, "in the order that products read, cast: made once a step");
   // Plans run one at a time and share their memory, unless a later one needed more.
@@ -119,7 +125,8 @@ std::string dry_run(const Recipe& recipe, const Replica& replica, std::int32_t w
   fmt::format_to(out, "{}, {} parameters, {}; a step is {} logical shards of {} samples, over {} worker{}\n\n",
                  recipe.model.kind, parameters, recipe.train.precision, shards, recipe.train.global_batch / shards,
                  world, world == 1 ? "" : "s");
-  write_memory(replica, gradient_arenas(shards, 0, world), local_world, out);
+  const std::int64_t most = world > 1 ? distributed::most_gradient_arenas(shards) : 0;
+  write_memory(replica, gradient_arenas(shards, 0, world), most, local_world, out);
   for (const PlannedFunction& planned : replica.plans()) {
     if (planned.name != Replica::kGradient) continue;
     fmt::format_to(out, "\nlargest values of {}, when most bytes are alive{}\n", planned.name,

@@ -106,11 +106,19 @@ TEST(AssignmentTest, OfTwoSumsThatOverlapTheLowerRanksStays) {
 }
 
 TEST(AssignmentTest, TooManySumsOfOneRankAreNotWorthTheMemory) {
-  const std::int32_t leaves = 4 * kMostNodes;
+  const std::int32_t leaves = 256;
   LeafSet every_other(leaves);
   for (std::int32_t leaf = 0; leaf < leaves; leaf += 2) every_other.insert(leaf);
   EXPECT_EQ(redone_assignment(leaves, std::vector<LeafSet>{every_other, LeafSet(leaves)}),
             regular_assignment(leaves, 2));
+}
+
+TEST(AssignmentTest, NoBlockHasMoreSumsThanARankMayHave) {
+  for (std::int32_t leaves = 1; leaves <= 70; ++leaves) {
+    for (std::int32_t begin = 0; begin < leaves; ++begin)
+      for (std::int32_t end = begin + 1; end <= leaves; ++end)
+        ASSERT_LE(maximal_subtrees(leaves, begin, end).size(), static_cast<std::size_t>(most_nodes(leaves)));
+  }
 }
 
 TEST(AssignmentTest, LargeTreesAreShared) {
