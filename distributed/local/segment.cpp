@@ -1,6 +1,7 @@
 #include "distributed/local/segment.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -11,10 +12,6 @@
 
 #include "core/base/available_memory.h"
 #include "core/base/error.h"
-
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
 
 namespace convoy::distributed {
 namespace {
@@ -44,12 +41,12 @@ Segment::Segment(const SegmentOptions& options)
   if (mapped == MAP_FAILED) refuse("mmap", errno);
   base_ = static_cast<std::byte*>(mapped);
   header_ = new (base_) SegmentHeader;
-  // Later mappings can only read, where the kernel knows that seal (Linux 5.1).
-  if (fcntl(fd_.get(), F_ADD_SEALS, kSizeSeals | F_SEAL_FUTURE_WRITE) != 0 &&
-      fcntl(fd_.get(), F_ADD_SEALS, kSizeSeals) != 0) {
+  // Opened anew, since a seal against writing would keep the owner from giving memory back, too.
+  for_peers_ = UniqueFd(open(fmt::format("/proc/self/fd/{}", fd_.get()).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!for_peers_ || fcntl(fd_.get(), F_ADD_SEALS, kSizeSeals) != 0) {
     const int error = errno;
     munmap(base_, bytes_);
-    refuse("sealing it", error);
+    refuse(for_peers_ ? "sealing it" : "opening it to read", error);
   }
 }
 

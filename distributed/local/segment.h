@@ -73,7 +73,8 @@ class Segment {
   void commit(std::size_t offset, std::size_t bytes);
   std::span<std::byte> staging() { return {base_ + staging_offset_, arena_offset_ - staging_offset_}; }
   SegmentHeader& header() { return *header_; }
-  int fd() const { return fd_.get(); }
+  // To be sent to peers, who can map it, and only to read.
+  int fd() const { return for_peers_.get(); }
 
   std::uint64_t offset_of(const std::byte* inside) const { return static_cast<std::uint64_t>(inside - base_); }
   const std::byte* at(std::uint64_t offset) const { return base_ + offset; }
@@ -85,6 +86,7 @@ class Segment {
   void allocate(std::size_t begin, std::size_t bytes);
 
   UniqueFd fd_;
+  UniqueFd for_peers_;
   std::byte* base_ = nullptr;
   std::size_t bytes_ = 0;
   std::size_t staging_offset_ = 0;
