@@ -18,7 +18,7 @@ namespace convoy::distributed {
 // and address space that is reserved beforehand. No block of neighbours has as many; an assignment that needs more is
 // not worth it.
 constexpr std::int32_t most_nodes(std::int32_t leaves) {
-  return 2 * std::bit_width(static_cast<std::uint32_t>(leaves - 1)) + 1;
+  return 2 * static_cast<std::int32_t>(std::bit_width(static_cast<std::uint32_t>(leaves - 1))) + 1;
 }
 
 // Every leaf belongs to one rank.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "distributed/pages.h"
 #include "distributed/sum_kernel.h"
 
 namespace convoy::distributed {
@@ -18,7 +19,7 @@ constexpr std::int64_t kPiece = 4096;  // elements: the partial sum of a piece s
 // No set of leaves has more maximal nodes than every other leaf; an assignment has at most most_nodes(), to which come
 // the partial sums of the node that is being completed.
 std::int32_t most_gradient_arenas(std::int32_t shards) {
-  const auto levels = std::bit_width(static_cast<std::uint32_t>(shards - 1));
+  const auto levels = static_cast<std::int32_t>(std::bit_width(static_cast<std::uint32_t>(shards - 1)));
   return std::min((shards + 1) / 2, most_nodes(shards) + levels) + 1;
 }
 
@@ -48,9 +49,20 @@ float* GradientReducer::slot(std::int32_t index) const { return arena_ + index *
 
 void GradientReducer::commit(std::int32_t slot) {
   const auto index = static_cast<std::size_t>(slot);
+  used_ = std::max(used_, slot + 1);
   if (committed_[index]) return;
   if (commit_) commit_(index * slot_bytes(), slot_bytes());
   committed_[index] = true;
+}
+
+// What only a step that was redone has needed. Peers have read what they need of the steps before this one.
+void GradientReducer::give_back_idle() {
+  if (!commit_) return;
+  for (std::int32_t index = used_; index < slots_; ++index) {
+    if (!committed_[static_cast<std::size_t>(index)]) continue;
+    const std::span<float> sums(slot(index), static_cast<std::size_t>(layout_.elements()));
+    committed_[static_cast<std::size_t>(index)] = !give_back(std::as_writable_bytes(sums));
+  }
 }
 
 void GradientReducer::begin_step(std::int64_t step, const Assignment& assignment, std::int32_t rank) {
@@ -59,6 +71,10 @@ void GradientReducer::begin_step(std::int64_t step, const Assignment& assignment
          assignment.layout.leaves, assignment.world(), rank, shards_);
   if (step != step_ || in_leaf_) forget();
   in_leaf_ = false;
+  if (step != step_) {
+    if (reduced_step() == step_) give_back_idle();
+    used_ = 0;
+  }
   step_ = step;
   rank_ = rank;
   if (!(assignment == assignment_)) {

@@ -47,8 +47,9 @@ class GradientReducer {
   std::size_t arena_bytes() const;
   // Makes a part of the arena memory, zeroed; throws Error(kUnavailable) where there is not enough.
   using Commit = std::function<void(std::size_t offset, std::size_t bytes)>;
-  // Hands the arena over (it lies in the shared segment when there are peers). Once. `commit` is called once for each
-  // slot, before its first use; without it all of the arena is zeroed memory already.
+  // Hands the arena over (it lies in the shared segment when there are peers). Once. `commit` is called for a slot
+  // before its first use, and again if it was given back; without it all of the arena is zeroed memory already, and
+  // stays.
   void use_arena(std::span<std::byte> arena, Commit commit = {});
 
   // What `rank` is to sum of step `step`: what is held of that step and lies in the assignment stays, everything else
@@ -106,6 +107,7 @@ class GradientReducer {
   std::size_t slot_bytes() const;
   float* slot(std::int32_t index) const;
   void commit(std::int32_t slot);
+  void give_back_idle();
   void move(const PartialSums::Move& move);
   std::span<const Subtree> own_nodes() const;
   void find_missing();
@@ -120,6 +122,7 @@ class GradientReducer {
   float* arena_ = nullptr;
   Commit commit_;
   std::vector<bool> committed_;  // by slot
+  std::int32_t used_ = 0;        // slots, the highest counts, since the step was begun
 
   std::int64_t step_ = -1;
   std::atomic<std::int64_t> reduced_step_ = -1;

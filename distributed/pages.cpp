@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <cstdint>
 
 #include "core/base/available_memory.h"
 #include "core/base/error.h"
@@ -27,6 +28,18 @@ void Pages::commit(std::size_t offset, std::size_t bytes) const {
   if (const auto available = available_memory(); available && bytes > *available)
     fail(ErrorCode::kUnavailable, "{} MiB ({} bytes) of memory for gradients: only {} MiB are available", bytes >> 20,
          bytes, *available >> 20);
+}
+
+bool give_back(std::span<std::byte> bytes) noexcept {
+  constexpr std::uintptr_t kPage = 4096;
+  const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t begin = (address + kPage - 1) / kPage * kPage;
+  const std::uintptr_t end = (address + bytes.size()) / kPage * kPage;
+  if (begin >= end) return true;
+  // What is shared stays until it is removed from its file; what is private has none.
+  void* const pages = bytes.data() + (begin - address);
+  if (madvise(pages, end - begin, MADV_REMOVE) == 0) return true;
+  return errno == EINVAL && madvise(pages, end - begin, MADV_DONTNEED) == 0;
 }
 
 }  // namespace convoy::distributed

@@ -25,4 +25,9 @@ class Pages {
   void* data_ = nullptr;
 };
 
+// Gives the memory of the whole pages among these bytes, which nobody needs any more, back to the system: of an arena
+// that peers map, too. Its address space stays, and reads as zeros; where it is to be used it is committed again.
+// False, and everything stays as it is, where the system does not take it.
+bool give_back(std::span<std::byte> bytes) noexcept;
+
 }  // namespace convoy::distributed

@@ -121,6 +121,33 @@ TEST(GradientReducerTest, NeedsFewSlotsAndCommitsEachOnce) {
   }
 }
 
+// A redone step leaves a worker with more sums than it needs afterwards.
+TEST(GradientReducerTest, GivesBackWhatOnlyARedoneStepNeeds) {
+  const BucketLayout layout(kParameters, 1 << 30);
+  const auto slot_bytes = static_cast<std::size_t>(layout.elements()) * sizeof(float);
+  testing::run_threads(2, [&](Communicator& communicator) {
+    GradientReducer reducer(layout, 8);
+    const Arena arena(reducer);
+    const auto train = [&](std::int64_t step, const Assignment& assignment) {
+      const std::size_t before = arena.commits.size();
+      reducer.begin_step(step, assignment, communicator.rank());
+      for (const std::int32_t leaf : reducer.missing()) add_leaf(reducer, leaf);
+      reducer.reduce(communicator);
+      return arena.commits.size() - before;
+    };
+    const Assignment scattered{
+        .layout = {.leaves = 8, .subtrees = {{{0, 1}, {2, 3}, {4, 5}, {6, 7}}, {{1, 2}, {3, 4}, {5, 6}, {7, 8}}}}};
+    EXPECT_EQ(train(1, regular_assignment(8, 2)), 3U) << "the reduced gradient and two sums";
+    EXPECT_EQ(train(2, scattered), 2U) << "and two more";
+    EXPECT_EQ(train(3, regular_assignment(8, 2)), 0U) << "as many are there yet";
+    const float sum = reducer.reduced_data()[3];
+    EXPECT_EQ(train(4, scattered), 2U) << "they were given back";
+    EXPECT_EQ(arena.commits.back().first, 4 * slot_bytes);
+    EXPECT_EQ(reducer.reduced_data()[3], sum) << "the same shards, the same bits";
+    EXPECT_EQ(train(5, scattered), 0U);
+  });
+}
+
 TEST(GradientReducerTest, KeepsWhatItHoldsOfTheSameStepOnly) {
   const BucketLayout layout(kParameters, 1 << 30);
   GradientReducer reducer(layout, 8);

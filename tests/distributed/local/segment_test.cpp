@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "core/base/error.h"
+#include "distributed/pages.h"
 
 namespace convoy::distributed {
 namespace {
@@ -81,6 +82,22 @@ TEST(SegmentTest, TheArenaTakesMemoryWhenItIsCommitted) {
   segment.commit(32ULL << 30, 8 << 20);
   EXPECT_EQ(*peer.at(segment.offset_of(begin), 1), std::byte{7}) << "what was there already stays";
   EXPECT_THROW(segment.commit(64ULL << 30, 1), Error);
+}
+
+TEST(SegmentTest, WhatIsGivenBackIsNoMemoryForPeersEither) {
+  Segment segment({.arena_bytes = 8 << 20});
+  const PeerSegment peer = peer_of(segment);
+  const std::int64_t before = allocated_bytes(segment);
+  segment.commit(0, 8 << 20);
+  std::byte* const inside = segment.arena().data() + (3 << 20);
+  *inside = std::byte{7};
+  EXPECT_EQ(*peer.at(segment.offset_of(inside), 1), std::byte{7});
+  ASSERT_TRUE(give_back(segment.arena()));
+  EXPECT_EQ(allocated_bytes(segment), before);
+  EXPECT_EQ(*peer.at(segment.offset_of(inside), 1), std::byte{0});
+  segment.commit(0, 8 << 20);
+  *inside = std::byte{8};
+  EXPECT_EQ(*peer.at(segment.offset_of(inside), 1), std::byte{8});
 }
 
 TEST(SegmentTest, MoreMemoryThanThereIsIsRefusedInOneLine) {
