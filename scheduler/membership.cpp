@@ -102,9 +102,7 @@ Actions Membership::on_message(const Message& message, Time now) {
         } else if constexpr (std::is_same_v<Kind, WorkerEnded>) {
           receive(message.sender, body, now, actions);
         } else if constexpr (std::is_same_v<Kind, StopRequest>) {
-          if (wish_)
-            send(message.sender, FinishStep{.reason = *wish_}, actions);  // it says it again until it hears this
-          wish_to_stop(body.reason, now, actions);
+          receive_wish(message.sender, body, now, actions);
         } else if constexpr (std::is_same_v<Kind, Leave>) {
           if (worker != nullptr) receive(*worker, body, now, actions);
         } else if constexpr (std::is_same_v<Kind, Heartbeat>) {
@@ -119,7 +117,9 @@ Actions Membership::on_message(const Message& message, Time now) {
           if (ending_ == Ending::kNone) feed(epochs_.on_checkpoint(body.step), now, actions);
           if (saver_ == message.sender) on_saved(now, actions);
         } else if constexpr (std::is_same_v<Kind, Ready>) {
-          if (decides) feed(epochs_.on_ready(message.sender), now, actions);
+          // A run that is about to stop lets nobody in, unless nobody else is left to do so.
+          const bool stops = wish_ && epochs_.state() == Epochs::State::kRunning;
+          if (decides && !stops) feed(epochs_.on_ready(message.sender), now, actions);
         } else if constexpr (std::is_same_v<Kind, SealAnswer>) {
           if (ending_ == Ending::kNone) feed(epochs_.on_answer(message.sender, message.ballot, body), now, actions);
         } else if constexpr (std::is_same_v<Kind, PeersLost>) {

@@ -198,6 +198,7 @@ class Membership {
   void ask_next_holder(Time now, Actions& actions);
   void check_saving(Time now, Actions& actions);
   void on_saved(Time now, Actions& actions);
+  void receive_wish(const Uuid& sender, const cluster::StopRequest& message, Time now, Actions& actions);
   void wish_to_stop(std::string reason, Time now, Actions& actions);
   void check_wish(Time now, Actions& actions);
   Outcome without_workers(const std::string& reason) const;

@@ -75,6 +75,19 @@ void Membership::check_saving(Time now, Actions& actions) {
 
 // --- a signal
 
+// Whoever says it says it again until it is answered. Workers and agents hear of it in any case; a worker that has been
+// started a moment ago and is yet to register does not.
+void Membership::receive_wish(const Uuid& sender, const StopRequest& message, Time now, Actions& actions) {
+  const bool stranger = roster_.find(sender) == nullptr && !roster_.host_of_agent(sender);
+  const bool again = wish_.has_value();
+  wish_to_stop(message.reason, now, actions);
+  if (wish_ && (again || stranger)) {
+    send(sender, FinishStep{.reason = *wish_}, actions);
+  } else if (stranger && ending_ == Ending::kStopping) {
+    send(sender, Stop{.exit_code = stopping_with_.exit_code, .reason = stopping_with_.reason}, actions);
+  }
+}
+
 void Membership::wish_to_stop(std::string reason, Time now, Actions& actions) {
   if (ending_ != Ending::kNone || wish_) return;
   if (!final_recorded_ && (gathering() || reported_step_ == checkpoint_step_)) {

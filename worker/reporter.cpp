@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "core/base/error.h"
+#include "core/base/exit_code.h"
 
 namespace convoy::worker {
 
@@ -71,14 +72,16 @@ bool Reporter::receive() {
 // A scheduler that was started anew has the address and key of the one before it.
 void Reporter::reconnect(Clock::time_point now) {
   if (!lost_since_) lost_since_ = now;
-  const milliseconds patience = met_ ? options_.scheduler_silence : std::min(options_.scheduler_silence, kFirstMeeting);
+  const bool awaits = met_ && !is_too_late();
+  const milliseconds patience =
+      awaits ? options_.scheduler_silence : std::min(options_.scheduler_silence, kFirstMeeting);
   if (now - *lost_since_ > patience) {
     std::string why;
     {
       const std::lock_guard lock(mutex_);
       why = "lost the scheduler: " + why_;
     }
-    return end(End::kLost, why);
+    return end_lost(std::move(why));
   }
   if (asked_at_ && hear_again(now)) return;
   if (now < next_attempt_) return;
@@ -155,7 +158,7 @@ void Reporter::watch_scheduler(Clock::time_point now) {
     why = fmt::format("the scheduler at {} has been silent for {:.0f} s", options_.scheduler.address,
                       std::chrono::duration<double>(now - heard_).count());
   }
-  end(End::kLost, why);
+  end_lost(std::move(why));
 }
 
 void Reporter::handle_signals() {
@@ -200,6 +203,7 @@ void Reporter::handle(const cluster::Message& message) {
   if (const auto* finish = std::get_if<cluster::FinishStep>(&message.body)) {
     if (!finishes_step_) logger_.info("{}: the run ends after this step and a checkpoint", finish->reason);
     finishes_step_ = true;
+    if (!enrolled()) end_stopped(finish->reason);  // there is no step that it could finish
   } else if (const auto* seal = std::get_if<cluster::Seal>(&message.body)) {
     options_.on_seal(message.ballot, *seal);
   } else if (const auto* epoch = std::get_if<cluster::Epoch>(&message.body)) {
@@ -222,6 +226,30 @@ void Reporter::end(End how, std::string why) {
   options_.on_end();
 }
 
+void Reporter::end_lost(std::string why) {
+  if (is_too_late()) return end_stopped("the run has stopped");
+  end(End::kLost, std::move(why));
+}
+
+// As if the scheduler had said so.
+void Reporter::end_stopped(const std::string& why) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!stop_) stop_ = cluster::Stop{.exit_code = kExitStopped, .reason = why};
+  }
+  end(End::kStopped, why);
+}
+
+bool Reporter::enrolled() const {
+  const std::lock_guard lock(mutex_);
+  return registration_.has_value();
+}
+
+bool Reporter::is_too_late() const {
+  const std::lock_guard lock(mutex_);
+  return finishes_step_ && ballot_ == Ballot{};
+}
+
 std::optional<Reporter::End> Reporter::ending() const {
   const std::lock_guard lock(mutex_);
   return ending_;
@@ -242,6 +270,7 @@ void Reporter::fail_ended() const {
 
 void Reporter::enroll(cluster::Register registration) {
   const std::lock_guard lock(mutex_);
+  if (ending_) return;
   heard_ = Clock::now();  // it owes nothing to whoever has not registered
   waiting_ = true;
   registration_ = registration;

@@ -46,7 +46,7 @@ class Reporter {
   Reporter(const Reporter&) = delete;
   Reporter& operator=(const Reporter&) = delete;
 
-  // The first message, and the first to any scheduler that follows.
+  // The first message, and the first to any scheduler that follows; none if the run is known to end.
   void enroll(cluster::Register registration);
   // What follows is said under this ballot; `leads`: as the rank that reports for all.
   void enter(const Ballot& ballot, bool leads);
@@ -95,8 +95,13 @@ class Reporter {
   void handle(const cluster::Message& message);
   void handle_signals();
   void end(End how, std::string why);
+  void end_lost(std::string why);
+  void end_stopped(const std::string& why);
   void queue(const Ballot& ballot, cluster::Body body);
   void send_reports();
+  bool enrolled() const;
+  // Whether it is on the way into a run that was asked to stop, and is not told when it has.
+  bool is_too_late() const;
 
   const ReporterOptions options_;
   SignalReceiver& signals_;

@@ -76,7 +76,12 @@ class Trainer {
   std::vector<Source> sources(const FetchState& task) const;
 
   // Within an epoch. An end, or nothing once something else is to be done.
+  struct Past {  // of the last step that was applied, as the members know it
+    bool evaluated = false;
+    bool stops = false;  // the run
+  };
   void meet(const EnterEpoch& task);
+  Past agree_on_past();
   std::optional<End> train(const EnterEpoch& task);
   std::optional<StepResult> run_step();
   void commit(StepResult& result);
@@ -139,6 +144,7 @@ class Trainer {
   bool began_run_ = false;            // with the others, from a checkpoint or from the beginning
   std::int64_t begin_step_ = 0;       // steps that were applied when this process came in
   std::int64_t evaluated_after_ = 0;  // the step after which it was evaluated last
+  std::int64_t stops_after_ = -1;     // the step after which the members agreed to stop
   std::int64_t saved_after_ = 0;      // of the checkpoint that stands, as far as this worker knows
   std::optional<Manifest> resumed_;
   std::string data_digest_;

@@ -56,6 +56,7 @@ std::string Trainer::wait_for_checkpoint(std::int64_t step, const std::function<
 }
 
 Trainer::End Trainer::stop_after(std::int64_t step) {
+  stops_after_ = step;
   const std::string checkpoint = wait_for_checkpoint(step, [&] {
     at("checkpoint");
     return checkpointer_->write(facts());

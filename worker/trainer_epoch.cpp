@@ -111,16 +111,23 @@ void Trainer::announce() {
   board_->graphs();
 }
 
+// Whoever was interrupted before the evaluation of the last step was through has the others do it again; and who knows
+// that the run stops after it, but not that its checkpoint stands, has them all stop there.
+Trainer::Past Trainer::agree_on_past() {
+  Past own{.evaluated = evaluated_after_ == applied(), .stops = stops_after_ == applied()};
+  std::vector<Past> all(static_cast<std::size_t>(world_));
+  std::vector<std::span<std::byte>> received;
+  for (Past& one : all) received.push_back(bytes_of(one));
+  communicator_->all_gather_v(bytes_of(own), received);
+  return {.evaluated = std::ranges::all_of(all, &Past::evaluated), .stops = std::ranges::any_of(all, &Past::stops)};
+}
+
 std::optional<Trainer::End> Trainer::train(const EnterEpoch& task) {
   meet(task);
   const auto shards = static_cast<std::int32_t>(recipe_.train.logical_shards);
-  // Whoever was interrupted before the evaluation of the last step was through has the others do it again.
-  std::uint8_t evaluated = evaluated_after_ == applied() ? 1 : 0;
-  std::vector<std::uint8_t> all(static_cast<std::size_t>(world_));
-  std::vector<std::span<std::byte>> received;
-  for (std::uint8_t& flag : all) received.push_back(bytes_of(flag));
-  communicator_->all_gather_v(bytes_of(evaluated), received);
-  if (std::ranges::count(all, 0) > 0) evaluated_after_ = 0;
+  const Past past = agree_on_past();
+  if (!past.evaluated) evaluated_after_ = 0;
+  if (past.stops) return stop_after(applied());
   const distributed::Assignment regular = distributed::regular_assignment(shards, world_);
   const distributed::Assignment first =
       distributed::agree_on_assignment(*communicator_, shards, applied() + 1, reducer_.held(applied() + 1));

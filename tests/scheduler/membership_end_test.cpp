@@ -314,6 +314,33 @@ TEST(MembershipEndTest, WhoJoinsWhileAWishStandsHearsOfIt) {
   EXPECT_EQ(play.sent_to<FinishStep>(joiner).size(), 1U);
 }
 
+TEST(MembershipEndTest, WhoAsksBeforeItRegistersIsAnswered) {
+  Play play(2);
+  play.enter_all();
+  const int newcomer = play.newcomer(-1, 100);
+  play.steps(16);
+  play.from(newcomer, StopRequest{.reason = "stopped by SIGTERM"});
+  EXPECT_EQ(play.sent_to<FinishStep>(newcomer).size(), 1U);
+  EXPECT_EQ(play.sent_to<FinishStep>(0).size(), 1U);
+  Play saved(2);
+  saved.enter_all();
+  const int other = saved.newcomer(-1, 100);
+  saved.steps(16, /*checkpoint=*/16);
+  saved.from(other, StopRequest{.reason = "stopped by SIGTERM"});
+  EXPECT_EQ(saved.sent_to<Stop>(other).at(0).exit_code, 75) << "there is nothing to finish";
+}
+
+TEST(MembershipEndTest, ARunThatIsAboutToStopLetsNobodyIn) {
+  Play play(2);
+  play.enter_all();
+  play.steps(16);
+  play.from_agent(StopRequest{.reason = "stopped by SIGTERM"});
+  play.enter(play.newcomer(-1, 100));
+  play.pass(1s);
+  EXPECT_EQ(play.journalled<EpochRecord>().size(), 1U);
+  EXPECT_TRUE(play.sent_to<Seal>(0).empty() || play.sent_to<Seal>(0).back().at_step < 0);
+}
+
 TEST(MembershipEndTest, WhatACheckpointHoldsIsNotLostByStoppingAtOnce) {
   const std::string reason =
       "stopped by SIGTERM after step 5, of which there is a checkpoint; run `convoy resume out` "

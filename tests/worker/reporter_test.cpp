@@ -11,6 +11,7 @@
 
 #include "cluster/link.h"
 #include "core/base/error.h"
+#include "core/base/exit_code.h"
 
 namespace convoy::worker {
 namespace {
@@ -225,6 +226,43 @@ TEST_F(ReporterTest, ASignalMayComeWhileAnEpochIsEntered) {
       another.enter({.term = 1, .attempt = 1}, false);
   }
   serve_until([this] { return !heard<cluster::StopRequest>().empty(); });
+}
+
+TEST_F(ReporterTest, WhoIsAskedToStopBeforeItHasEnrolledDoesNotEnroll) {
+  kill(getpid(), SIGUSR1);
+  serve_until([&] { return !heard<cluster::StopRequest>().empty(); });
+  worker_ = heard_.back().sender;
+  send(cluster::FinishStep{.reason = "stopped by SIGUSR1"});
+  wait_for_end();
+  EXPECT_EQ(reporter_.ending(), Reporter::End::kStopped);
+  EXPECT_EQ(reporter_.stop()->exit_code, kExitStopped);
+  reporter_.enroll({});
+  const auto late = Clock::now() + milliseconds(300);
+  serve_until([&] { return Clock::now() > late; });
+  EXPECT_TRUE(registrations_.empty());
+}
+
+// That it has stopped is told to those who took part.
+TEST_F(ReporterTest, WhoIsTooLateForARunThatStopsLeavesAsIfItHadTakenPart) {
+  reporter_.enroll({});
+  serve_until_registered();
+  send(cluster::FinishStep{.reason = "stopped by SIGTERM"});
+  serve_until([&] { return reporter_.finishes_step(); });
+  hub_.reset();
+  wait_for_end();
+  EXPECT_EQ(reporter_.ending(), Reporter::End::kStopped);
+  EXPECT_EQ(reporter_.stop()->exit_code, kExitStopped);
+}
+
+TEST_F(ReporterTest, WhoTakesPartInARunThatStopsAwaitsItsScheduler) {
+  reporter_.enroll({});
+  serve_until_registered();
+  reporter_.enter({.term = 1, .attempt = 1}, /*leads=*/false);
+  send(cluster::FinishStep{.reason = "stopped by SIGTERM"});
+  serve_until([&] { return reporter_.finishes_step(); });
+  hub_.reset();
+  wait_for_end();
+  EXPECT_EQ(reporter_.ending(), Reporter::End::kLost);
 }
 
 TEST_F(ReporterTest, ASchedulerIsFoundOnceThereAreDescriptorsAgain) {

@@ -136,11 +136,10 @@ std::vector<Case> cases() {
   return all;
 }
 
-// Of which one in ten or so does not end as it should yet.
 std::vector<Case> cases_of_newcomers() {
   constexpr int kSignals[] = {SIGTERM, SIGUSR1, SIGUSR2};
   std::vector<Case> all;
-  // Who has just been started may not answer signals yet.
+  // Who has just been started answers no signals yet, or has nothing to finish, or is about to be let in.
   const Who newcomer{"Newcomer", false,
                      [](Stage& stage) { return stage.processes().with_variable("CONVOY_REPLACES=1"); }};
   const When started{"Starting", nothing, {}, [](Stage& stage) {
@@ -206,7 +205,7 @@ std::string name_of(const testing::TestParamInfo<Case>& one) {
   return fmt::format("{}AskedWhile{}By{}", one.param.who.name, one.param.when.name, signal_name(one.param.signal));
 }
 INSTANTIATE_TEST_SUITE_P(Everybody, AskedTest, testing::ValuesIn(cases()), name_of);
-INSTANTIATE_TEST_SUITE_P(DISABLED_Newcomers, AskedTest, testing::ValuesIn(cases_of_newcomers()), name_of);
+INSTANTIATE_TEST_SUITE_P(Newcomers, AskedTest, testing::ValuesIn(cases_of_newcomers()), name_of);
 
 }  // namespace
 }  // namespace convoy::chaos
