@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -25,6 +26,9 @@ struct EpochView {
   std::chrono::milliseconds timeout{};       // for meeting the peers
   std::chrono::milliseconds silence{5'000};  // of a peer's host, after which it cannot be reached
   std::stop_token stop;                      // gives up meeting them
+  // Told of a peer as soon as nothing gets through to it any more, by the thread that communicates: a moment before
+  // that fails, in which the other peers may notice the same.
+  std::function<void(const Uuid&)> on_unreachable{};
 };
 
 class Engine {

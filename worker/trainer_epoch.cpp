@@ -42,7 +42,10 @@ void Trainer::meet(const EnterEpoch& task) {
                                         .token = command_.place.scheduler->token,
                                         .timeout = from_seconds(kMeetingPatience * recipe_.fault.hang_s),
                                         .silence = from_seconds(recipe_.fault.suspect_s),
-                                        .stop = task.sealed});
+                                        .stop = task.sealed,
+                                        .on_unreachable = [this, ballot = ballot_](const Uuid& peer) {
+                                          session_.unreachable(ballot, {peer});
+                                        }});
   {
     const std::lock_guard lock(communicator_mutex_);
     communicator_ = std::move(communicator);

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <stop_token>
 #include <string>
 #include <type_traits>
@@ -41,6 +42,7 @@ struct TcpMeeting {
   std::chrono::milliseconds silence{5'000};   // of a host, after which it cannot be reached
   std::chrono::milliseconds patience{5'000};  // with somebody who connects and does not say who it is
   std::stop_token stop{};                     // gives up waiting
+  std::function<void(const Uuid&)> on_unreachable{};
 };
 
 // There are two connections between a pair of workers.

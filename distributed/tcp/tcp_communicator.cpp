@@ -17,7 +17,7 @@ std::size_t size_of(std::int32_t number) { return static_cast<std::size_t>(numbe
 TcpCommunicator::TcpCommunicator(const TcpMeeting& meeting, std::vector<TcpPeer> peers)
     : Communicator(meeting.rank, static_cast<std::int32_t>(meeting.members.size())),
       ballot_(meeting.ballot),
-      links_(meeting.rank, std::move(peers), meeting.members),
+      links_(meeting, std::move(peers)),
       rank_tree_(one_leaf_a_rank(size())) {}
 
 // --- calls -----------------------------------------------------------------------------------------------------------

@@ -41,7 +41,8 @@ class TcpEngine final : public Engine {
                        .members = {},
                        .timeout = epoch.timeout,
                        .silence = epoch.silence,
-                       .stop = epoch.stop};
+                       .stop = epoch.stop,
+                       .on_unreachable = epoch.on_unreachable};
     for (const cluster::Member& member : epoch.members)
       meeting.members.push_back({.place = member.meeting_place,
                                  .who = fmt::format("pid {} on {}", member.pid, member.host),

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "core/base/error.h"
+#include "distributed/tcp/tcp_socket.h"
 
 namespace convoy::distributed {
 namespace {
@@ -86,14 +87,17 @@ TcpQueue::Result TcpQueue::receive(int socket) {
   return got > 0 ? advance(got) : Result::kLater;
 }
 
-TcpLinks::TcpLinks(std::int32_t rank, std::vector<TcpPeer> peers, std::span<const TcpMember> members)
-    : by_rank_(members.size()), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+TcpLinks::TcpLinks(const TcpMeeting& meeting, std::vector<TcpPeer> peers)
+    : on_unreachable_(meeting.on_unreachable),
+      spread_(spread_of_notices(meeting.silence)),
+      by_rank_(meeting.members.size()),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!wake_) fail(ErrorCode::kUnavailable, "eventfd: {}", errno_text(errno));
-  std::ranges::rotate(peers, std::ranges::find_if(peers, [rank](const TcpPeer& peer) { return peer.rank > rank; }));
+  std::ranges::rotate(peers, std::ranges::find_if(peers, [&](const TcpPeer& p) { return p.rank > meeting.rank; }));
   for (TcpPeer& peer : peers) {
     TcpLane& lane = lanes_.emplace_back();
     lane.rank = peer.rank;
-    const TcpMember& member = members[static_cast<std::size_t>(peer.rank)];
+    const TcpMember& member = meeting.members[static_cast<std::size_t>(peer.rank)];
     lane.uuid = member.uuid;
     lane.who = fmt::format("rank {} ({})", peer.rank, member.who);
     lane.data = std::move(peer.channels[static_cast<std::size_t>(TcpChannel::kData)]);
@@ -162,7 +166,13 @@ void TcpLinks::wait() {
     polled_.push_back({events != 0 ? lane.data.get() : -1, events, 0});
     polled_.push_back({lane.end == TcpEnd::kNone ? lane.watch.get() : -1, POLLIN, 0});
   }
-  if (poll(polled_.data(), polled_.size(), -1) < 0) return;
+  int limit = -1;
+  if (give_up_at_) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*give_up_at_ - Clock::now());
+    if (left.count() <= 0) fail_lost(*std::ranges::find(lanes_, TcpEnd::kUnreachable, &TcpLane::end));
+    limit = static_cast<int>(left.count());
+  }
+  if (poll(polled_.data(), polled_.size(), limit) < 0) return;
   check();
   bool ready = false;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
@@ -172,12 +182,21 @@ void TcpLinks::wait() {
     if ((happened & ~POLLIN) != 0) lanes_[i].out.ready_ = true;
     if ((happened & ~POLLOUT) != 0) lanes_[i].in.ready_ = true;
   }
-  if (ready) return;
+  if (!ready) hear_ends();
+}
+
+// Of the watched connections, after a poll.
+void TcpLinks::hear_ends() {
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     if (polled_[2 + 2 * i].revents == 0) continue;
     TcpLane& lane = lanes_[i];
     lane.end = hear_end(lane.watch.get());
-    if (lane.end != TcpEnd::kNone && lane.end != TcpEnd::kLeft) fail_lost(lane);
+    if (lane.end == TcpEnd::kUnreachable) {
+      if (on_unreachable_) on_unreachable_(lane.uuid);
+      if (!give_up_at_) give_up_at_ = Clock::now() + spread_;
+    } else if (lane.end != TcpEnd::kNone && lane.end != TcpEnd::kLeft) {
+      fail_lost(lane);
+    }
   }
 }
 

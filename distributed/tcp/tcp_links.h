@@ -3,13 +3,19 @@
 //
 // Every peer has two connections: one for data, and one that is watched for the peer's end, so that a dead host, which
 // says nothing, is told from one that is merely late: keepalive works on a connection where nothing waits to be taken.
+//
+// Who notices first that a peer is cut off tells its owner at once, and fails only when all whom the same cut concerns
+// have had the time to notice it: those who are asked next would know of it only in part.
 #pragma once
 
 #include <poll.h>
 #include <sys/uio.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -74,8 +80,8 @@ struct TcpLane {
 
 class TcpLinks {
  public:
-  // Of this worker with its `peers`; `members` are all, in rank order.
-  TcpLinks(std::int32_t rank, std::vector<TcpPeer> peers, std::span<const TcpMember> members);
+  // Of this worker with its `peers`.
+  TcpLinks(const TcpMeeting& meeting, std::vector<TcpPeer> peers);
   // Tells the peers that this worker leaves, unless it aborted.
   ~TcpLinks();
   TcpLinks(const TcpLinks&) = delete;
@@ -110,9 +116,16 @@ class TcpLinks {
   bool move();  // false: nothing can move before something arrives
   bool done() const;
   void wait();
+  void hear_ends();
   std::string all_with(TcpEnd end, std::string_view text) const;  // "rank 2 (…) is gone, rank 3 …"
   [[noreturn]] void fail_lost(const TcpLane& lane);
 
+  using Clock = std::chrono::steady_clock;
+
+  const std::function<void(const Uuid&)> on_unreachable_;
+  const std::chrono::milliseconds spread_;  // of when a cut is noticed
+  // Once nothing gets through to somebody: until then the others are looked at, and look.
+  std::optional<Clock::time_point> give_up_at_;
   std::vector<TcpLane> lanes_;
   std::vector<TcpLane*> by_rank_;
   std::vector<pollfd> polled_;

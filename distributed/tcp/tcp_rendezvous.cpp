@@ -91,7 +91,7 @@ class TcpEncounter {
       if (complete()) break;
       if (meeting_.stop.stop_requested())
         fail(ErrorCode::kInterrupted, "asked to stop while meeting the peers of epoch {}", meeting_.ballot.to_string());
-      if (Clock::now() >= deadline_) fail_missing();
+      if (Clock::now() >= deadline_) fail_late();
       wait_for_news();
     }
     peers_.erase(peers_.begin() + meeting_.rank);
@@ -125,7 +125,26 @@ class TcpEncounter {
   void fail_to_connect(Call& call, int error) {
     // A full queue or table, perhaps: there is a deadline. Else nobody lives there any more, or nothing gets there.
     if (error == EAGAIN || error == EINTR || error == EADDRNOTAVAIL) return call_again(call);
-    fail_unreachable(call.rank, error);
+    if (is_silence(error)) return note_silence(call, error);
+    throw PeerLost(fmt::format("{} cannot be met: {}", name(call.rank), errno_text(error)),
+                   {{member(call.rank).uuid, LostPeer::How::kUnreachable}});
+  }
+
+  void note_silence(Call& call, int error) {
+    call.socket.reset();
+    call.state = Call::State::kDone;
+    note_unreachable(call.rank, fmt::format("cannot be met: {}", errno_text(error)));
+  }
+
+  // Others are given the time to notice the same cut: who is alone in knowing of it is taken for the one that is cut
+  // off.
+  void note_unreachable(std::int32_t rank, const std::string& how) {
+    const Uuid& uuid = member(rank).uuid;
+    if (std::ranges::count(unreachable_, uuid, &LostPeer::uuid) > 0) return;
+    if (meeting_.on_unreachable) meeting_.on_unreachable(uuid);
+    if (unreachable_.empty()) deadline_ = std::min(deadline_, Clock::now() + spread_of_notices(meeting_.silence));
+    unreachable_.push_back({uuid, LostPeer::How::kUnreachable});
+    names_of_unreachable_ += fmt::format("{}{} {}", names_of_unreachable_.empty() ? "" : ", ", name(rank), how);
   }
 
   void call_again(Call& call) {
@@ -149,7 +168,7 @@ class TcpEncounter {
       case Got::kEnd:  // it may have had to make room; if it is gone, connecting again will tell
         return call_again(call);
       case Got::kSilence:
-        fail_unreachable(call.rank, ETIMEDOUT);
+        return note_silence(call, ETIMEDOUT);
       case Got::kAll:
         take_answer(call);
     }
@@ -231,7 +250,10 @@ class TcpEncounter {
       const short events = call.state == Call::State::kConnecting ? POLLOUT : POLLIN;
       polled_.push_back({call.socket.get(), events, 0});  // poll passes over those without a socket
     }
-    for (TcpPeer& p : peers_) polled_.push_back({channel(p.rank, TcpChannel::kWatch).get(), POLLRDHUP, 0});
+    for (TcpPeer& p : peers_) {
+      const bool heard = std::ranges::count(unreachable_, member(p.rank).uuid, &LostPeer::uuid) > 0;
+      polled_.push_back({heard ? -1 : channel(p.rank, TcpChannel::kWatch).get(), POLLRDHUP, 0});
+    }
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - Clock::now());
     if (poll(polled_.data(), polled_.size(), static_cast<int>(std::clamp(left, {}, kLookAgain).count())) < 0) return;
 
@@ -245,7 +267,7 @@ class TcpEncounter {
     for (Call& call : calls_)
       if ((next++)->revents != 0) go_on(call);
     for (const TcpPeer& p : peers_)
-      if ((next++)->revents != 0 && !complete()) fail_gone(p);
+      if ((next++)->revents != 0 && !complete()) take_end(p);
     std::erase_if(guests_, [](const TcpGuest& guest) { return !guest.socket; });
     if (polled_[0].revents != 0) accept_guests();
   }
@@ -270,25 +292,20 @@ class TcpEncounter {
     return fmt::format("{}", fmt::join(names, ", "));
   }
 
-  [[noreturn]] void fail_unreachable(std::int32_t rank, int error) const {
-    throw PeerLost(fmt::format("{} cannot be met: {}", name(rank), errno_text(error)),
-                   {{member(rank).uuid, LostPeer::How::kUnreachable}});
-  }
-
-  [[noreturn]] void fail_gone(const TcpPeer& p) const {
+  // Of a peer that was met.
+  void take_end(const TcpPeer& p) {
     const TcpEnd end = hear_end(p.channels[static_cast<std::size_t>(TcpChannel::kWatch)].get());
-    std::vector<LostPeer> lost;
-    if (end == TcpEnd::kGone) lost = {{member(p.rank).uuid, LostPeer::How::kEnded}};
-    if (end == TcpEnd::kUnreachable) lost = {{member(p.rank).uuid, LostPeer::How::kUnreachable}};
-    throw PeerLost(fmt::format("{} {} while epoch {} was being set up, before rank {} had met {}", name(p.rank),
-                               end == TcpEnd::kUnreachable ? "cannot be reached any more"
-                               : end == TcpEnd::kGone      ? "is gone again"
-                                                           : "gave up",
-                               meeting_.ballot.to_string(), meeting_.rank, names_of_missing()),
+    const std::string when = fmt::format("while epoch {} was being set up, before rank {} had met {}",
+                                         meeting_.ballot.to_string(), meeting_.rank, names_of_missing());
+    if (end == TcpEnd::kUnreachable) return note_unreachable(p.rank, "cannot be reached any more " + when);
+    std::vector<LostPeer> lost = unreachable_;
+    if (end == TcpEnd::kGone) lost.push_back({member(p.rank).uuid, LostPeer::How::kEnded});
+    throw PeerLost(fmt::format("{} {} {}", name(p.rank), end == TcpEnd::kGone ? "is gone again" : "gave up", when),
                    std::move(lost));
   }
 
-  [[noreturn]] void fail_missing() const {
+  [[noreturn]] void fail_late() const {
+    if (!unreachable_.empty()) throw PeerLost(names_of_unreachable_, unreachable_);
     throw PeerLost(fmt::format("epoch {}: rank {} did not meet {} within {} ms{}", meeting_.ballot.to_string(),
                                meeting_.rank, names_of_missing(), meeting_.timeout.count(), last_refused_),
                    missing());
@@ -297,11 +314,13 @@ class TcpEncounter {
   const TcpMeeting& meeting_;
   const int listener_;
   std::vector<TcpGuest>& guests_;
-  const Clock::time_point deadline_;
+  Clock::time_point deadline_;
   std::vector<TcpPeer> peers_;  // by rank
   std::vector<Call> calls_;     // one a connection to a lower rank
   std::vector<pollfd> polled_;
   std::string last_refused_;
+  std::vector<LostPeer> unreachable_;  // so far
+  std::string names_of_unreachable_;
 };
 
 }  // namespace

@@ -19,6 +19,12 @@ namespace {
 constexpr char kLoopback[] = "127.0.0.1";
 constexpr std::chrono::milliseconds kLeastSilence{2'000};  // a packet that was lost once is sent again within a second
 
+constexpr std::chrono::milliseconds kTimerSlack{250};  // of the system, whose timers for seconds are coarse
+
+int question_interval_s(std::chrono::milliseconds silence) {
+  return std::max(1, static_cast<int>(std::max(silence, kLeastSilence).count() / 5000));
+}
+
 UniqueFd new_socket(int type) {
   UniqueFd socket(::socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) fail(ErrorCode::kUnavailable, "a TCP socket: {}", errno_text(errno));
@@ -70,14 +76,21 @@ UniqueFd accept_one(int listener) {
 
 void send_at_once(int socket) { set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1); }
 
-// Two fifths of the time nothing is said; then questions are sent, a fifth apart. Where TCP_USER_TIMEOUT is set it, and
-// not their number, is what ends the connection.
+// Questions are sent a fifth of the time apart. Where TCP_USER_TIMEOUT is set it, and not their number, is what ends
+// the connection: a fifth before the time is over, which is left for others to notice the same.
 void notice_dead_host(int socket, std::chrono::milliseconds silence) {
+  const int interval = question_interval_s(silence);
   const auto limit = static_cast<int>(std::max(silence, kLeastSilence).count());
   set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
-  set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, std::max(1, limit / 2500));
-  set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, limit / 5000));
-  set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, limit);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, interval);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, interval);
+  set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, std::max(limit - 1000 * interval, 2000 * interval));
+}
+
+// Of two connections that nothing came over any more at the same moment, one was asked last just before, and the other
+// one was about to be.
+std::chrono::milliseconds spread_of_notices(std::chrono::milliseconds silence) {
+  return std::chrono::seconds(question_interval_s(silence)) + kTimerSlack;
 }
 
 void bear_silence(int socket) {

@@ -30,6 +30,8 @@ void send_at_once(int socket);
 // A host that is gone, or cut off, breaks the connection after so long (two seconds at least), whether something is
 // sent or not. Of a socket that is yet to be connected, too: the first word may take no longer.
 void notice_dead_host(int socket, std::chrono::milliseconds silence);
+// By how much those whom one cut concerns may differ in when they notice it.
+std::chrono::milliseconds spread_of_notices(std::chrono::milliseconds silence);
 // As it is without that.
 void bear_silence(int socket);
 // Whether an error of a connection says that nothing gets through to the host, and not that somebody there ended it.

@@ -144,7 +144,7 @@ TEST_F(CutTest, TheLargerSideStays) {
   expect_undisturbed({0});
 }
 
-TEST_F(CutTest, DISABLED_OfTwoEqualSidesThatOfTheLowestStays) {
+TEST_F(CutTest, OfTwoEqualSidesThatOfTheLowestStays) {
   ASSERT_NO_FATAL_FAILURE(start(4));
   const Cut cut = Cut::between(pids({0, 2}), pids({1, 3}));
   const int lowest = lowest_of({0, 1, 2, 3});
