@@ -8,10 +8,10 @@
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <string_view>
 
 #include "core/base/error.h"
-#include "core/base/uuid.h"
 #include "worker/manifest.h"
 #include "worker/replica.h"
 
@@ -57,12 +57,27 @@ std::vector<fs::path> entries(const fs::path& folder) {
 
 }  // namespace
 
+Uuid read_run_id(const std::string& run_directory) {
+  std::ifstream file(run_directory + "/run-id");
+  std::string text;
+  file >> text;
+  try {
+    return Uuid::parse(text);
+  } catch (const Error&) {
+    return {};
+  }
+}
+
 std::string checkpoint_path(const std::string& run_directory, std::int64_t step) {
   return fmt::format("{}/{}{}", folder_of(run_directory), kStepPrefix, step);
 }
 
+std::string unfinished_path(const std::string& run_directory, std::int64_t step, const std::string& tag) {
+  return fmt::format("{}/{}{}.partial-{}", folder_of(run_directory), kUnfinishedPrefix, step, tag);
+}
+
 std::string unfinished_path(const std::string& run_directory, std::int64_t step) {
-  return fmt::format("{}/{}{}.partial-{}", folder_of(run_directory), kUnfinishedPrefix, step, random_hex(4));
+  return unfinished_path(run_directory, step, random_hex(4));
 }
 
 std::vector<std::int64_t> checkpoint_steps(const std::string& run_directory) {
@@ -159,7 +174,12 @@ void set_aside(const std::string& run_directory, std::int64_t step) {
 
 void remove_unfinished(const std::string& run_directory) {
   for (const fs::path& path : entries(folder_of(run_directory))) {
-    if (path.filename().string().starts_with(kUnfinishedPrefix)) discard(path.string());
+    if (!path.filename().string().starts_with(kUnfinishedPrefix)) continue;
+    // Out of reach first: should somebody be writing it after all, it must not get its name with files missing.
+    const std::string going = unfinished_path(run_directory, 0);
+    std::error_code error;
+    fs::rename(path, going, error);
+    if (!error) discard(going);
   }
 }
 

@@ -11,11 +11,18 @@
 #include <string>
 #include <vector>
 
+#include "core/base/uuid.h"
+
 namespace convoy::worker {
 
+// What stands in the run directory's file run-id, which its first scheduler made: two workers that read the same see
+// the same directory, unless somebody copied it. Nil where there is none.
+Uuid read_run_id(const std::string& run_directory);
+
 std::string checkpoint_path(const std::string& run_directory, std::int64_t step);
-// Another one each time: two workers, of which one does not yet know that it leads no more, do not meet there.
-std::string unfinished_path(const std::string& run_directory, std::int64_t step);
+// Another one for each `tag`: two workers, of which one does not yet know that it leads no more, do not meet there.
+std::string unfinished_path(const std::string& run_directory, std::int64_t step, const std::string& tag);
+std::string unfinished_path(const std::string& run_directory, std::int64_t step);  // with a tag drawn by chance
 
 // The steps of the checkpoints that stand under a final name, ascending.
 std::vector<std::int64_t> checkpoint_steps(const std::string& run_directory);

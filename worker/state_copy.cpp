@@ -21,14 +21,24 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 }  // namespace
 
-StateCopy::StateCopy(std::vector<Bytes> parts, std::size_t piece_bytes)
-    : parts_(std::move(parts)), piece_bytes_(piece_bytes) {
-  for (const Bytes& part : parts_) part_ends_.push_back(bytes_ += part.size());
-  pieces_ = (bytes_ + piece_bytes_ - 1) / piece_bytes_;
+StateCopy::StateCopy(std::vector<Bytes> parts, std::size_t piece_bytes) : piece_bytes_(piece_bytes) {
+  use(std::move(parts));
 }
 
-StateCopy::~StateCopy() {
-  if (memory_ != nullptr) ::munmap(memory_, memory_bytes_);
+StateCopy::~StateCopy() { unmap(); }
+
+void StateCopy::unmap() noexcept {
+  if (memory_ != nullptr) ::munmap(std::exchange(memory_, nullptr), memory_bytes_);
+}
+
+void StateCopy::use(std::vector<Bytes> parts) {
+  const Lock lock(mutex_);
+  if (reading_) fail(ErrorCode::kInvalidArgument, "the state of another step is still being read");
+  parts_ = std::move(parts);
+  part_ends_.clear();
+  bytes_ = 0;
+  for (const Bytes& part : parts_) part_ends_.push_back(bytes_ += part.size());
+  pieces_ = (bytes_ + piece_bytes_ - 1) / piece_bytes_;
 }
 
 std::size_t StateCopy::bytes_of(std::size_t piece) const {
@@ -37,7 +47,8 @@ std::size_t StateCopy::bytes_of(std::size_t piece) const {
 
 // Addresses only; huge pages make it dear to begin, and cheap to fill, each of them.
 void StateCopy::reserve() {
-  if (memory_ != nullptr || pieces_ == 0) return;
+  if ((memory_ != nullptr && memory_bytes_ >= pieces_ * piece_bytes_) || pieces_ == 0) return;
+  unmap();
   const std::size_t bytes = pieces_ * piece_bytes_ + kHugePage;
   void* const memory =
       ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -50,7 +61,7 @@ void StateCopy::reserve() {
   memory_ = static_cast<std::byte*>(memory) + skip;
   memory_bytes_ = bytes - skip;
   ::madvise(memory_, memory_bytes_, MADV_HUGEPAGE);
-  in_hand_.resize(std::min(piece_bytes_, bytes_));
+  in_hand_.resize(piece_bytes_);
 }
 
 void StateCopy::begin(std::size_t most_aside) {

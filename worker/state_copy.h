@@ -36,7 +36,10 @@ class StateCopy {
   StateCopy(const StateCopy&) = delete;
   StateCopy& operator=(const StateCopy&) = delete;
 
-  // The training thread's part. The reading before must have come to its end().
+  // The training thread's part. Of these parts from the next begin() on, which outlive that. The reading before must
+  // have come to its end().
+  void use(std::vector<Bytes> parts);
+  // The reading before must have come to its end().
   // At most about `most_aside` bytes are ever aside: beyond that before_update() waits for the reader after all.
   // Throws Error(kUnavailable) where the system has no room for so much memory to be reserved.
   void begin(std::size_t most_aside = kUnlimited);
@@ -76,6 +79,7 @@ class StateCopy {
   std::byte* aside(std::size_t piece) const { return memory_ + piece * piece_bytes_; }
   std::size_t bytes_of(std::size_t piece) const;
   void reserve();
+  void unmap() noexcept;
   void copy(std::size_t piece, std::byte* to) const;
   void copy_aside(Lock& lock, std::size_t piece);
   void let_go(std::size_t piece) const noexcept;
@@ -85,7 +89,7 @@ class StateCopy {
   Clock::time_point time_to_copy() const;
   void note_update(Clock::time_point now);
 
-  const std::vector<Bytes> parts_;
+  std::vector<Bytes> parts_;
   const std::size_t piece_bytes_;
   std::vector<std::size_t> part_ends_;  // in the bytes of all parts
   std::size_t bytes_ = 0;               // of all parts

@@ -221,7 +221,10 @@ void Trainer::leave(int exit_code, const std::string& reason, bool ends_run) {
   donor_.reset();
   if (reporter_ == nullptr) return;
   try {
-    if (checkpointer_) checkpointer_->finish();
+    if (checkpointer_) {
+      checkpointer_->abandon_shared("the run ends");
+      checkpointer_->finish();
+    }
   } catch (const std::exception&) {
     // The scheduler has heard of it.
   }

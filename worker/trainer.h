@@ -5,12 +5,14 @@
 // computing the shards of the step under way that are its own: they will be needed.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 
 #include "core/base/background.h"
 #include "core/base/error.h"
@@ -56,6 +58,15 @@ class Trainer {
  private:
   using Clock = std::chrono::steady_clock;
 
+  // Of a checkpoint while several write it.
+  using Tag = std::array<char, 8>;
+  // What all tell each other when they meet.
+  struct Arrival {
+    std::uint8_t evaluated = 0;  // after the last step
+    std::uint8_t stops = 0;      // the run does, after it
+    Uuid directory{};            // what stands in the file run-id of the run directory that it sees
+    Tag checkpoint{};            // that it has heard of last, and not given up
+  };
   // What is handed on with the state besides what a checkpoint holds.
   struct LastStep {
     double loss = 0.0;
@@ -76,12 +87,8 @@ class Trainer {
   std::vector<Source> sources(const FetchState& task) const;
 
   // Within an epoch. An end, or nothing once something else is to be done.
-  struct Past {  // of the last step that was applied, as the members know it
-    bool evaluated = false;
-    bool stops = false;  // the run
-  };
   void meet(const EnterEpoch& task);
-  Past agree_on_past();
+  std::optional<End> arrive();
   std::optional<End> train(const EnterEpoch& task);
   std::optional<StepResult> run_step();
   void commit(StepResult& result);
@@ -96,8 +103,14 @@ class Trainer {
   void skip_step(const StepResult& result);
   void report_step(const StepResult& result);
   std::unique_ptr<Checkpointer> make_checkpointer();
-  void save();
-  std::string wait_for_checkpoint(std::int64_t step, const std::function<std::string()>& wait);
+  void abandon_checkpoint();
+  void keep_or_abandon_checkpoint(const std::vector<Arrival>& members);
+  void save(bool must = false);
+  std::optional<CheckpointPlan> agree_on_checkpoint(bool wanted, bool last);
+  bool shares_are_done();
+  void finish_shares();
+  std::string finish_checkpoint();
+  std::string wait_for_checkpoint(std::int64_t step);
   CheckpointFacts facts() const;
   End stop_after(std::int64_t step);
   End stopped_at_checkpoint(std::int64_t step) const;
@@ -130,13 +143,15 @@ class Trainer {
   EpochSession session_;
   std::unique_ptr<Reporter> reporter_;
   std::unique_ptr<Donor> donor_;
-  std::unique_ptr<Checkpointer> checkpointer_;
-  std::optional<BoardFeed> board_;  // of whoever has led
+  std::unique_ptr<Checkpointer> checkpointer_;  // of whoever has written
+  std::optional<BoardFeed> board_;              // of whoever has led
 
   // Of the epoch.
   Ballot ballot_;
   std::int32_t rank_ = -1;
   std::int32_t world_ = 0;
+  std::vector<Uuid> members_;          // by rank
+  std::vector<std::int32_t> writers_;  // ranks that see the run directory that rank 0 sees, which is the first of them
 
   LastStep last_;
   Parts state_parts_;                 // what is served of the state, and last_
@@ -150,6 +165,13 @@ class Trainer {
   std::string data_digest_;
   double training_s_ = 0.0;  // in steps since the start of this process, evaluations left out
   double start_to_first_step_s_ = 0.0;
+
+  // Of the checkpoint that was begun last: who writes it, the one who commits first; and their ranks then.
+  std::vector<Uuid> sharing_;
+  std::vector<std::int32_t> sharing_ranks_;
+  Tag sharing_tag_{};
+  bool owed_ = false;     // it was given up, and no other has been begun since
+  std::set<Uuid> blind_;  // who does not see the run directory, whatever its file run-id says
 };
 
 }  // namespace convoy::worker

@@ -5,6 +5,7 @@
 
 #include "core/base/durable_file.h"
 #include "core/base/error.h"
+#include "worker/checkpoint_store.h"
 #include "worker/fingerprint.h"
 #include "worker/resume.h"
 #include "worker/trainer.h"
@@ -36,16 +37,15 @@ void Trainer::meet(const EnterEpoch& task) {
     communicator_.reset();
   }
   at("connect");
-  auto communicator = engine_->connect({.ballot = ballot_,
-                                        .rank = rank,
-                                        .members = members,
-                                        .token = command_.place.scheduler->token,
-                                        .timeout = from_seconds(kMeetingPatience * recipe_.fault.hang_s),
-                                        .silence = from_seconds(recipe_.fault.suspect_s),
-                                        .stop = task.sealed,
-                                        .on_unreachable = [this, ballot = ballot_](const Uuid& peer) {
-                                          session_.unreachable(ballot, {peer});
-                                        }});
+  auto communicator = engine_->connect(
+      {.ballot = ballot_,
+       .rank = rank,
+       .members = members,
+       .token = command_.place.scheduler->token,
+       .timeout = from_seconds(kMeetingPatience * recipe_.fault.hang_s),
+       .silence = from_seconds(recipe_.fault.suspect_s),
+       .stop = task.sealed,
+       .on_unreachable = [this, ballot = ballot_](const Uuid& peer) { session_.unreachable(ballot, {peer}); }});
   {
     const std::lock_guard lock(communicator_mutex_);
     communicator_ = std::move(communicator);
@@ -55,16 +55,13 @@ void Trainer::meet(const EnterEpoch& task) {
   rank_ = rank;
   world_ = world;
   reporter_->enter(ballot_, leads());
-  if (leads()) {
-    lead();
-  } else if (checkpointer_) {
-    checkpointer_->abandon();
-  }
+  members_.clear();
+  for (const cluster::Member& member : members) members_.push_back(member.uuid);
+  if (leads()) lead();
 }
 
 // What rank 0 does for all.
 void Trainer::lead() {
-  if (!checkpointer_) checkpointer_ = make_checkpointer();
   if (board_) return;
   board_.emplace(recipe_, *dataset_, replica_, batches_,
                  [this](cluster::Body body) { reporter_->send(std::move(body)); });
@@ -75,13 +72,14 @@ std::unique_ptr<Checkpointer> Trainer::make_checkpointer() {
   const auto report = [this](const cluster::EventReport& event) {
     const LogLevel level = event.kind == "checkpoint" ? LogLevel::kInfo : LogLevel::kWarning;
     logger_.write(level, fmt::format("{} after step {}: {}", event.kind, event.step, event.detail));
-    if (command_.at_instant) command_.at_instant("saved", event.step);
+    if (command_.at_instant && event.kind == "checkpoint") command_.at_instant("saved", event.step);
     reporter_->send(event);
   };
   return std::make_unique<Checkpointer>(
       command_.run_directory, recipe_, replica_,
       CheckpointerOptions{.recorded = [this](std::int64_t step) { return reporter_->recorded(step); },
                           .report = report,
+                          .at = command_.at_instant,
                           .cores = background_cores_});
 }
 
@@ -114,30 +112,41 @@ void Trainer::announce() {
   board_->graphs();
 }
 
-// Whoever was interrupted before the evaluation of the last step was through has the others do it again; and who knows
-// that the run stops after it, but not that its checkpoint stands, has them all stop there.
-Trainer::Past Trainer::agree_on_past() {
-  Past own{.evaluated = evaluated_after_ == applied(), .stops = stops_after_ == applied()};
-  std::vector<Past> all(static_cast<std::size_t>(world_));
+// Whoever was interrupted before the evaluation of the last step was through has the others do it again. Who sees rank
+// 0's run directory shares in writing checkpoints. And who knows that the run stops after the last step, but not that
+// its checkpoint stands, has them all stop there.
+std::optional<Trainer::End> Trainer::arrive() {
+  const Arrival self{.evaluated = evaluated_after_ == applied(),
+                     .stops = stops_after_ == applied(),
+                     .directory = read_run_id(command_.run_directory),
+                     .checkpoint = sharing_tag_};
+  std::vector<Arrival> all(static_cast<std::size_t>(world_));
   std::vector<std::span<std::byte>> received;
-  for (Past& one : all) received.push_back(bytes_of(one));
-  communicator_->all_gather_v(bytes_of(own), received);
-  return {.evaluated = std::ranges::all_of(all, &Past::evaluated), .stops = std::ranges::any_of(all, &Past::stops)};
+  for (Arrival& arrival : all) received.push_back(bytes_of(arrival));
+  communicator_->all_gather_v(std::as_bytes(std::span(&self, 1)), received);
+  if (std::ranges::count(all, 0, &Arrival::evaluated) > 0) evaluated_after_ = 0;
+  writers_ = {0};
+  for (std::int32_t rank = 1; rank < world_; ++rank) {
+    const Uuid& directory = all[static_cast<std::size_t>(rank)].directory;
+    if (!directory.is_nil() && directory == all.front().directory) writers_.push_back(rank);
+  }
+  keep_or_abandon_checkpoint(all);
+  if (!checkpointer_ && std::ranges::count(writers_, rank_) > 0) checkpointer_ = make_checkpointer();
+  if (std::ranges::count(all, 1, &Arrival::stops) > 0) return stop_after(applied());
+  return std::nullopt;
 }
 
 std::optional<Trainer::End> Trainer::train(const EnterEpoch& task) {
   meet(task);
+  if (std::optional<End> end = arrive()) return end;
   const auto shards = static_cast<std::int32_t>(recipe_.train.logical_shards);
-  const Past past = agree_on_past();
-  if (!past.evaluated) evaluated_after_ = 0;
-  if (past.stops) return stop_after(applied());
   const distributed::Assignment regular = distributed::regular_assignment(shards, world_);
   const distributed::Assignment first =
       distributed::agree_on_assignment(*communicator_, shards, applied() + 1, reducer_.held(applied() + 1));
   const distributed::Assignment* assignment = &first;
 
   if (std::optional<End> end = evaluate_if_due()) return end;
-  if (leads() && Checkpointer::due(recipe_, applied()) && saved_after_ < applied()) save();
+  if (applied() > 0) save();
   while (applied() < recipe_.train.steps) {
     step_.begin(applied() + 1, *assignment, rank_);
     const std::optional<StepResult> result = run_step();
@@ -219,7 +228,7 @@ std::optional<Trainer::End> Trainer::after_step(const StepResult& result) {
   if (leads() && board_) board_->after_step(result.step, reducer_.reduced_data(), result.count);
   if (result.stop) return stop_after(result.step);
   if (std::optional<End> end = evaluate_if_due()) return end;
-  if (leads() && Checkpointer::due(recipe_, result.step)) save();
+  if (Checkpointer::due(recipe_, result.step)) save();
   return std::nullopt;
 }
 

@@ -12,7 +12,7 @@ namespace convoy::worker {
 
 void Trainer::get_state(const FetchState& task) {
   reporter_->set_position(task.fetch.step, cluster::Phase::kStarting);
-  if (checkpointer_ && task.fetch.what != Fetch::What::kGradient) checkpointer_->abandon();
+  if (task.fetch.what != Fetch::What::kGradient) abandon_checkpoint();
   switch (task.fetch.what) {
     case Fetch::What::kCheckpoint:
       return read_checkpoint(task);

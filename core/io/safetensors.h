@@ -40,6 +40,11 @@ struct NamedSpec {
   Spec spec;
 };
 
+// All that stands in such a file before the first tensor's bytes; those follow one tensor after the other. `path`: for
+// messages. Throws Error(kInvalidArgument).
+std::string safetensors_header(const std::string& path, std::span<const NamedSpec> tensors,
+                               const Metadata& metadata = {});
+
 // A file that is written while the tensors' bytes come in. As for DurableFile, nothing stands at `path` before
 // commit(). Errors as for write_safetensors().
 class SafetensorsWriter {

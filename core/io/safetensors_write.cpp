@@ -12,8 +12,8 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian");
 
-// The JSON header, filled up with spaces so that the data begins at a multiple of 8 bytes.
-std::string make_header(const std::string& path, std::span<const NamedSpec> tensors, const Metadata& metadata) {
+// Filled up with spaces so that the data begins at a multiple of 8 bytes.
+std::string json_header(const std::string& path, std::span<const NamedSpec> tensors, const Metadata& metadata) {
   auto header = nlohmann::json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t offset = 0;
@@ -45,13 +45,16 @@ Tensor contiguous(const Tensor& tensor) {
 
 }  // namespace
 
+std::string safetensors_header(const std::string& path, std::span<const NamedSpec> tensors, const Metadata& metadata) {
+  const std::string json = json_header(path, tensors, metadata);
+  const auto size = std::bit_cast<std::array<char, 8>>(static_cast<std::uint64_t>(json.size()));
+  return std::string(size.data(), size.size()) + json;
+}
+
 SafetensorsWriter::SafetensorsWriter(const std::string& path, std::span<const NamedSpec> tensors,
                                      const Metadata& metadata, Flushing flushing)
     : path_(path), file_(path, 0666, flushing) {
-  const std::string header = make_header(path, tensors, metadata);
-  const auto header_size = std::bit_cast<std::array<char, 8>>(static_cast<std::uint64_t>(header.size()));
-  put({header_size.data(), header_size.size()});
-  put(header);
+  put(safetensors_header(path, tensors, metadata));
   end_ = bytes_;
   for (const NamedSpec& tensor : tensors) end_ += static_cast<std::int64_t>(tensor.spec.bytes());
 }

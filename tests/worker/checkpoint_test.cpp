@@ -221,10 +221,13 @@ bool killed_writing(const SmallRun& run, const Replica& replica, std::int64_t st
     const auto ask = [&] {
       if (++asked == kill_at) raise(SIGKILL);
     };
-    StateCopy state(state_bytes(replica), 16'384);
+    const StateLayout layout(replica.state());
+    StateCopy state(layout.memory(layout.all()), 16'384);
     state.begin();
-    UnfinishedCheckpoint checkpoint(run.folder(), {.step = step, .ballot = {1, 1}});
-    checkpoint.write(run.recipe, replica, state, ask);
+    UnfinishedCheckpoint checkpoint(run.folder(), {.step = step, .ballot = {1, 1}}, layout);
+    checkpoint.write(state, ask);
+    ask();
+    checkpoint.complete(run.recipe);
     ask();
     checkpoint.commit();
     ask();

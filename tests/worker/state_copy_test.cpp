@@ -93,6 +93,24 @@ TEST(StateCopyTest, WhatIsReadAfterAnUpdateIsWhatWasThereBefore) {
 }
 
 // Steps long enough for the copies ahead to be through: the update finds nothing to do.
+TEST(StateCopyTest, ReadsOtherPartsTheNextTime) {
+  const State small({5000});
+  State large(sizes());
+  StateCopy copy(small.parts(), kPiece);
+  copy.begin();
+  EXPECT_EQ(read_all(copy), small.bytes());
+  copy.use(large.parts());
+  copy.begin();
+  const std::string before = large.bytes();
+  copy.before_update();
+  large.update(1);
+  EXPECT_EQ(read_all(copy), before);
+  copy.use(small.parts());
+  copy.begin();
+  EXPECT_THROW(copy.use(large.parts()), Error) << "it is being read";
+  EXPECT_EQ(read_all(copy), small.bytes());
+}
+
 TEST(StateCopyTest, CopiesAheadLeaveTheUpdateNothingToCopy) {
   State state(sizes());
   StateCopy copy(state.parts(), kPiece);

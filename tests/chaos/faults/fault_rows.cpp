@@ -73,11 +73,27 @@ void add_killed(int workers, std::vector<Fault>& faults) {
                         .may_miss = may_miss});
     }
   }
-  // Only the leader writes.
-  for (const auto& [name, instant, later] : {std::tuple{"LeaderCheckpoint", "checkpoint", ""},
-                                             {"LeaderMidCheckpoint", "checkpoint", "+1000"},
-                                             {"LeaderSaved", "saved", ""}})
-    faults.push_back({.name = name, .at = blow(0, instant, kEvery, std::string("KILL") + later), .hit = {0}});
+  // All write a share of a checkpoint, and the leader gives it its name; the last one holds up the end of the run.
+  const int last = workers - 1;
+  for (const auto& [name, victim, instant, later] : {std::tuple{"LeaderCheckpoint", 0, "checkpoint", ""},
+                                                     {"LeaderMidCheckpoint", 0, "checkpoint", "+1000"},
+                                                     {"LeaderCommit", 0, "commit", ""},
+                                                     {"LeaderCommitted", 0, "committed", ""},
+                                                     {"LeaderSaved", 0, "saved", ""},
+                                                     {"WorkerCheckpoint", last, "checkpoint", ""},
+                                                     {"WorkerShare", last, "share", ""},
+                                                     {"WorkerMidShare", last, "share", "+500"},
+                                                     {"WorkerShared", last, "shared", ""}}) {
+    for (const int step : {kEvery, kSteps}) {
+      const std::string which = step == kSteps ? "Last" : "";
+      // Once the last one stands the run may be over before anybody is missed.
+      const bool may_miss = step == kSteps && victim != 0 && instant == std::string("shared");
+      faults.push_back({.name = name + which,
+                        .at = blow(victim, instant, step, std::string("KILL") + later),
+                        .hit = {victim},
+                        .may_miss = may_miss || (step == kSteps && *later != 0)});
+    }
+  }
   // Without replacements the run is the smaller for it.
   faults.push_back({.name = "WorkerReduceNoneComes",
                     .at = blow(1, "reduce", kEarly),
@@ -103,6 +119,8 @@ void add_stopped(int workers, std::vector<Fault>& faults) {
                       .hit = {workers - 1}});
   }
   faults.push_back({.name = "LeaderCheckpointStopped", .at = blow(0, "checkpoint", kEvery, "STOP"), .hit = {0}});
+  faults.push_back(
+      {.name = "WorkerShareStopped", .at = blow(workers - 1, "share", kEvery, "STOP"), .hit = {workers - 1}});
   faults.push_back({.name = "TwoStopped",
                     .at = blow(0, "compute", kEarly, "STOP") + " " + blow(1, "reduce", kEarly, "STOP"),
                     .hit = {0, 1}});
@@ -120,6 +138,12 @@ void add_paused(int workers, std::vector<Fault>& faults) {
     const int step = begins ? 0 : kEarly + (instant == std::string("applied") ? 1 : 0);
     pause(fmt::format("Worker{}Paused", title(instant)), blow(workers - 1, instant, step, "STOP"), 300, {workers - 1});
     pause(fmt::format("Leader{}PausedTooLong", title(instant)), blow(0, instant, step, "STOP"), 1'050, {0});
+  }
+  for (const auto& [name, victim, instant] : {std::tuple{"WorkerCheckpoint", workers - 1, "checkpoint"},
+                                              {"WorkerShare", workers - 1, "share"},
+                                              {"LeaderCommit", 0, "commit"}}) {
+    pause(name + std::string("Paused"), blow(victim, instant, kEvery, "STOP"), 300, {victim});
+    pause(name + std::string("PausedTooLong"), blow(victim, instant, kEvery, "STOP"), 1'050, {victim});
   }
   pause("WorkerSealedPaused", blow(0, "reduce", kEarly) + " " + blow(1, "sealed", kEarly, "STOP"), 300, {0, 1});
   pause("DonorPaused", blow(workers - 1, "compute", kEarly) + " 1@serve@*=STOP", 300, {workers - 1, 1});
