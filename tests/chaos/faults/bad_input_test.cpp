@@ -1,7 +1,7 @@
 // What a run makes of damage and strangers: a line that says what is wrong, nothing lost, and it goes on where it can.
+// (Of full disks: full_disk_test.cpp.)
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <sys/mount.h>
 
 #include <algorithm>
 #include <csignal>
@@ -159,64 +159,6 @@ TEST(BadInputTest, ABitThatFlippedInACheckpointIsFound) {
   run.resume(kThree);
   expect_end_as_undisturbed(run);
   EXPECT_GE(run.count_events("checkpoint_corrupt"), 1) << run.account();
-}
-
-// A file system of one megabyte, or nothing where none may be mounted.
-class SmallDisk {
- public:
-  explicit SmallDisk(const fs::path& folder) : folder_(folder) {
-    fs::create_directories(folder);
-    mounted_ = mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=1m") == 0;
-  }
-  ~SmallDisk() {
-    if (mounted_) umount2(folder_.c_str(), MNT_DETACH);
-  }
-  SmallDisk(const SmallDisk&) = delete;
-  SmallDisk& operator=(const SmallDisk&) = delete;
-  bool mounted() const { return mounted_; }
-
- private:
-  fs::path folder_;
-  bool mounted_ = false;
-};
-
-// No checkpoint fits any more, a few lines still do: it says so and trains to the end.
-TEST(BadInputTest, ADiskTooFullForCheckpointsCostsOnlyThose) {
-  FaultedRun run;
-  const SmallDisk disk(run.folder());
-  if (!disk.mounted()) GTEST_SKIP() << "no file system may be mounted here";
-  run.start(kThree, "2@reduce@14=KILL");
-  const auto end = run.wait_end(seconds(40));
-  ASSERT_TRUE(end.has_value()) << run.account();
-  EXPECT_EQ(run.left_behind(), "");
-  EXPECT_GE(run.count_events("checkpoint_failed"), 1) << run.account();
-  expect_line(run.processes().errors() + run.processes().output(), "No space left on device");
-  // Every step that there was is on record, with the same bits.
-  const Traces traces = run.traces();
-  ASSERT_GE(traces.loss_bits.size(), 20U);
-  for (std::size_t i = 0; i < traces.loss_bits.size(); ++i)
-    ASSERT_EQ(traces.loss_bits[i], undisturbed().loss_bits[i]) << i;
-}
-
-// Nothing fits any more, not even a line: it ends, says why, and goes on once there is room.
-TEST(BadInputTest, AFullDiskEndsARunThatGoesOnLater) {
-  FaultedRun run;
-  const SmallDisk disk(run.folder());
-  if (!disk.mounted()) GTEST_SKIP() << "no file system may be mounted here";
-  run.start(kThree, "", {}, {"train.steps=100000"});
-  wait_for_steps(run, 5);
-  std::ofstream filler(run.folder() / "filler", std::ios::binary);
-  const std::string block(4096, 'x');
-  while (filler.write(block.data(), static_cast<std::streamsize>(block.size())) && filler.flush()) {
-  }
-  const auto end = run.wait_end(seconds(40));
-  ASSERT_TRUE(end.has_value()) << "it still runs\n" << run.account();
-  EXPECT_NE(end->exit_code, 0);
-  EXPECT_EQ(end->signal, 0) << run.account();
-  EXPECT_EQ(run.left_behind(), "");
-  expect_line(run.processes().errors(), "convoy: [^\n]*(No space left on device|the disk is full)");
-  const auto count = std::min<std::size_t>(run.traces().loss_bits.size(), kSteps);
-  for (std::size_t i = 0; i < count; ++i) EXPECT_EQ(run.traces().loss_bits[i], undisturbed().loss_bits[i]) << i;
 }
 
 TEST(BadInputTest, ARunDirectoryThatCannotBeWrittenIsSaidAtOnce) {

@@ -1,0 +1,176 @@
+// What a run makes of a disk that is full, or that nothing can be written to: checkpoints that do not fit are said and
+// cost nothing else; where not even its records can be kept it ends, says why, and goes on once there is room.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <string>
+
+#include "core/base/exit_code.h"
+#include "tests/chaos/faults/faulted_run.h"
+
+namespace convoy::chaos {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::seconds;
+using testing_support::LaunchedRun;
+
+const Company kThree{.workers = 3, .graph = "static", .engine = "local"};
+
+// A file system of its own in a folder, or nothing where none may be mounted.
+class Mount {
+ public:
+  Mount(const fs::path& folder, const std::string& options, unsigned long flags = 0) : folder_(folder) {
+    fs::create_directories(folder);
+    mounted_ = mount("tmpfs", folder.c_str(), "tmpfs", flags, options.c_str()) == 0;
+  }
+  ~Mount() {
+    if (mounted_) umount2(folder_.c_str(), MNT_DETACH);
+  }
+  Mount(const Mount&) = delete;
+  Mount& operator=(const Mount&) = delete;
+  bool mounted() const { return mounted_; }
+
+ private:
+  fs::path folder_;
+  bool mounted_ = false;
+};
+
+// Takes what there is of a disk, but for `left` bytes, for as long as it lives.
+class Filler {
+ public:
+  Filler(const fs::path& folder, std::uintmax_t left) : path_(folder / "filler") {
+    std::ofstream file(path_, std::ios::binary);
+    const std::string block(4096, 'x');
+    while (fs::space(folder).available > left && file.write(block.data(), 4096) && file.flush()) {
+    }
+  }
+  ~Filler() {
+    std::error_code ignored;
+    fs::remove(path_, ignored);
+  }
+  Filler(const Filler&) = delete;
+  Filler& operator=(const Filler&) = delete;
+
+ private:
+  fs::path path_;
+};
+
+void wait_for_steps(FaultedRun& run, std::int64_t steps) {
+  ASSERT_TRUE(LaunchedRun::wait_until([&] { return run.steps_recorded() >= steps; }, seconds(30))) << run.account();
+}
+
+void wait_for_event(FaultedRun& run, const std::string& kind) {
+  ASSERT_TRUE(LaunchedRun::wait_until([&] { return run.count_events(kind) > 0; }, seconds(30))) << run.account();
+}
+
+void expect_line(const std::string& text, const std::string& pattern) {
+  EXPECT_TRUE(std::regex_search(text, std::regex(pattern))) << pattern << "\nin\n" << text;
+}
+
+void expect_end_as(FaultedRun& run, const Traces& undisturbed) {
+  const auto end = run.wait_end(seconds(60));
+  ASSERT_TRUE(end.has_value()) << "it still runs\n" << run.account();
+  EXPECT_TRUE(end->success()) << run.account();
+  EXPECT_EQ(run.left_behind(), "");
+  EXPECT_EQ(differences(run.traces(), undisturbed), "") << run.account();
+}
+
+// It ends by itself, and not well; no step that is on record has other bits.
+void expect_failure(FaultedRun& run) {
+  const auto end = run.wait_end(seconds(40));
+  ASSERT_TRUE(end.has_value()) << "it still runs\n" << run.account();
+  EXPECT_NE(end->exit_code, 0);
+  EXPECT_EQ(end->signal, 0) << run.account();
+  EXPECT_EQ(run.left_behind(), "");
+  expect_line(run.processes().errors(), "convoy: [^\n]*(No space left on device|the disk is full)");
+  const auto count = std::min<std::size_t>(run.traces().loss_bits.size(), kSteps);
+  for (std::size_t i = 0; i < count; ++i) EXPECT_EQ(run.traces().loss_bits[i], undisturbed().loss_bits[i]) << i;
+}
+
+// No checkpoint fits any more, a few lines still do: it says so and trains to the end.
+TEST(FullDiskTest, TooFullForCheckpointsCostsOnlyThose) {
+  FaultedRun run;
+  const Mount disk(run.folder(), "size=1m");
+  if (!disk.mounted()) GTEST_SKIP() << "no file system may be mounted here";
+  run.start(kThree, "2@reduce@14=KILL");
+  const auto end = run.wait_end(seconds(40));
+  ASSERT_TRUE(end.has_value()) << run.account();
+  EXPECT_EQ(run.left_behind(), "");
+  EXPECT_GE(run.count_events("checkpoint_failed"), 1) << run.account();
+  expect_line(run.processes().errors() + run.processes().output(), "No space left on device");
+  // Every step that there was is on record, with the same bits.
+  const Traces traces = run.traces();
+  ASSERT_GE(traces.loss_bits.size(), 20U);
+  for (std::size_t i = 0; i < traces.loss_bits.size(); ++i)
+    ASSERT_EQ(traces.loss_bits[i], undisturbed().loss_bits[i]) << i;
+}
+
+const Traces& undisturbed_and_long() {
+  static const Traces traces = train_undisturbed({"train.steps=300"});
+  return traces;
+}
+
+TEST(FullDiskTest, CheckpointsAreWrittenAgainOnceThereIsRoom) {
+  undisturbed_and_long();
+  FaultedRun run;
+  const Mount disk(run.folder(), "size=32m");
+  if (!disk.mounted()) GTEST_SKIP() << "no file system may be mounted here";
+  run.start(kThree, "", {}, {"train.steps=300"});
+  wait_for_steps(run, 2);
+  {
+    const Filler filler(run.folder(), 600'000);  // the state takes more
+    wait_for_event(run, "checkpoint_failed");
+  }
+  expect_end_as(run, undisturbed_and_long());
+  expect_line(run.processes().errors() + run.processes().output(), "No space left on device");
+}
+
+TEST(FullDiskTest, AFolderOfCheckpointsThatCannotBeWrittenForAWhileCostsOnlyThose) {
+  undisturbed_and_long();
+  FaultedRun run;
+  run.start(kThree, "", {}, {"train.steps=300"});
+  wait_for_steps(run, 2);
+  {
+    const Mount disk(run.folder() / "checkpoints", "", MS_RDONLY);
+    if (!disk.mounted()) GTEST_SKIP() << "no file system may be mounted here";
+    wait_for_event(run, "checkpoint_failed");
+  }
+  expect_end_as(run, undisturbed_and_long());
+  expect_line(run.processes().errors() + run.processes().output(), "Read-only file system");
+}
+
+// Nothing fits any more, not even a line.
+TEST(FullDiskTest, WithoutRoomForItsRecordsARunEndsAndSaysWhy) {
+  FaultedRun run;
+  const Mount disk(run.folder(), "size=1m");
+  if (!disk.mounted()) GTEST_SKIP() << "no file system may be mounted here";
+  run.start(kThree, "", {}, {"train.steps=100000"});
+  wait_for_steps(run, 5);
+  const Filler filler(run.folder(), 0);
+  expect_failure(run);
+}
+
+TEST(FullDiskTest, ARunThatWasStoppedGoesOnOnceThereIsRoom) {
+  FaultedRun run;
+  const Mount disk(run.folder(), "size=32m");
+  if (!disk.mounted()) GTEST_SKIP() << "no file system may be mounted here";
+  run.start(kThree, "1@compute@17=TERM");
+  const auto end = run.wait_end(seconds(40));
+  ASSERT_TRUE(end && end->exit_code == kExitStopped) << run.account();
+  {
+    const Filler filler(run.folder(), 0);
+    run.resume(kThree);
+    expect_failure(run);
+  }
+  run.resume(kThree);
+  expect_end_as(run, undisturbed());
+}
+
+}  // namespace
+}  // namespace convoy::chaos
