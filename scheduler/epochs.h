@@ -12,7 +12,8 @@
 // A round: SEAL(ballot) goes to everyone who may take part. Who does not answer in time is suspected; those who did
 // form the epoch, provided one of them holds the state, and the others are put into quarantine, killed and reaped
 // before the epoch is journalled and announced. Where no holder answered, suspicions are withdrawn and the invitation
-// repeated; where all holders are known to be dead, the run goes on from the newest checkpoint.
+// repeated, until one answers or the owner finds that they hang; where all holders are known to be dead, the run goes
+// on from the newest checkpoint.
 //
 // How Membership owns it. Membership keeps what people see (ranks, hosts, pids, refusals, reasons, hang detection, stop
 // causes, wishes to stop) and turns what it learns into events here:
@@ -25,7 +26,7 @@
 //   - Actions: SendSeal and SendEpoch become messages under the ballot they carry, Kill an Exclude to the worker and to
 //     the agent of its node, Journal… records. An action that stands behind a journal action is carried out only once
 //     that record is on disk; when it cannot be written, none of the rest is. Timers are kept by (kind, ballot), and
-//     come back through on_timer however late.
+//     come back through on_timer however late: that of the answers once nobody who has yet to answer is heard any more.
 //   - Release: every member has applied the last step, nobody needs anybody any more; Membership may let them leave.
 //     GiveUp: Membership has the holders write a checkpoint and leave with exit code 75, or ends the run.
 //   - After a restart: EpochPast comes from past_of(read_journal(…)), start() is called once agents and workers can be
@@ -54,8 +55,6 @@ struct EpochOptions {
   // How many steps ahead of the last one known to be applied a joiner is let in, so that the members hear of it in
   // time.
   std::int64_t admission_margin = 2;
-  // Rounds in a row without a holder (or with too few) after which the silent ones count as hung.
-  std::int32_t max_withdrawals = 10;
 };
 
 // An agreed membership: who, under which ballot, and where they go on.
@@ -91,7 +90,7 @@ enum class Loss : std::uint8_t {
 
 struct Timer {
   enum class Kind : std::uint8_t {
-    kAnswers,    // how long an invited worker may take to answer: well below a second
+    kAnswers,    // how long an invited worker that says nothing may take to answer: well below a second
     kReconnect,  // the same after a restart of the scheduler: workers have to find it first
     kAdmission,  // the same where the members finish steps first: longer than those take
     kReaped,     // until the order to kill is repeated
@@ -171,6 +170,10 @@ class BasicEpochs {
   const Ballot& round() const { return ballot_; }
   // Whether members that have not answered work under the epoch: at any step, or at those before a joiner comes in.
   bool members_work() const;
+  // Whether the round under way is to let joiners in.
+  bool admits() const { return state_ == State::kSealing && seal_.at_step >= 0; }
+  // Who was invited to the round under way and has not answered.
+  std::vector<Uuid> awaited() const;
   bool excluded(const Uuid& worker) const;
 
   // Puts all that decides what happens next into `sink`, one number after another.
@@ -235,8 +238,7 @@ class BasicEpochs {
   EpochPlan proposal_;           // while excluding
   std::vector<Worker> workers_;  // ascending UUIDs
   std::int64_t checkpoint_step_;
-  std::int32_t withdrawals_ = 0;  // rounds in a row
-  EpochActions actions_;          // of the event under way
+  EpochActions actions_;  // of the event under way
 };
 
 using Epochs = BasicEpochs<cluster::AllRules>;
@@ -276,7 +278,7 @@ void BasicEpochs<Rules>::digest(Sink&& sink) const {
       for (const Uuid& peer : worker.answer->unreachable) sink(peer.bytes[0]);
     }
   }
-  sink(static_cast<std::uint64_t>(withdrawals_) << 32 | static_cast<std::uint64_t>(checkpoint_step_));
+  sink(static_cast<std::uint64_t>(checkpoint_step_));
 }
 
 }  // namespace convoy::scheduler

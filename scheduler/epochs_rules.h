@@ -306,7 +306,7 @@ void BasicEpochs<Rules>::decide() {
   const bool no_holder = Rules::epoch_needs_holder && plan.donors.empty();
   // The others may be alive, and hold what is missing here.
   const bool others_help = (no_holder && !others.empty()) || (too_few && !chosen(left_out).empty());
-  if (others_help && withdrawals_ < options_.max_withdrawals) return withdraw();
+  if (others_help) return withdraw();
   for (Worker* worker : others) exclude(*worker, "it does not answer, or cannot reach the others");
   proposal_ = std::move(plan);
   if (too_few) return wait();
@@ -324,7 +324,6 @@ void BasicEpochs<Rules>::adopt(const Workers& answered) {
   });
   if (!all) return seal();
   state_ = State::kRunning;
-  withdrawals_ = 0;
   for (Worker* worker : answered) {
     if (worker->role != Role::kMember) continue;
     worker->entered = worker->answer->standing.entered == epoch_->ballot;
@@ -414,7 +413,6 @@ bool BasicEpochs<Rules>::choose(const Workers& answered, Workers& kept, EpochPla
 
 template <class Rules>
 void BasicEpochs<Rules>::withdraw() {
-  ++withdrawals_;
   actions_.emplace_back(Withdrawn{});
   for (Worker& worker : workers_) worker.lost = false;
   seal();
@@ -439,7 +437,6 @@ void BasicEpochs<Rules>::announce_if_reaped() {
     return;
   }
   state_ = State::kRunning;
-  withdrawals_ = 0;
   epoch_ = proposal_;
   actions_.emplace_back(JournalPlan{.epoch = *epoch_});
   for (Worker& worker : workers_) {
@@ -491,6 +488,16 @@ typename BasicEpochs<Rules>::Worker* BasicEpochs<Rules>::find(const Uuid& uuid) 
   const auto found =
       std::find_if(workers_.begin(), workers_.end(), [&](const Worker& worker) { return worker.uuid == uuid; });
   return found == workers_.end() ? nullptr : &*found;
+}
+
+template <class Rules>
+std::vector<Uuid> BasicEpochs<Rules>::awaited() const {
+  std::vector<Uuid> found;
+  if (state_ != State::kSealing) return found;
+  for (const Worker& worker : workers_) {
+    if (worker.invited && !worker.answer) found.push_back(worker.uuid);
+  }
+  return found;
 }
 
 template <class Rules>

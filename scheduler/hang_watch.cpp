@@ -89,10 +89,12 @@ std::vector<Worker*> HangWatch::silent(std::span<Worker* const> members, Time no
   // While the others complete steps with it, a worker that only the scheduler does not hear is not lost.
   if (seconds(now - last_step_) <= std::max(suspect_s_, 2 * long_step_s())) return found;
   for (Worker* worker : members) {
-    if (worker->present() && !worker->silent && seconds(now - worker->heard) > suspect_s_) found.push_back(worker);
+    if (worker->present() && !worker->silent && is_silent(*worker, now)) found.push_back(worker);
   }
   return found;
 }
+
+bool HangWatch::is_silent(const Worker& worker, Time now) const { return seconds(now - worker.heard) > suspect_s_; }
 
 bool HangWatch::is_mute(const Worker& worker, Time now) const { return seconds(now - worker.heard) > limit_s(); }
 

@@ -32,6 +32,8 @@ class HangWatch {
   // Of `members`, whom nothing was heard of for too long while no step is done; each once until it is heard again.
   std::vector<Worker*> silent(std::span<Worker* const> members, Time now) const;
   std::optional<Hang> hang(std::span<Worker* const> members, Time now) const;
+  // Nothing has been heard of it for so long that something may be wrong.
+  bool is_silent(const Worker& worker, Time now) const;
   // How long nothing has been heard of it, where that is longer than a hang may be.
   bool is_mute(const Worker& worker, Time now) const;
 

@@ -121,6 +121,7 @@ Actions Membership::on_message(const Message& message, Time now) {
           const bool stops = wish_ && epochs_.state() == Epochs::State::kRunning;
           if (decides && !stops) feed(epochs_.on_ready(message.sender), now, actions);
         } else if constexpr (std::is_same_v<Kind, SealAnswer>) {
+          if (worker != nullptr) worker->awaited_since.reset();
           if (ending_ == Ending::kNone) feed(epochs_.on_answer(message.sender, message.ballot, body), now, actions);
         } else if constexpr (std::is_same_v<Kind, PeersLost>) {
           if (!decides) return;
@@ -143,6 +144,7 @@ Actions Membership::on_tick(Time now) {
     check_start(now, actions);
     check_silence(now, actions);
     check_hang(now, actions);
+    check_answers(now, actions);
     check_excluding(now, actions);
     check_wish(now, actions);
   }

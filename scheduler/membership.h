@@ -181,6 +181,8 @@ class Membership {
   std::string newcomers_of(const EpochPlan& plan) const;
   double duration_of(Timer::Kind kind, Time now) const;
   void fire_timers(Time now, Actions& actions);
+  bool may_answer_yet(const Timer& timer, Time now) const;
+  void check_answers(Time now, Actions& actions);
   void check_excluding(Time now, Actions& actions);
   void feed_progress(const Uuid& worker, const Ballot& ballot, std::int64_t applied, Time now, Actions& actions);
   void feed_departed(Time now, Actions& actions);

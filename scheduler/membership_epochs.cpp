@@ -11,10 +11,11 @@ namespace {
 using namespace cluster;
 
 // In seconds.
-constexpr double kAnswers = 0.5;    // at least: a worker in the middle of an update finishes that first
-constexpr double kAdmission = 5.0;  // at least
-constexpr double kRepeat = 0.5;     // between orders to kill, and between announcements
-constexpr double kKill = 10.0;      // at least, to be killed and reaped in
+constexpr double kAnswers = 0.5;      // at least: a worker in the middle of an update finishes that first
+constexpr double kAnswerPoll = 0.05;  // between looks at who is slow to answer
+constexpr double kAdmission = 5.0;    // at least
+constexpr double kRepeat = 0.5;       // between orders to kill, and between announcements
+constexpr double kKill = 10.0;        // at least, to be killed and reaped in
 
 std::string count_of(std::size_t workers) { return fmt::format("{} worker{}", workers, workers == 1 ? "" : "s"); }
 
@@ -239,14 +240,52 @@ double Membership::duration_of(Timer::Kind kind, Time now) const {
   return 0.0;
 }
 
+// A member that the scheduler hears is only slow. Until it hangs, better to wait for it than to do without it.
+bool Membership::may_answer_yet(const Timer& timer, Time now) const {
+  const bool of_answers = timer.kind == Timer::Kind::kAnswers || timer.kind == Timer::Kind::kReconnect;
+  if (!of_answers || timer.ballot != epochs_.round()) return false;
+  const std::vector<Uuid> awaited = epochs_.awaited();
+  return std::any_of(awaited.begin(), awaited.end(), [&](const Uuid& uuid) {
+    const Worker* worker = roster_.find(uuid);
+    return worker != nullptr && worker->connected && is_member(uuid) && !watch_.is_silent(*worker, now);
+  });
+}
+
 void Membership::fire_timers(Time now, Actions& actions) {
   std::vector<Timer> due;
-  std::erase_if(timers_, [&](const auto& entry) {
+  std::erase_if(timers_, [&](auto& entry) {
     if (entry.first > now) return false;
+    if (may_answer_yet(entry.second, now)) {
+      entry.first = after(now, kAnswerPoll);
+      return false;
+    }
     due.push_back(entry.second);
     return true;
   });
   for (const Timer& timer : due) feed(epochs_.on_timer(timer), now, actions);
+}
+
+// Who neither answers nor dies holds everybody up: for as long as a hang may last.
+void Membership::check_answers(Time now, Actions& actions) {
+  const std::vector<Uuid> awaited =
+      epochs_.admits() || ending_ != Ending::kNone ? std::vector<Uuid>{} : epochs_.awaited();
+  for (Worker* worker : roster_.all()) {
+    if (std::find(awaited.begin(), awaited.end(), worker->member.uuid) == awaited.end()) {
+      worker->awaited_since.reset();
+      continue;
+    }
+    if (!worker->awaited_since) worker->awaited_since = now;
+    const double waited = seconds(now - *worker->awaited_since);
+    if (waited <= watch_.limit_s()) continue;
+    worker->trouble = fmt::format("{} hangs: it has not answered for {:.0f} s, and was last heard of {:.0f} s ago",
+                                  title(worker->member), waited, seconds(now - worker->heard));
+    lose(*worker, Loss::kHung,
+         {.strength = Strength::kEnded,
+          .worker = worker->member.uuid,
+          .outcome = {.exit_code = 1, .reason = worker->trouble},
+          .due = {}},
+         now, actions);
+  }
 }
 
 // Killing takes a moment. Where it does not succeed at all no epoch may begin: the dead and the living would share it.

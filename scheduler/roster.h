@@ -29,6 +29,8 @@ struct Worker {
   std::optional<cluster::Leave> leave;
   std::string trouble;  // what is wrong with it, one line; empty: nothing that is known
 
+  std::optional<Time> awaited_since;  // since when it owes an answer, to one invitation after another
+
   // What its heartbeats say.
   Time heard;
   Time moved;           // when its training thread was last seen to get on

@@ -180,11 +180,8 @@ class World {
     scheduler_ = std::make_shared<Scheduler>(options(), past_);
   }
   EpochOptions options() const {
-    return {.world = perils_->workers,
-            .min_workers = perils_->min_workers,
-            .steps = perils_->steps,
-            .admission_margin = 1,
-            .max_withdrawals = 1000};
+    return {
+        .world = perils_->workers, .min_workers = perils_->min_workers, .steps = perils_->steps, .admission_margin = 1};
   }
   void crash() {
     scheduler_.reset();
@@ -246,6 +243,18 @@ class World {
     past_.quarantined.clear();
   }
   void perform(const JournalQuarantine& action) {
+    if constexpr (std::is_same_v<Rules, cluster::AllRules>) {
+      // Whoever does not hang is excluded only where it is not needed.
+      const auto holds = [](const Process& process) {
+        return process.participant.has_state() && process.participant.entered() != Ballot{};
+      };
+      const Process& excluded = processes_[index_of(action.worker)];
+      if (action.reason != "it hangs" && excluded.alive && holds(excluded) &&
+          std::none_of(processes_.begin(), processes_.end(), [&](const Process& one) {
+            return &one != &excluded && holds(one) && one.answered >= scheduler_->round();
+          }))
+        wrong_ = fmt::format("worker {} is excluded, and nobody else holds the state", index_of(action.worker));
+    }
     excluded_ |= 1U << index_of(action.worker);
     past_.quarantined.push_back(action.worker);
     std::sort(past_.quarantined.begin(), past_.quarantined.end());

@@ -350,7 +350,7 @@ TEST(MembershipTest, WithoutAnAgentTheExcludedSayThatTheyLeave) {
   play.steps(16);
   play.players[1].answers = false;
   play.from(0, PeersLost{.peers = {play.players[1].uuid}});
-  play.pass(5s);
+  play.pass(7s);
   ASSERT_EQ(play.events("worker_excluded").size(), 1U);
   EXPECT_EQ(play.members(), (Players{0, 1, 2}));
   play.from(1, Leave{.exit_code = 1, .reason = "excluded from the run"});
