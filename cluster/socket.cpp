@@ -18,10 +18,11 @@ void set_transport_options(zmq::socket_t& socket, const std::string& address) {
   socket.set(zmq::sockopt::ipv6,
              address.find('[') != std::string::npos);  // else 127.0.0.1 is published as ::ffff:127.0.0.1
   socket.set(zmq::sockopt::tcp_keepalive, 1);
-  socket.set(zmq::sockopt::tcp_keepalive_idle, 5);
+  // A host that is gone, or cut off, is known to be after five seconds.
+  socket.set(zmq::sockopt::tcp_keepalive_idle, 1);
   socket.set(zmq::sockopt::tcp_keepalive_intvl, 1);
   socket.set(zmq::sockopt::tcp_keepalive_cnt, 5);
-  socket.set(zmq::sockopt::tcp_maxrt, 10'000);  // TCP_USER_TIMEOUT, in ms
+  socket.set(zmq::sockopt::tcp_maxrt, 5'000);  // TCP_USER_TIMEOUT, in ms
   socket.set(zmq::sockopt::linger, 0);
 }
 

@@ -30,7 +30,7 @@ Time after(Time now, double wait_s) {
 }
 
 HangWatch::HangWatch(double suspect_s, double hang_s, Time now)
-    : suspect_s_(suspect_s), hang_s_(hang_s), last_tick_(now), last_step_(now) {}
+    : suspect_s_(suspect_s), hang_s_(hang_s), last_tick_(now), last_step_(now), furthest_since_(now) {}
 
 double HangWatch::limit_s() const { return std::max(hang_s_, 5 * long_step_s()); }
 
@@ -47,6 +47,10 @@ double HangWatch::long_step_s() const {
 void HangWatch::heartbeat(Worker& worker, const cluster::Heartbeat& message, Time now) {
   // A worker in its next step has completed one, and the others with it. Whatever else it does says nothing of them.
   if (message.step > worker.step) last_step_ = now;
+  if (message.step > furthest_) {
+    furthest_ = message.step;
+    last_interval_s_ = seconds(now - std::exchange(furthest_since_, now));
+  }
   if (message.step > worker.step || message.phase != worker.phase || message.activity != worker.activity ||
       works_without_kernels(message.phase)) {
     worker.moved = now;
@@ -76,7 +80,8 @@ void HangWatch::begin(std::span<Worker* const> workers, Time now) {
     worker->heard = worker->moved = now;
     worker->silent = false;
   }
-  last_step_ = now;
+  last_step_ = furthest_since_ = now;
+  last_interval_s_ = 0;
 }
 
 void HangWatch::on_tick(std::span<Worker* const> workers, Time now) {
@@ -84,10 +89,14 @@ void HangWatch::on_tick(std::span<Worker* const> workers, Time now) {
   last_tick_ = now;
 }
 
+bool HangWatch::steps_go_on(Time now) const {
+  const double usual = std::max(2 * long_step_s(), std::min(2 * last_interval_s_, limit_s()));
+  return seconds(now - last_step_) <= std::max(suspect_s_, usual);
+}
+
 std::vector<Worker*> HangWatch::silent(std::span<Worker* const> members, Time now) const {
   std::vector<Worker*> found;
-  // While the others complete steps with it, a worker that only the scheduler does not hear is not lost.
-  if (seconds(now - last_step_) <= std::max(suspect_s_, 2 * long_step_s())) return found;
+  if (steps_go_on(now)) return found;
   for (Worker* worker : members) {
     if (worker->present() && !worker->silent && is_silent(*worker, now)) found.push_back(worker);
   }

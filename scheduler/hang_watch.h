@@ -29,6 +29,8 @@ class HangWatch {
   // Several times a second. A scheduler that did not run for a while cannot blame others for their silence.
   void on_tick(std::span<Worker* const> workers, Time now);
 
+  // Whether the workers complete steps together: whoever the scheduler alone does not hear then is not lost.
+  bool steps_go_on(Time now) const;
   // Of `members`, whom nothing was heard of for too long while no step is done; each once until it is heard again.
   std::vector<Worker*> silent(std::span<Worker* const> members, Time now) const;
   std::optional<Hang> hang(std::span<Worker* const> members, Time now) const;
@@ -47,6 +49,9 @@ class HangWatch {
   const double hang_s_;
   Time last_tick_;
   Time last_step_;               // when the workers last completed a step together
+  std::int64_t furthest_ = 0;    // that any of them is at,
+  Time furthest_since_;          // since when,
+  double last_interval_s_ = 0;   // and how long they took to come there: reports may be what is not heard
   Ballot last_ballot_;           // of that step
   std::vector<double> steps_s_;  // what the last steps took, in a ring
   std::size_t next_ = 0;         // its oldest

@@ -11,6 +11,9 @@ namespace {
 
 using namespace cluster;
 
+// After so long without a word, in seconds, a connection ends by itself; a process that dies was heard a heartbeat ago.
+constexpr double kBrokenLine = 3.0;
+
 // The run's exit code after a worker that ended with `worker_exit_code`: wrong usage stays wrong usage.
 int run_exit_code(std::int32_t worker_exit_code) { return worker_exit_code == 2 ? 2 : 1; }
 
@@ -171,6 +174,13 @@ Actions Membership::on_closed(const Uuid& connection, Time now) {
   }
   Worker* worker = roster_.find(connection);
   if (worker == nullptr || !worker->connected) return actions;
+  // Nobody closed it: it broke after a silence. While steps are done with the worker it is only the scheduler that does
+  // not hear it, and the worker looks for the scheduler. (The connection will be found closed again until it is back.)
+  const bool silent_before = seconds(now - worker->heard) > kBrokenLine;
+  const bool leaves = worker->leave || worker->exited_as_wished;
+  if (silent_before && !leaves && options_.rebuilds && ending_ == Ending::kNone && epochs_.members_work() &&
+      is_member(connection) && watch_.steps_go_on(now))
+    return actions;
   worker->connected = false;
   // Where no agent tells of its end, this does.
   const bool gone = worker->exited_as_wished || !roster_.has_parent(*worker) || roster_.may_be_orphan(*worker);

@@ -78,6 +78,26 @@ TEST(HangWatchTest, SilenceIsNoLossWhileStepsAreCompleted) {
   EXPECT_EQ(play.journalled<EpochRecord>().size(), 1U);
 }
 
+// Its reports are what the scheduler does not hear, so that only the others tell how long steps take.
+TEST(HangWatchTest, StepsThatGetSlowerWithoutReportsGoOn) {
+  Play play(3, {.suspect = 1, .hang = 30});
+  play.enter_all();
+  std::int64_t step = 1;
+  for (const auto each : {800ms, 1'500ms, 2'500ms, 2'500ms}) {
+    for (auto passed = 0ms; passed < each; passed += 100ms) {
+      for (const int player : {1, 2}) play.beat(player, step, Phase::kReducing);
+      play.pass(100ms);
+    }
+    ++step;
+  }
+  EXPECT_TRUE(play.events("worker_silent").empty());
+  for (int i = 0; i < 60; ++i) {
+    for (const int player : {1, 2}) play.beat(player, step, Phase::kReducing);
+    play.pass(100ms);
+  }
+  EXPECT_EQ(play.events("worker_silent").size(), 1U) << "nothing is done with it any more";
+}
+
 TEST(HangWatchTest, ASchedulerThatSleptBlamesNobody) {
   Play play(2, {.suspect = 5, .hang = 30});
   play.enter_all();

@@ -369,6 +369,38 @@ TEST(MembershipTest, WithoutAnAgentAClosedConnectionIsTheEnd) {
   EXPECT_EQ(play.events("worker_lost").at(0).detail, "worker 1 (pid 4241) closed its connection at step 16");
 }
 
+// A line that breaks after a silence was closed by nobody.
+TEST(MembershipTest, WhoseLineBreaksStaysWhileStepsAreDoneWithIt) {
+  Play play(3, {.suspect = 5});
+  play.enter_all();
+  std::int64_t step = 1;
+  const auto go_on = [&] {
+    for (int i = 0; i < 6; ++i) {
+      play.pass(1s);
+      play.steps(step++);
+      play.beat(2, step, Phase::kReducing);
+    }
+  };
+  go_on();
+  const auto line_breaks = [&] {
+    play.closed(1);
+    play.players[1].answers = true;
+  };
+  line_breaks();
+  go_on();
+  line_breaks();
+  EXPECT_TRUE(play.events("worker_excluded").empty());
+  EXPECT_EQ(play.journalled<EpochRecord>().size(), 1U);
+  play.enter(1);  // it has found the scheduler again
+  go_on();
+  EXPECT_EQ(play.journalled<EpochRecord>().size(), 1U);
+  play.closed(1);
+  play.pass(6s);
+  line_breaks();
+  play.pass(1s);
+  EXPECT_EQ(play.events("worker_excluded").size(), 1U) << "nothing is done with it any more";
+}
+
 TEST(MembershipTest, ALostAgentTakesItsWorkersAlong) {
   Play play(3);
   play.players[2].host = "other";
