@@ -36,19 +36,22 @@ bool runs_as_sgemm(const MatmulProblem& p, bool bias) {
   return (!p.transpose_b || p.n > p.k) && (p.k < 384 || (p.k == 384 && least >= 256));
 }
 
-// Small results, with their bias and activation, are computed block of columns by block of columns, each by one thread
-// with sgemm(): so whatever the length of the sum. 128×512 over 784 with bias and relu in 0.96 of matmul()'s time, over
-// 512 in 0.91.
+// Small results, with their bias and activation, are computed block by block, each by one thread with sgemm(): so
+// whatever the length of the sum. 128×512 over 784 with bias and relu in 0.96 of matmul()'s time, over 512 in 0.91.
+// Long sums of few rows or columns go this way for their bits: pieces of those oneDNN splits over the threads all the
+// same (100×10 over 4096 among sixteen of them, one row with two).
 constexpr std::int64_t kSmall = 128 << 10;  // elements: a result that stays in the second-level cache
-constexpr std::int64_t kBlockColumns = 128;
-bool runs_by_columns(const MatmulProblem& p) {
+constexpr std::int64_t kFew = 256;          // rows or columns
+constexpr std::int64_t kBlockColumns = 128, kBlockRows = 512;
+bool runs_by_blocks(const MatmulProblem& p) {
+  if (std::min(p.m, p.n) < kFew && p.k > kLongest) return true;
   return p.batch == 1 && !p.transpose_a && !p.transpose_b && p.k >= 128 && p.k <= kLongest && p.m >= 64 &&
          p.n >= 2 * kBlockColumns && p.m * p.n <= kSmall;
 }
 
-enum class Kernel { kMatmul, kSgemm, kSgemmByColumns };
+enum class Kernel { kMatmul, kSgemm, kSgemmByBlocks };
 Kernel kernel_of(const MatmulProblem& p, bool bias) {
-  return runs_as_sgemm(p, bias) ? Kernel::kSgemm : runs_by_columns(p) ? Kernel::kSgemmByColumns : Kernel::kMatmul;
+  return runs_by_blocks(p) ? Kernel::kSgemmByBlocks : runs_as_sgemm(p, bias) ? Kernel::kSgemm : Kernel::kMatmul;
 }
 
 // How far the rows of b lie apart when oneDNN reads them. It reads them in place, down columns: rows a multiple of 2
@@ -125,10 +128,10 @@ Primitive make_primitive(const dnnl::engine& engine, const PieceKey& piece) {
 constexpr std::int64_t kStrip = 2048;
 bool goes_in_strips(const MatmulProblem& p) { return p.transpose_a && p.batch == 1 && p.m >= 4 * kStrip && p.k >= 64; }
 
-std::int64_t piece_length(std::int64_t k) {
-  const std::int64_t pieces = (k + kLongest - 1) / kLongest;
-  if (pieces <= 1) return k;
-  const std::int64_t length = (k + pieces - 1) / pieces;
+std::int64_t piece_length(const MatmulProblem& p) {
+  const std::int64_t pieces = (p.k + kLongest - 1) / kLongest;
+  if (pieces <= 1 || runs_by_blocks(p)) return p.k;
+  const std::int64_t length = (p.k + pieces - 1) / pieces;
   return (length + kCutUnit - 1) / kCutUnit * kCutUnit;
 }
 
@@ -158,8 +161,8 @@ class PreparedMatmul::Piece {
   void set_scratch(void* scratch) { scratch_ = scratch; }
 
   void run(const float* a, const float* b, const float* bias, float* c) const {
-    if (kernel_ == Kernel::kSgemm) return run_sgemm(a, b, c);
-    if (kernel_ == Kernel::kSgemmByColumns) return run_by_columns(a, b, bias, c);
+    if (kernel_ == Kernel::kSgemm) return check(sgemm(key_.problem.m, key_.problem.n, a, b, c));
+    if (kernel_ == Kernel::kSgemmByBlocks) return run_by_blocks(a, b, bias, c);
     if (copy_ != nullptr) {
       copy_rows(b);
       b = copy_;
@@ -174,27 +177,34 @@ class PreparedMatmul::Piece {
   }
 
  private:
-  void run_sgemm(const float* a, const float* b, float* c) const {
+  // Of operands that begin at `a` and `b`, into c.
+  dnnl_status_t sgemm(std::int64_t rows, std::int64_t columns, const float* a, const float* b, float* c) const {
     const MatmulProblem& p = key_.problem;
-    check(dnnl_sgemm(p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', p.m, p.n, key_.k, 1.0F, a,
-                     p.transpose_a ? p.m : p.k, b, p.transpose_b ? p.k : p.n, 0.0F, c, p.n));
+    return dnnl_sgemm(p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', rows, columns, key_.k, 1.0F, a,
+                      p.transpose_a ? p.m : p.k, b, p.transpose_b ? p.k : p.n, 0.0F, c, p.n);
   }
 
-  void run_by_columns(const float* a, const float* b, const float* bias, float* c) const {
+  void run_by_blocks(const float* a, const float* b, const float* bias, float* c) const {
     const MatmulProblem& p = key_.problem;
-    const std::int64_t blocks = p.n / kBlockColumns;  // the last one has what remains
+    const std::int64_t down = (p.m + kBlockRows - 1) / kBlockRows;
+    const std::int64_t across = std::max<std::int64_t>(1, p.n / kBlockColumns);  // the last one has what remains
     std::atomic<dnnl_status_t> status = dnnl_success;
-    parallel_for(device_->threads(), blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(device_->threads(), p.batch * down * across, 1, [&](std::int64_t begin, std::int64_t end) {
       const OmpThreads one(1);
       for (std::int64_t block = begin; block < end; ++block) {
-        const std::int64_t first = block * kBlockColumns;
-        const std::int64_t width = block + 1 < blocks ? kBlockColumns : p.n - first;
-        const dnnl_status_t one_status =
-            dnnl_sgemm('N', 'N', p.m, width, p.k, 1.0F, a, p.k, b + first, p.n, 0.0F, c + first, p.n);
+        const std::int64_t matrix = block / (down * across), i = block / across % down, j = block % across;
+        const std::int64_t row = i * kBlockRows, column = j * kBlockColumns;
+        const std::int64_t rows = std::min(kBlockRows, p.m - row);
+        const std::int64_t columns = j + 1 < across ? kBlockColumns : p.n - column;
+        const float* const left = a + matrix * p.m * p.k + row * (p.transpose_a ? 1 : p.k);
+        const float* const right = b + matrix * p.k * p.n + column * (p.transpose_b ? p.k : 1);
+        float* const result = c + (matrix * p.m + row) * p.n + column;
+        const dnnl_status_t one_status = sgemm(rows, columns, left, right, result);
         if (one_status != dnnl_success) status = one_status;
-        for (float* row = c + first; (key_.bias || p.relu) && row < c + p.m * p.n; row += p.n) {
-          if (key_.bias) add_kernel(row, bias + first, row, width);
-          if (p.relu) relu_forward_kernel(row, row, width);
+        for (std::int64_t r = 0; (key_.bias || p.relu) && r < rows; ++r) {
+          float* const line = result + r * p.n;
+          if (key_.bias) add_kernel(line, bias + column, line, columns);
+          if (p.relu) relu_forward_kernel(line, line, columns);
         }
       }
     });
@@ -225,7 +235,7 @@ struct PreparedMatmul::Strips {
 };
 
 PreparedMatmul::PreparedMatmul(CpuDevice& device, Scratch& scratch, const MatmulProblem& problem, bool bias)
-    : device_(device), problem_(problem), length_(piece_length(problem.k)) {
+    : device_(device), problem_(problem), length_(piece_length(problem)) {
   if (problem.batch == 0 || problem.m == 0 || problem.n == 0 || problem.k == 0) return;
   if (goes_in_strips(problem)) {
     MatmulProblem whole = problem, rest = problem;

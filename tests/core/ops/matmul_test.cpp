@@ -166,6 +166,13 @@ TEST(MatmulTest, SameBitsForAnyNumberOfThreads) {
   expect_same_bits(kShapes, {2, 3, 7});
 }
 
+// Pieces of such sums are split too, from two threads on or only among many: they must not be cut.
+TEST(MatmulTest, SameBitsForManyThreadsWhereSumsAreLong) {
+  constexpr Sizes kShapes[] = {{1, 1, 11, 2314},  {1, 35, 57, 2396}, {1, 8, 200, 4036},
+                               {7, 49, 20, 3006}, {1, 75, 1, 2911},  {1, 600, 40, 2100}};
+  expect_same_bits(kShapes, {2, 16, 40});
+}
+
 // What runs as sgemm, up to where it may no longer; sgemm by itself would split longer sums of fewer columns.
 TEST(MatmulTest, SameBitsForManyThreadsWhereOperandsArePacked) {
   constexpr Sizes kShapes[] = {{1, 64, 80, 383}, {1, 260, 300, 384}, {1, 384, 400, 1024}, {1, 65, 300, 1900}};
