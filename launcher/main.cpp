@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cluster/address.h"
+#include "cluster/reserved_port.h"
 #include "core/base/error.h"
 #include "distributed/local/segment.h"
 #include "launcher/command_line.h"
@@ -75,6 +76,15 @@ std::vector<std::string> worker_arguments(const TrainLine& line) {
   arguments.insert(arguments.end(), inspection.begin(), inspection.end());
   arguments.insert(arguments.end(), line.overrides.begin(), line.overrides.end());
   return arguments;
+}
+
+// Before anything is made for the run.
+void check_listen(const std::string& listen) {
+  try {
+    const cluster::ReservedPort there(listen);
+  } catch (const Error& error) {
+    fail(ErrorCode::kUsage, "convoy launch: --listen: {}: expected an address of this host", error.what());
+  }
 }
 
 bool is_open(const LaunchLine& line) { return !line.listen.empty() && !cluster::is_loopback(line.listen); }
@@ -150,6 +160,7 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
     run_directory = joined.run_directory;
     launched = prepare_join(line, output);
   } else {
+    if (!line.listen.empty()) check_listen(line.listen);
     launched = prepare(line, options.environment, output);
     launched.scheduler.min_workers = line.min_workers;
     if (!line.http.empty()) launched.scheduler.http = line.http;

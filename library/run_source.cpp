@@ -114,7 +114,7 @@ RunSource RunSource::parse(const std::string& source, const std::string& token) 
   if (source.starts_with("http://")) return of_url(source, token);
   if (source.find('/') == std::string::npos && source.find(':') != std::string::npos)
     return {.directory = "", .address = source, .token = token};
-  fail(ErrorCode::kUnavailable, "{}: no such run directory, nor an address (HOST:PORT)", source);
+  fail(ErrorCode::kUsage, "{}: no such run directory, nor an address (HOST:PORT)", source);
 }
 
 Told ask(const RunSource& source) {

@@ -23,13 +23,13 @@ namespace fs = std::filesystem;
 void check(const std::string& run_directory) {
   std::error_code error;
   const fs::file_status status = fs::status(run_directory, error);
-  if (!fs::exists(status)) fail(ErrorCode::kUnavailable, "{}: no such run directory", run_directory);
-  if (!fs::is_directory(status)) fail(ErrorCode::kUnavailable, "{}: not a directory: expected a run's", run_directory);
+  if (!fs::exists(status)) fail(ErrorCode::kUsage, "{}: no such run directory", run_directory);
+  if (!fs::is_directory(status)) fail(ErrorCode::kUsage, "{}: not a directory: expected a run's", run_directory);
   // A run whose first step is yet to come has no more than these.
   for (const char* sign : {"recipe.toml", "events.jsonl", "metrics.jsonl", "http.json"}) {
     if (fs::exists(fs::path(run_directory) / sign, error)) return;
   }
-  fail(ErrorCode::kUnavailable, "{}: holds no run (no recipe.toml, no records)", run_directory);
+  fail(ErrorCode::kUsage, "{}: holds no run (no recipe.toml, no records)", run_directory);
 }
 
 // What final.json adds: rates over the whole run.

@@ -9,7 +9,7 @@ namespace convoy::scheduler {
 
 // From recipe.toml, metrics.jsonl, events.jsonl, final.json and the journal; what is torn, damaged or missing is left
 // out. The state is kFinished (there is a final.json), kStopped (the last event of importance says so) or kAway. Throws
-// Error(kUnavailable) for what is no run directory.
+// Error(kUsage) for what is no run directory.
 RunView read_recorded_run(const std::string& run_directory);
 
 }  // namespace convoy::scheduler

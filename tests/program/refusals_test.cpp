@@ -111,6 +111,10 @@ std::vector<Refusal> wrong_usage() {
       {"UnknownOptionOfLaunch",
        {"launch", "-n", "2", "--wat", "--", "train", "gpt.toml"},
        "convoy launch: unknown option --wat (see convoy launch --help)"},
+      {"AnAddressOfAnotherHost",
+       {"launch", "-n", "2", "--listen", "192.0.2.1", "--", "train", "gpt.toml"},
+       "convoy launch: --listen: cannot listen on tcp://192.0.2.1:0: Cannot assign requested address: expected an "
+       "address of this host"},
       {"NoRecipe", {"train"}, "convoy train: RECIPE is required (see convoy train --help)"},
       {"GenerateFromNothing",
        {"generate", "none", "--prompt", "a"},

@@ -142,10 +142,10 @@ TEST_F(StatusTest, WhatIsNoRun) {
     std::string message;
   };
   for (const auto& [words, code, message] :
-       std::vector<Case>{{{"nothing"}, 1, "nothing: no such run directory, nor an address (HOST:PORT)"},
-                         {{"runs/nothing:80"}, 1, "runs/nothing:80: no such run directory, nor an address (HOST:PORT)"},
-                         {{"file"}, 1, "file: not a directory: expected a run's"},
-                         {{"empty"}, 1, "empty: holds no run (no recipe.toml, no records)"},
+       std::vector<Case>{{{"nothing"}, 2, "nothing: no such run directory, nor an address (HOST:PORT)"},
+                         {{"runs/nothing:80"}, 2, "runs/nothing:80: no such run directory, nor an address (HOST:PORT)"},
+                         {{"file"}, 2, "file: not a directory: expected a run's"},
+                         {{"empty"}, 2, "empty: holds no run (no recipe.toml, no records)"},
                          {{"127.0.0.1:1"}, 1, "127.0.0.1:1: Connection refused"},
                          {{"127.0.0.1:1", "--watch"}, 1, "127.0.0.1:1: Connection refused"},
                          {{"127.0.0.1:http"}, 2, "127.0.0.1:http: expected HOST:PORT, as in 127.0.0.1:8080"},

@@ -149,7 +149,7 @@ TEST(RecordedRunTest, WhatIsNoRun) {
       read_recorded_run(path);
       ADD_FAILURE() << path;
     } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kUnavailable);
+      EXPECT_EQ(error.code(), ErrorCode::kUsage);
       EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
     }
   }
