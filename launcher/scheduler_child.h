@@ -67,6 +67,10 @@ class SchedulerChild {
   std::optional<std::chrono::milliseconds> replace(Time now);
   // Starts it if it is time. Returns why that failed, and then what replace() would say is done.
   std::optional<std::string> start_if_due(Time now);
+  // If it is to be started again, then now.
+  void hurry(Time now) {
+    if (start_at_) start_at_ = now;
+  }
   // It is to be started again.
   bool expected() const { return start_at_.has_value(); }
   void give_up() { start_at_.reset(); }

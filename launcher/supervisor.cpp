@@ -149,9 +149,11 @@ void Supervisor::keep_deadlines() {
   }
 }
 
-// The run is to end after the step under way: that holds for a scheduler that has not heard of it too.
+// The run is to end after the step under way: that holds for a scheduler that has not heard of it too. Whoever asked
+// may kill everybody before long, so that the next one is not waited for.
 void Supervisor::wish(const std::string& reason) {
   if (wish_.empty()) wish_ = reason;
+  if (scheduler_) scheduler_->hurry(Clock::now());
   workers_.cease(false);
 }
 

@@ -161,7 +161,12 @@ void Supervisor::reap_scheduler() {
 }
 
 void Supervisor::replace_scheduler(const std::string& how) {
-  if (const auto wait = scheduler_->replace(Clock::now())) {
+  const auto now = Clock::now();
+  if (auto wait = scheduler_->replace(now)) {
+    if (!wish_.empty()) {
+      scheduler_->hurry(now);
+      wait = milliseconds(0);
+    }
     say(fmt::format("{} after step {}; a new one takes its place{}", how, last_step_,
                     *wait == milliseconds(0) ? "" : fmt::format(" in {:g} s", in_seconds(*wait))));
     return;

@@ -349,6 +349,19 @@ TEST_F(SupervisorTest, SignalWhileTheSchedulerIsAwayReachesTheNext) {
   expect_error("convoy: stopped by SIGTERM at step [0-9]+\n$");
 }
 
+TEST_F(SupervisorTest, SignalDuringTheSchedulersBackOffIsNotKeptWaiting) {
+  start({"--scheduler-first-wait=60000"});
+  wait_for_steps();
+  kill(scheduler(), SIGKILL);
+  wait_for_output("[scheduler] again\n");
+  kill(scheduler(), SIGKILL);
+  ASSERT_TRUE(run_.wait_until([&] { return run_.errors().find("in 60 s") != std::string::npos; }, seconds(10)))
+      << run_.errors();
+  kill(run_.pid(), SIGTERM);
+  expect_exit(75);
+  expect_error("convoy: stopped by SIGTERM at step [0-9]+\n$");
+}
+
 TEST_F(SupervisorTest, JoinedWorkersAreLaunchedIntoTheRunAndEndWithIt) {
   const std::string folder = (run_.folder() / "run").string();
   std::filesystem::create_directories(folder);

@@ -57,7 +57,7 @@ int run_launcher(const Arguments& arguments) {
   options.worker_restarts.most = arguments.number("max-restarts", 10);
   options.worker_restarts.first_wait = milliseconds(arguments.number("first-wait", 100));
   options.scheduler_restarts.most = arguments.number("scheduler-restarts", 10);
-  options.scheduler_restarts.first_wait = milliseconds(100);
+  options.scheduler_restarts.first_wait = milliseconds(arguments.number("scheduler-first-wait", 100));
   options.limits.scheduler_start = milliseconds(1500);
   options.limits.scheduler_verdict = milliseconds(1500);
   options.limits.scheduler_back = milliseconds(3000);
