@@ -10,6 +10,7 @@
 
 #include "cluster/address.h"
 #include "cluster/curve.h"
+#include "cluster/handshake.h"
 #include "core/base/error.h"
 #include "launcher/scheduler_file.h"
 
@@ -18,7 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::milliseconds kConnect{1'000};  // for one address to answer
+constexpr std::chrono::milliseconds kConnect{1'000};    // for one address to answer
+constexpr std::chrono::milliseconds kHandshake{2'000};  // for the scheduler there, which may be busy
 
 bool same_directory(const std::string& one, const std::string& other) {
   std::error_code error;
@@ -69,12 +71,15 @@ Whereabouts whereabouts_at(const std::string& address, const std::string& run,
 
 bool is_open(const Whereabouts& where) { return !std::ranges::all_of(where.addresses, cluster::is_loopback); }
 
-// "10.0.0.9 port 4000: Connection refused (errno 111)"; nothing: somebody answers there.
-std::optional<std::string> unreachable(const std::string& address) {
-  if (cluster::accepts_connections(address, kConnect)) return std::nullopt;
-  const int error = errno;
-  const cluster::HostPort where = cluster::split_address(address);
-  return fmt::format("{} port {}: {} (errno {})", where.host, where.port, errno_text(error), error);
+// "10.0.0.9 port 4000: Connection refused (errno 111)"; nothing: the scheduler answers there.
+std::optional<std::string> unreachable(const cluster::Credentials& scheduler) {
+  const cluster::HostPort where = cluster::split_address(scheduler.address);
+  if (!cluster::accepts_connections(scheduler.address, kConnect)) {
+    const int error = errno;
+    return fmt::format("{} port {}: {} (errno {})", where.host, where.port, errno_text(error), error);
+  }
+  if (cluster::shake_hands(scheduler, kHandshake) != cluster::Handshake::kRefused) return std::nullopt;
+  return fmt::format("{} port {}: whoever listens there does not know the run's token", where.host, where.port);
 }
 
 // "alpha (10.0.0.2)"
@@ -101,14 +106,20 @@ RunUnderWay find_run(const std::string& address, const std::optional<std::string
   const Whereabouts where = directory ? whereabouts_in(address) : whereabouts_at(address, *run, environment);
   std::vector<std::string> failures;
   for (const std::string& at : where.addresses) {
-    const std::optional<std::string> failure = unreachable(at);
+    const cluster::Credentials scheduler{.address = at, .public_key = where.public_key, .token = where.token};
+    const std::optional<std::string> failure = unreachable(scheduler);
     if (!failure) {
       const auto written = written_in(result.run_directory);
       result.open = is_open(where) || (written && written->token == where.token && is_open(*written));
-      result.scheduler = {.address = at, .public_key = where.public_key, .token = where.token};
+      result.scheduler = scheduler;
       return result;
     }
     failures.push_back(*failure);
+  }
+  if (!directory && cluster::accepts_connections(where.addresses.front(), kConnect)) {
+    const bool given = environment(cluster::kTokenVariable).has_value();
+    fail(ErrorCode::kUsage, "--join {}: the scheduler there does not know the token in {}: expected that of its run",
+         address, given ? cluster::kTokenVariable : SchedulerFile::path_in(*run));
   }
   fail(ErrorCode::kPeerLost,
        "--join {}: this host, {}, cannot reach the run's scheduler at {}: the run has ended, or listens elsewhere "

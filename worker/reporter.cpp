@@ -62,7 +62,7 @@ bool Reporter::receive() {
       end(End::kRefused, error.what());
       return true;
     }
-    if (!closing_) logger_.warning("lost the scheduler: {}", error.what());
+    if (!closing_) logger_.warning("{}", error.what());
     const std::lock_guard lock(mutex_);
     why_ = error.what();
     return false;
@@ -79,7 +79,7 @@ void Reporter::reconnect(Clock::time_point now) {
     std::string why;
     {
       const std::lock_guard lock(mutex_);
-      why = "lost the scheduler: " + why_;
+      why = why_;
     }
     return end_lost(std::move(why));
   }

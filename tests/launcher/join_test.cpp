@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <thread>
 
 #include "cluster/address.h"
 #include "cluster/curve.h"
@@ -15,6 +16,21 @@ namespace convoy::launcher {
 namespace {
 
 namespace fs = std::filesystem;
+
+// A scheduler's end of its links, which lets in who knows the token.
+class Door {
+ public:
+  explicit Door(const std::string& token) : hub_("tcp://127.0.0.1:0", token, Uuid::random()) {
+    thread_ = std::jthread([this](const std::stop_token& over) {
+      while (!over.stop_requested()) (void)hub_.receive(std::chrono::milliseconds(20));
+    });
+  }
+  const cluster::Credentials& credentials() const { return hub_.credentials(); }
+
+ private:
+  cluster::Hub hub_;
+  std::jthread thread_;
+};
 
 class JoinTest : public testing::Test {
  protected:
@@ -49,7 +65,7 @@ class JoinTest : public testing::Test {
 };
 
 TEST_F(JoinTest, ARunDirectorySaysWhereItsSchedulerIs) {
-  cluster::Hub hub("tcp://127.0.0.1:0", token_, Uuid::random());
+  const Door hub(token_);
   const SchedulerFile file(folder_, whereabouts(hub.credentials()));
   const RunUnderWay found = find(folder_, std::nullopt);
   EXPECT_EQ(found.run_directory, folder_);
@@ -60,7 +76,7 @@ TEST_F(JoinTest, ARunDirectorySaysWhereItsSchedulerIs) {
 }
 
 TEST_F(JoinTest, AnAddressNeedsTheTokenFromSomewhere) {
-  cluster::Hub hub("tcp://127.0.0.1:0", token_, Uuid::random());
+  const Door hub(token_);
   const std::string address = hub.credentials().address.substr(6);
   EXPECT_NE(refusal(address, std::nullopt, ErrorCode::kUsage).find("with --run DIR"), std::string::npos);
   EXPECT_NE(refusal(address, folder_, ErrorCode::kUsage).find("no run is under way there"), std::string::npos);
@@ -70,6 +86,27 @@ TEST_F(JoinTest, AnAddressNeedsTheTokenFromSomewhere) {
   EXPECT_EQ(what.find("secret"), std::string::npos) << what;
   const SchedulerFile file(folder_, whereabouts(hub.credentials()));
   EXPECT_EQ(find(address, folder_).scheduler.token, token_);
+}
+
+TEST_F(JoinTest, AWrongTokenIsNamedBeforeAnybodyIsStarted) {
+  const Door hub(token_);
+  const std::string address = hub.credentials().address.substr(6);
+  const std::string other = cluster::make_token();
+  const std::string wrong = "--join " + address + ": the scheduler there does not know the token in ";
+  EXPECT_EQ(refusal(address, folder_, ErrorCode::kUsage, other), wrong + "CONVOY_TOKEN: expected that of its run");
+  Whereabouts stale = whereabouts(hub.credentials());
+  stale.token = other;
+  stale.public_key = cluster::hub_key_pair_of_token(other).public_key;
+  const SchedulerFile file(folder_, stale);
+  EXPECT_EQ(refusal(address, folder_, ErrorCode::kUsage),
+            wrong + folder_ + "/scheduler.json: expected that of its run");
+  const std::string what = refusal(folder_, std::nullopt, ErrorCode::kPeerLost);
+  EXPECT_NE(what.find("whoever listens there does not know the run's token"), std::string::npos) << what;
+}
+
+TEST_F(JoinTest, ASchedulerThatIsBusyIsNotAWrongToken) {
+  const cluster::Hub hub("tcp://127.0.0.1:0", token_, Uuid::random());
+  EXPECT_EQ(find(hub.credentials().address, folder_, token_).scheduler.token, token_);
 }
 
 TEST_F(JoinTest, WhatIsNoRunUnderWayIsRefused) {
@@ -92,7 +129,7 @@ TEST_F(JoinTest, WhatIsNoRunUnderWayIsRefused) {
 }
 
 TEST_F(JoinTest, ARunIsOpenToOtherHostsWhereItSaysAnAddressThatTheyReach) {
-  cluster::Hub hub("tcp://127.0.0.1:0", token_, Uuid::random());
+  const Door hub(token_);
   {
     const SchedulerFile file(folder_, whereabouts(hub.credentials()));
     EXPECT_FALSE(find(folder_, std::nullopt).open);
