@@ -49,10 +49,16 @@ class JsonObject {
   std::string fields_;
 };
 
-// -1: the line is none of metrics.jsonl.
-std::int64_t step_of_line(const std::string& line) {
-  const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-  return json.is_object() ? json.value("step", std::int64_t{-1}) : -1;
+// A line as JSON, whatever stands there.
+nlohmann::json parse_line(const std::string& line) {
+  return nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+}
+
+// -1: it is no line of metrics.jsonl or events.jsonl.
+std::int64_t step_of_line(const nlohmann::json& line) {
+  if (!line.is_object()) return -1;
+  const auto step = line.find("step");
+  return step != line.end() && step->is_number_integer() ? step->get<std::int64_t>() : -1;
 }
 
 // Leaves whole lines of steps up to `last`, each step once.
@@ -62,7 +68,7 @@ void cut_metrics(const std::string& path, std::int64_t last) {
   DurableFile kept(path);
   std::int64_t step = 0;
   for (std::string line; std::getline(file, line) && !file.eof();) {  // the end of the file ends no line
-    const std::int64_t found = step_of_line(line);
+    const std::int64_t found = step_of_line(parse_line(line));
     if (found <= step || found > last) continue;
     step = found;
     kept.write(line + '\n');
@@ -132,13 +138,14 @@ Records::Records(const std::string& run_directory, std::int64_t resume_step, boo
   if (!restarted) return;
   std::ifstream file(run_directory + "/metrics.jsonl", std::ios::binary);
   for (std::string line; std::getline(file, line);) {
-    if (const std::int64_t step = step_of_line(line); step > recorded_step_) ahead_.emplace(step, "");
+    if (const std::int64_t step = step_of_line(parse_line(line)); step > recorded_step_) ahead_.emplace(step, "");
   }
   write_in_order();
   std::ifstream events(run_directory + "/events.jsonl", std::ios::binary);
   for (std::string line; std::getline(events, line);) {
-    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (json.is_object() && json.value("kind", "") == "eval") evaluated_.insert(json.value("step", std::int64_t{0}));
+    const auto json = parse_line(line);
+    if (const std::int64_t step = step_of_line(json); step >= 0 && json.contains("kind") && json.at("kind") == "eval")
+      evaluated_.insert(step);
   }
   has_final_ = std::filesystem::exists(run_directory + "/final.json");
 }

@@ -180,6 +180,25 @@ TEST(RecordsTest, GoesOnAfterTheStepOfACheckpoint) {
   EXPECT_EQ(Json::parse(events[1]).at("kind"), "after");
 }
 
+TEST(RecordsTest, LinesByAnotherHandAreNoLines) {
+  const Scratch scratch;
+  { Records(scratch.path(), 0).step(report(1), kBallot); }
+  std::ofstream(scratch.file("metrics.jsonl"), std::ios::app) << R"({"step": "two"})" << '\n'
+                                                              << R"({"step": null})" << '\n'
+                                                              << R"({"step": 2e99})" << '\n'
+                                                              << "[]\n";
+  std::ofstream(scratch.file("events.jsonl"), std::ios::app) << R"({"kind": 3})" << '\n'
+                                                             << R"({"kind": "eval", "step": "two"})" << '\n'
+                                                             << R"({"kind": "eval"})" << '\n';
+  {
+    Records goes_on(scratch.path(), 0, /*restarted=*/true);
+    EXPECT_EQ(goes_on.recorded_step(), 1);
+    EXPECT_TRUE(goes_on.evaluation(2));
+  }
+  Records resumed(scratch.path(), 1);
+  EXPECT_EQ(lines_of(scratch.file("metrics.jsonl")).size(), 1U);
+}
+
 TEST(RecordsTest, ASchedulerThatWasStartedAnewKeepsWhatStands) {
   const Scratch scratch;
   {
