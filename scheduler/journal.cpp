@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -192,7 +193,7 @@ JournalRecord record_of(const std::string& path, std::string_view payload, std::
   }
   try {
     return from_json(Json::parse(payload));
-  } catch (const Json::exception& error) {
+  } catch (const std::exception& error) {  // JSON's, or an Error
     fail(ErrorCode::kDataLoss, "{} holds a record that cannot be read: {}", path, error.what());
   }
 }

@@ -3,9 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <cstring>
+#include <span>
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "tests/scheduler/scratch.h"
+#include "tests/support/mutations.h"
 
 namespace convoy::scheduler {
 namespace {
@@ -204,6 +208,59 @@ TEST(JournalTest, NamesWhatItCannotUse) {
     EXPECT_NE(std::string(error.what()).find(scratch.file("file")), std::string::npos) << error.what();
   }
   EXPECT_THROW((void)read_journal_segment(scratch.file("absent")), Error);
+}
+
+// The records of a segment as bytes: header and payload.
+std::string record_of(const std::string& payload) {
+  const auto length = static_cast<std::uint32_t>(payload.size());
+  std::string bytes(8, '\0');
+  std::memcpy(bytes.data(), &length, sizeof length);
+  std::memcpy(bytes.data() + 4, &kJournalSchemaVersion, sizeof kJournalSchemaVersion);
+  const std::string hashed = bytes + payload;
+  const std::uint64_t checksum = xxh3_64(std::as_bytes(std::span(hashed)));
+  bytes.resize(16);
+  std::memcpy(bytes.data() + 8, &checksum, sizeof checksum);
+  return bytes + payload;
+}
+
+TEST(JournalTest, DamagedSegmentsAreRefusedOrRead) {
+  const Scratch scratch;
+  const std::string path = scratch.file("term-1");
+  {
+    Journal journal(scratch.path(), Uuid::random());
+    journal.append(epoch(1, 1));
+    journal.append(CheckpointRecord{.step = 40});
+    journal.append(QuarantineRecord{.worker = Uuid::random(), .reason = "it does not answer"});
+  }
+  const std::string whole = contents_of(path).substr(0, contents_of(path).find_last_not_of('\0') + 100);
+  std::vector<std::string> payloads;
+  for (std::size_t at = 0; at + 16 < whole.size() && whole[at] != '\0';) {
+    std::uint32_t length = 0;
+    std::memcpy(&length, whole.data() + at, sizeof length);
+    payloads.push_back(whole.substr(at + 16, length));
+    at += 16 + length;
+  }
+  ASSERT_EQ(payloads.size(), 4U);
+  ASSERT_EQ(whole.substr(0, 16 + payloads[0].size()), record_of(payloads[0]));
+  testing_support::Mutations segments({whole});
+  testing_support::Mutations records(payloads);
+  const auto read = [&](const std::string& bytes) {
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+    try {
+      (void)read_journal_segment(path);
+    } catch (const Error& error) {
+      ASSERT_EQ(error.code(), ErrorCode::kDataLoss) << error.what();
+    }
+    try {
+      ASSERT_LE(read_journal_since_start(scratch.path(), {}).records.size(), 8U);
+    } catch (const Error& error) {
+      ASSERT_EQ(error.code(), ErrorCode::kDataLoss) << error.what();
+    }
+  };
+  for (std::int64_t i = 0; i < testing_support::Mutations::rounds(1'000) && !testing::Test::HasFailure(); ++i) {
+    read(segments.next());
+    read(record_of(payloads[0]) + record_of(records.next()));  // by another hand, which knows the checksum
+  }
 }
 
 }  // namespace
