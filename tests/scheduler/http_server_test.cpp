@@ -25,6 +25,7 @@
 #include "scheduler/page.h"
 #include "scheduler/run_view_json.h"
 #include "tests/scheduler/sample_view.h"
+#include "tests/support/mutations.h"
 
 namespace convoy::scheduler {
 namespace {
@@ -382,6 +383,21 @@ TEST(HttpClientTest, WhoAnswersIsNoHttpServer) {
   });
   EXPECT_THROW(http_get(place, "/", "", 2s), Error);
   liar.join();
+}
+
+TEST(HttpServerTest, DamagedRequestsDoNoHarm) {
+  const HttpServer server({.timeout = 200ms});
+  testing_support::Mutations requests(
+      {"GET /status.json HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
+       "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+       "HEAD /metrics?token=1 HTTP/1.0\r\nAuthorization: Bearer x\r\n\r\n"
+       "GET /healthz HTTP/1.1\r\nHost: [::1]:80\r\n\r\n"});
+  for (std::int64_t i = 0; i < testing_support::Mutations::rounds(500); ++i) {
+    const Socket socket(server);
+    socket.say(requests.next());
+    if (i % 16 == 0) socket.rest(50ms);
+  }
+  expect_well(server);
 }
 
 }  // namespace

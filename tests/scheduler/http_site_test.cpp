@@ -7,6 +7,7 @@
 #include "scheduler/run_view_json.h"
 #include "scheduler/run_view_metrics.h"
 #include "tests/scheduler/sample_view.h"
+#include "tests/support/mutations.h"
 
 namespace convoy::scheduler {
 namespace {
@@ -98,6 +99,25 @@ TEST(HttpSiteTest, TheNewestViewIsTold) {
     const auto body = site.answer(get("/status.json")).body;
     EXPECT_EQ(view_of_json(*body).step, step);
     EXPECT_EQ(site.answer(get("/status.json")).body, body) << "the same view is written once";
+  }
+}
+
+TEST(HttpSiteTest, DamagedRequestsAreAnswered) {
+  HttpSite open("");
+  HttpSite secret("0123456789abcdef");
+  testing_support::Mutations targets({"/", "/status.json?x=1", "/metrics", "/?a=1&token=x&b=2", "/healthz"});
+  testing_support::Mutations hosts({"127.0.0.1:8000", "localhost", "[::1]:8000"});
+  testing_support::Mutations words({"Bearer 0123456789abcdeX", "Basic eDp5"});
+  for (std::int64_t i = 0; i < testing_support::Mutations::rounds(5'000); ++i) {
+    const HttpAsk ask{.method = i % 8 == 0 ? "PUT" : "GET",
+                      .target = targets.next(),
+                      .host = hosts.next(),
+                      .authorization = words.next()};
+    ASSERT_GE(open.answer(ask).status, 200u);
+    const HttpReply reply = secret.answer(ask);
+    const bool knows =
+        ask.authorization == "Bearer 0123456789abcdef" || ask.target.find("token=0") != std::string::npos;
+    ASSERT_TRUE(knows || reply.status == 401u) << ask.target << " " << ask.authorization;
   }
 }
 

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "scheduler/http_file.h"
 #include "scheduler/journal.h"
 #include "tests/scheduler/scratch.h"
+#include "tests/support/mutations.h"
 
 namespace convoy::scheduler {
 namespace {
@@ -152,6 +154,34 @@ TEST(RecordedRunTest, WhatIsNoRun) {
       EXPECT_EQ(error.code(), ErrorCode::kUsage);
       EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
     }
+  }
+}
+
+TEST(RecordedRunTest, DamagedRecordsAreShownOrLeftOut) {
+  Left left;
+  cluster::FinalReport report;
+  report.steps = 3;
+  left.records.final(report, 7);
+  const std::vector<std::string> files = {"metrics.jsonl", "events.jsonl", "final.json", "http.json", "recipe.toml"};
+  std::ofstream(left.run.file("http.json"))
+      << R"({"schema": 1, "address": "127.0.0.1:1", "token": "", "host": "h", "pid": 1, "scheduler": ")"
+      << kFirst.to_string() << R"("})";
+  std::vector<std::string> whole;
+  std::vector<testing_support::Mutations> mutations;
+  for (const std::string& file : files) {
+    whole.push_back(contents_of(left.run.file(file)));
+    mutations.emplace_back(std::vector{whole.back()});
+  }
+  for (std::int64_t i = 0; i < testing_support::Mutations::rounds(600); ++i) {
+    const auto which = static_cast<std::size_t>(i) % files.size();
+    std::ofstream(left.run.file(files[which]), std::ios::binary | std::ios::trunc) << mutations[which].next();
+    try {
+      (void)read_recorded_run(left.run.path());
+      (void)HttpFile::read(left.run.path());
+      const Records goes_on(left.run.path(), 0, /*restarted=*/true);
+    } catch (const Error&) {  // says what is wrong
+    }
+    std::ofstream(left.run.file(files[which]), std::ios::binary | std::ios::trunc) << whole[which];
   }
 }
 
