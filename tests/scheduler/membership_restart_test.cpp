@@ -13,26 +13,35 @@ using namespace std::chrono_literals;
 constexpr Ballot kFirst{.term = Play::kTerm, .attempt = 1};
 using Players = std::vector<int>;
 
-// What a second scheduler finds of a run of `world` workers in their first epoch, after `steps` steps.
-Past restarted(const Play& before, std::int64_t steps) {
+// Workers that have done so many steps in their first epoch.
+class Begun : public Play {
+ public:
+  Begun(std::int32_t world, std::int64_t done) : Play(world) {
+    enter_all();
+    steps(done);
+  }
+};
+
+// What a second scheduler finds of them after `steps` steps.
+Past found_of(const Play& before, std::int64_t steps) {
   Past past{.term = 2, .restarted = true, .recorded_step = steps};
   for (const EpochRecord& record : before.journalled<EpochRecord>()) past.journal.push_back(record);
   for (const QuarantineRecord& record : before.journalled<QuarantineRecord>()) past.journal.push_back(record);
   return past;
 }
 // The same workers, as they meet it.
-void come_back(Play& play, const Play& before) {
-  play.players = before.players;
-  play.add(play.machine.start(play.now));
-  play.enter_agent();
-}
+class Restarted : public Play {
+ public:
+  Restarted(std::int32_t world, const Play& before, const Past& past) : Play(world, Limits{}, past) {
+    players = before.players;
+    add(machine.start(now));
+    enter_agent();
+  }
+};
 
 TEST(MembershipRestartTest, ARestartDisturbsNobodyWhoGoesOn) {
-  Play before(3);
-  before.enter_all();
-  before.steps(16);
-  Play play(3, {}, restarted(before, 16));
-  come_back(play, before);
+  Begun before(3, 16);
+  Restarted play(3, before, found_of(before, 16));
   EXPECT_EQ(play.events("scheduler_restarted").at(0).detail, "term 2 goes on with epoch 1.1 of 3 workers");
   for (int player = 0; player < 3; ++player) play.enter(player);
   EXPECT_TRUE(play.journalled<EpochRecord>().empty());
@@ -46,11 +55,8 @@ TEST(MembershipRestartTest, ARestartDisturbsNobodyWhoGoesOn) {
 }
 
 TEST(MembershipRestartTest, ARestartHearsOfWhoEndedMeanwhile) {
-  Play before(3);
-  before.enter_all();
-  before.steps(16);
-  Play play(3, {}, restarted(before, 16));
-  come_back(play, before);
+  Begun before(3, 16);
+  Restarted play(3, before, found_of(before, 16));
   play.killed(1);  // an agent tells of everybody who has ended since the run began
   play.enter(0);
   play.enter(2);
@@ -60,11 +66,8 @@ TEST(MembershipRestartTest, ARestartHearsOfWhoEndedMeanwhile) {
 }
 
 TEST(MembershipRestartTest, ARestartWaitsAWhileForWorkers) {
-  Play before(2);
-  before.enter_all();
-  before.steps(16);
-  Play play(2, {}, restarted(before, 16));
-  come_back(play, before);
+  Begun before(2, 16);
+  Restarted play(2, before, found_of(before, 16));
   play.pass(2s);
   EXPECT_EQ(play.reason(), "not ended");
   play.enter(0);
@@ -73,12 +76,9 @@ TEST(MembershipRestartTest, ARestartWaitsAWhileForWorkers) {
 }
 
 TEST(MembershipRestartTest, ARestartSeesToItThatTheExcludedAreKilled) {
-  Play before(3);
-  before.enter_all();
-  before.steps(16);
+  Begun before(3, 16);
   before.closed(1);
-  Play play(3, {}, restarted(before, 16));
-  come_back(play, before);
+  Restarted play(3, before, found_of(before, 16));
   play.enter(0);
   play.enter(2);
   EXPECT_TRUE(play.journalled<EpochRecord>().empty());
@@ -90,10 +90,8 @@ TEST(MembershipRestartTest, ARestartSeesToItThatTheExcludedAreKilled) {
 }
 
 TEST(MembershipRestartTest, ANewStartForgetsOldEpochs) {
-  Play before(2);
-  before.enter_all();
-  before.steps(16);
-  Past past = restarted(before, 16);
+  Begun before(2, 16);
+  Past past = found_of(before, 16);
   past.restarted = false;
   past.step = 10;
   Play play(2, {}, past);
@@ -114,19 +112,16 @@ KnownWorkers known_of(const Play& before) {
 }
 
 TEST(MembershipRestartTest, WhatWasToldIsNotToldAgain) {
-  Play before(3);
-  before.enter_all();
-  before.steps(16);
+  Begun before(3, 16);
   before.closed(1);  // excluded, and lost before the epoch without it
   before.killed(1);
   ASSERT_EQ(before.events("worker_lost").size(), 1U);
-  Past past = restarted(before, 16);
+  Past past = found_of(before, 16);
   past.journal.resize(1);  // neither the quarantine nor the epoch after it came to stand on record
   past.known = known_of(before);
   past.known.workers[1].told_lost = past.known.workers[1].told_excluded = true;
   past.known.unregistered["(pid 90) was killed by signal 9 (SIGKILL) before it registered"] = 3;
-  Play play(3, {}, past);
-  come_back(play, before);
+  Restarted play(3, before, past);
   play.from_agent(WorkerEnded{.rank = -1, .pid = 90, .signal = 9});
   play.killed(1);
   play.enter(0);
@@ -138,14 +133,11 @@ TEST(MembershipRestartTest, WhatWasToldIsNotToldAgain) {
 
 // They were asked to stop, and did, while there was no scheduler to hear of it.
 TEST(MembershipRestartTest, WhoStoppedMeanwhileWasAskedTo) {
-  Play before(3);
-  before.enter_all();
-  before.steps(16);
-  Past past = restarted(before, 16);
+  Begun before(3, 16);
+  Past past = found_of(before, 16);
   past.checkpoint_step = 16;
   past.run_directory = "out";
-  Play play(3, {}, past);
-  come_back(play, before);
+  Restarted play(3, before, past);
   for (int player = 0; player < 3; ++player) play.ended(player, 75, 0);
   play.pass(5s);
   EXPECT_EQ(play.exit_code(), 75);
@@ -154,11 +146,8 @@ TEST(MembershipRestartTest, WhoStoppedMeanwhileWasAskedTo) {
 }
 
 TEST(MembershipRestartTest, OfThoseWhoAreLeftNobodyWaitsForWhoStopped) {
-  Play before(3);
-  before.enter_all();
-  before.steps(16);
-  Play play(3, {}, restarted(before, 16));
-  come_back(play, before);
+  Begun before(3, 16);
+  Restarted play(3, before, found_of(before, 16));
   play.ended(1, 75, 0);
   play.enter(0);
   play.enter(2);
@@ -172,21 +161,17 @@ TEST(MembershipRestartTest, AJoinerKeepsItsNumber) {
   const int joiner = before.newcomer(-1, 100);
   before.enter(joiner);
   before.steps(5);
-  Past past = restarted(before, 5);
+  Past past = found_of(before, 5);
   past.known = known_of(before);
   past.known.workers[2].number = 7;
-  Play play(2, {}, past);
-  come_back(play, before);
+  Restarted play(2, before, past);
   for (int player = 0; player < 3; ++player) play.enter(player);
   EXPECT_EQ(play.events("worker_reconnected").back().rank, 7);
 }
 
 TEST(MembershipRestartTest, AStrangerDoesNotSayWhatTheRunsRecipeIs) {
-  Play before(2);
-  before.enter_all();
-  before.steps(5);
-  Play play(2, {}, restarted(before, 5));
-  come_back(play, before);
+  Begun before(2, 5);
+  Restarted play(2, before, found_of(before, 5));
   const int stranger = play.newcomer(-1, 100);
   play.enter(stranger, "other");
   EXPECT_TRUE(play.events("worker_joined").empty());
@@ -199,15 +184,12 @@ TEST(MembershipRestartTest, AStrangerDoesNotSayWhatTheRunsRecipeIs) {
 }
 
 TEST(MembershipRestartTest, WhereTheJournalIsLostThoseWhoLiveGoOn) {
-  Play before(3);
-  before.enter_all();
-  before.steps(16);
+  Begun before(3, 16);
   before.killed(1);
   ASSERT_EQ(before.members(), (Players{0, 2}));
   Past past{.term = 2, .restarted = true, .known = known_of(before), .recorded_step = 16};
   past.known.workers[1].told_lost = true;
-  Play play(3, {}, past);
-  come_back(play, before);
+  Restarted play(3, before, past);
   play.killed(1);  // its agent tells of everybody who has ended since the run began
   play.enter(0);
   play.enter(2);
@@ -223,8 +205,7 @@ TEST(MembershipRestartTest, AStarterThatDiedBeforeTheRunBeganEndsIt) {
   before.enter(1);
   Past past{.term = 2, .restarted = true, .known = known_of(before)};
   past.known.workers.pop_back();
-  Play play(3, {}, past);
-  come_back(play, before);
+  Restarted play(3, before, past);
   play.enter(0);
   play.killed(1);
   EXPECT_EQ(play.stop_of(0), "worker 1 (pid 4241) was killed by signal 9 (SIGKILL) before step 1");
