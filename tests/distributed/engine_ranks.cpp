@@ -30,6 +30,69 @@ class MpiEnd : public ::testing::Environment {
 };
 const ::testing::Environment* const kMpiEnd = ::testing::AddGlobalTestEnvironment(new MpiEnd);
 
+// The rank that `context` makes, of members that are met where `place` says.
+template <typename Context, typename Member>
+EngineRank rank_of(const Context& context, std::span<std::byte> arena, std::string Member::*place) {
+  EngineRank rank{.rank = context.rank, .arena = arena, .pids = context.pids};
+  for (const Member& member : context.members) {
+    rank.members.push_back(member.uuid);
+    rank.places.push_back(member.*place);
+  }
+  return rank;
+}
+
+// `options` are those of an engine's meeting.
+template <typename Options>
+void set_terms(Options& options, const Terms& terms) {
+  options.ballot = terms.ballot;
+  options.timeout = terms.timeout;
+  options.token = terms.token;
+  for (std::size_t rank = 0; rank < terms.members.size(); ++rank) options.members[rank].uuid = terms.members[rank];
+}
+
+void run_local(std::int32_t size, const std::function<void(EngineRank&)>& body, std::int32_t killed) {
+  RanksOptions options;
+  options.killed = killed;
+  const auto run = [&body](RankContext& context) {
+    EngineRank rank = rank_of(context, context.segment.arena(), &LocalMember::socket);
+    rank.connect = [&context](const Terms& terms) {
+      LocalOptions meeting = context.options();
+      set_terms(meeting, terms);
+      return make_local_communicator(std::move(meeting));
+    };
+    body(rank);
+  };
+  run_ranks(size, run, options);
+}
+
+void run_gloo(std::int32_t size, const std::function<void(EngineRank&)>& body, std::int32_t killed) {
+  const auto run = [&body](TcpRankContext& context) {
+    const Pages arena(4 << 20);
+    EngineRank rank = rank_of(context, arena.span(), &TcpMember::place);
+    rank.connect = [&context](const Terms& terms) {
+      TcpMeeting meeting = context.meeting();
+      set_terms(meeting, terms);
+      return context.communicator(meeting);
+    };
+    body(rank);
+  };
+  run_tcp_ranks(size, run, {.killed = killed});
+}
+
+void run_mpi(std::int32_t size, const std::function<void(EngineRank&)>& body) {
+  const auto engine = make_mpi_engine(mpi_session(), 4 << 20);
+  EngineRank rank{.rank = mpi_session().rank(), .arena = engine->arena()};
+  rank.connect = [&](const Terms& terms) {
+    EpochView epoch;
+    epoch.ballot = terms.ballot;
+    epoch.rank = rank.rank;
+    auto communicator = engine->connect(epoch);
+    EXPECT_EQ(communicator->size(), size);
+    return communicator;
+  };
+  body(rank);
+}
+
 }  // namespace
 
 MpiSession& mpi_session() {
@@ -51,51 +114,17 @@ std::vector<EngineRanks> engines_that_rebuild(std::int32_t size) {
 }
 
 void run_on(const EngineRanks& ranks, const std::function<void(EngineRank&)>& body, std::int32_t killed) {
-  if (ranks.engine == "local") {
-    RanksOptions options;
-    options.killed = killed;
-    run_ranks(
-        ranks.size,
-        [&](RankContext& context) {
-          EngineRank rank{context.rank, context.communicator(), context.segment.arena()};
-          for (const LocalMember& member : context.members) rank.members.push_back(member.uuid);
-          rank.pids = context.pids;
-          rank.connect = [&context](const Ballot& ballot, std::chrono::milliseconds timeout) {
-            LocalOptions next = context.options();
-            next.ballot = ballot;
-            next.timeout = timeout;
-            return make_local_communicator(std::move(next));
-          };
-          body(rank);
-        },
-        options);
-    return;
-  }
-  if (ranks.engine == "gloo") {
-    run_tcp_ranks(ranks.size,
-                  [&](TcpRankContext& context) {
-                    const Pages arena(4 << 20);
-                    EngineRank rank{context.rank, context.communicator(), arena.span()};
-                    for (const TcpMember& member : context.members) rank.members.push_back(member.uuid);
-                    rank.pids = context.pids;
-                    rank.connect = [&context](const Ballot& ballot, std::chrono::milliseconds timeout) {
-                      TcpMeeting next = context.meeting();
-                      next.ballot = ballot;
-                      next.timeout = timeout;
-                      return context.communicator(next);
-                    };
-                    body(rank);
-                  },
-                  {.killed = killed});
-    return;
-  }
-  const auto engine = make_mpi_engine(mpi_session(), 4 << 20);
-  EpochView epoch;
-  epoch.ballot = {1, 1};
-  epoch.rank = mpi_session().rank();
-  EngineRank rank{epoch.rank, engine->connect(epoch), engine->arena()};
-  ASSERT_EQ(rank.communicator->size(), ranks.size);
-  body(rank);
+  const auto meet_first = [&body](EngineRank& rank) {
+    rank.communicator = rank.connect({});
+    body(rank);
+  };
+  run_apart(ranks, meet_first, killed);
+}
+
+void run_apart(const EngineRanks& ranks, const std::function<void(EngineRank&)>& body, std::int32_t killed) {
+  if (ranks.engine == "local") run_local(ranks.size, body, killed);
+  if (ranks.engine == "gloo") run_gloo(ranks.size, body, killed);
+  if (ranks.engine == "mpi") run_mpi(ranks.size, body);
 }
 
 }  // namespace convoy::distributed::testing

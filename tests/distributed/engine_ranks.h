@@ -31,17 +31,29 @@ inline void PrintTo(const EngineRanks& ranks, std::ostream* out) { *out << ranks
 std::vector<EngineRanks> engines_to_test();
 std::vector<EngineRanks> engines_that_rebuild(std::int32_t size);
 
+// How a rank comes to a meeting. Engines that are built once look at the ballot only.
+struct Terms {
+  Ballot ballot{1, 1};
+  std::chrono::milliseconds timeout = std::chrono::seconds(20);
+  std::string token = "the run's token";
+  std::vector<Uuid> members{};  // whom it expects, in rank order; none: who they are
+};
+
 struct EngineRank {
   std::int32_t rank = 0;
-  std::unique_ptr<Communicator> communicator;
-  std::span<std::byte> arena;   // 4 MiB
-  std::vector<Uuid> members{};  // in rank order
-  std::vector<pid_t> pids{};    // of the ranks started before this one
-  // Of the engines that make a new one for every epoch: meets the members as they were, under this ballot.
-  std::function<std::unique_ptr<Communicator>(const Ballot&, std::chrono::milliseconds timeout)> connect{};
+  std::span<std::byte> arena;  // 4 MiB
+  // Meets the others.
+  std::function<std::unique_ptr<Communicator>(const Terms&)> connect{};
+  std::unique_ptr<Communicator> communicator{};
+  // In rank order, of the engines that make a new communicator for every epoch.
+  std::vector<Uuid> members{};
+  std::vector<std::string> places{};
+  std::vector<pid_t> pids{};  // of the ranks started before this one
 };
 // `killed`: a rank that is expected to die of SIGKILL.
 void run_on(const EngineRanks& ranks, const std::function<void(EngineRank&)>& body, std::int32_t killed = -1);
+// The same with ranks that have not met: they have no communicator.
+void run_apart(const EngineRanks& ranks, const std::function<void(EngineRank&)>& body, std::int32_t killed = -1);
 
 // Of this process, for as long as it lives; MPI is finalised when all tests are done.
 MpiSession& mpi_session();

@@ -47,10 +47,7 @@ class PeerLostTest : public ::testing::TestWithParam<EngineRanks> {
     context.communicator->all_reduce(ReduceType::kF64, &value, 1);
   }
   // Before a rank does what the others are to notice later: once it is through, meet() is everywhere.
-  static void all_have_met(EngineRank& context) {
-    double value = 1.0;
-    context.communicator->all_reduce(ReduceType::kF64, &value, 1);
-  }
+  static void all_have_met(EngineRank& context) { meet(context); }
   // Until the other survivors have noticed what this one has, and not its end.
   static void stay() { std::this_thread::sleep_for(milliseconds(200)); }
 };
@@ -109,7 +106,7 @@ TEST_P(PeerLostTest, WhoGivesUpAMeetingIsNotLost) {
     if (context.rank == 2) return std::this_thread::sleep_for(milliseconds(800));
     // Rank 1 meets rank 0, waits for rank 2 in vain and gives up; rank 0 has more patience.
     const auto patience = milliseconds(context.rank == 1 ? 200 : 500);
-    for (const LostPeer& peer : lost_in([&] { context.connect({1, 2}, patience); })) {
+    for (const LostPeer& peer : lost_in([&] { context.connect({.ballot = {1, 2}, .timeout = patience}); })) {
       EXPECT_EQ(peer.uuid, context.members[2]);
       EXPECT_EQ(peer.how, How::kMissing);
     }
@@ -124,7 +121,7 @@ TEST_P(PeerLostTest, WhoDoesNotComeIsMissing) {
     if (context.rank == 0) return std::this_thread::sleep_for(milliseconds(800));
     // Rank 2 may be told first that rank 1 gives up.
     const auto patience = milliseconds(context.rank == 1 ? 300 : 500);
-    const std::vector<LostPeer> lost = lost_in([&] { context.connect({1, 2}, patience); });
+    const std::vector<LostPeer> lost = lost_in([&] { context.connect({.ballot = {1, 2}, .timeout = patience}); });
     if (context.rank == 2 && lost.empty()) return;
     ASSERT_FALSE(lost.empty());
     EXPECT_EQ(lost.front(), (LostPeer{context.members[0], How::kMissing})) << "it lives, and may yet come";
@@ -142,7 +139,7 @@ TEST_P(PeerLostTest, WhoDiedBeforeAMeetingIsLostAtOnce) {
         }
         lost_while_reducing(*context.communicator);
         const auto begin = Clock::now();
-        const std::vector<LostPeer> lost = lost_in([&] { context.connect({1, 2}, seconds(20)); });
+        const std::vector<LostPeer> lost = lost_in([&] { context.connect({.ballot = {1, 2}}); });
         EXPECT_LT(Clock::now() - begin, seconds(5));
         ASSERT_EQ(lost.size(), 1U);
         EXPECT_EQ(lost[0].uuid, context.members[0]);

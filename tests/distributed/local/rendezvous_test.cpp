@@ -12,79 +12,18 @@
 #include "core/base/error.h"
 #include "distributed/local/hello.h"
 #include "distributed/local/local_communicator.h"
+#include "tests/distributed/expected_errors.h"
 #include "tests/distributed/process_ranks.h"
 #include "tests/support/mutations.h"
 
 namespace convoy::distributed {
 namespace {
 
-using testing::RankContext;
-using testing::run_ranks;
+using testing::message_of;
 
-// The message of the Error(code) that making a communicator throws.
-std::string refused(ErrorCode code, LocalOptions options) {
-  try {
-    make_local_communicator(std::move(options));
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
-}
-
-#define EXPECT_NAMES(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
-
-TEST(RendezvousTest, AWrongTokenIsRefusedOnBothSides) {
-  run_ranks(2, [](RankContext& context) {
-    auto options = context.options();
-    options.timeout = std::chrono::milliseconds(1000);
-    if (context.rank == 1) options.token = "another run's";
-    const std::string message = refused(ErrorCode::kPeerLost, options);
-    EXPECT_NAMES(message, "token");
-    EXPECT_NAMES(message, context.rank == 0 ? "rank 1" : "rank 0");
-    EXPECT_NAMES(message, context.members[context.rank == 0 ? 1 : 0].socket);
-  });
-}
-
-TEST(RendezvousTest, AMissingPeerIsNamedWithItsSocket) {
-  run_ranks(3, [](RankContext& context) {
-    if (context.rank == 2) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(600));
-      return;
-    }
-    auto options = context.options();
-    options.timeout = std::chrono::milliseconds(300);
-    const std::string message = refused(ErrorCode::kPeerLost, options);
-    EXPECT_NAMES(message, "rank 2 (local socket @" + context.members[2].socket + ")");
-    EXPECT_NAMES(message, "1.1");
-  });
-}
-
-TEST(RendezvousTest, AStrangersUuidIsRefused) {
-  run_ranks(2, [](RankContext& context) {
-    auto options = context.options();
-    options.timeout = std::chrono::milliseconds(500);
-    if (context.rank == 1) options.members[1].uuid = Uuid::random();
-    EXPECT_NAMES(refused(ErrorCode::kPeerLost, options), "UUID");
-  });
-}
-
-TEST(RendezvousTest, ALatecomerToAnEpochIsAwaited) {
-  run_ranks(2, [](RankContext& context) {
-    auto options = context.options();
-    if (context.rank == 0) {
-      // Still waiting in the old epoch when rank 1 turns up for the new one.
-      options.timeout = std::chrono::milliseconds(300);
-      EXPECT_NAMES(refused(ErrorCode::kPeerLost, options), "epoch 1.1");
-    }
-    auto next = context.options();
-    next.ballot = {1, 2};
-    const auto communicator = make_local_communicator(next);
-    double value = 1.0;
-    communicator->all_reduce(ReduceType::kF64, &value, 1);
-    EXPECT_EQ(value, 2.0);
-  });
+// What a communicator that cannot be made says.
+std::string refused(ErrorCode code, const LocalOptions& options) {
+  return message_of(code, [&options] { make_local_communicator(options); });
 }
 
 // Connects to a rendezvous and says nothing yet.

@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "distributed/pages.h"
 #include "tests/distributed/communicator_cases.h"
+#include "tests/distributed/expected_errors.h"
 #include "tests/distributed/tcp/tcp_ranks.h"
 
 namespace convoy::distributed {
@@ -20,25 +21,12 @@ namespace {
 using testing::Bytes;
 using testing::check_tree;
 using testing::layout_of;
+using testing::message_of;
 using testing::run_tcp_ranks;
 using testing::TcpRankContext;
 using testing::Where;
 
 constexpr std::size_t kArena = 8 << 20;
-
-// The message of the Error(code) that `call` throws.
-std::string message_of(ErrorCode code, const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
-}
-
-#define EXPECT_NAMES(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
 
 TEST(TcpCommunicatorTreeTest, PiecesOfLargeSumsHaveTheSameBits) {
   for (const std::int32_t size : {1, 2, 3, 4}) {

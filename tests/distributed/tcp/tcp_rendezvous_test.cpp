@@ -9,76 +9,19 @@
 
 #include "core/base/error.h"
 #include "distributed/tcp/tcp_socket.h"
-#include "tests/distributed/communicator_cases.h"
+#include "tests/distributed/expected_errors.h"
 #include "tests/distributed/tcp/tcp_ranks.h"
 
 namespace convoy::distributed {
 namespace {
 
+using testing::message_of;
 using testing::run_tcp_ranks;
 using testing::TcpRankContext;
 
-// The message of the Error(code) that the meeting ends with.
+// What a meeting that comes to nothing says.
 std::string refused(ErrorCode code, TcpRendezvous& rendezvous, const TcpMeeting& meeting) {
-  try {
-    rendezvous.meet(meeting);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
-}
-
-#define EXPECT_NAMES(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
-
-TEST(TcpRendezvousTest, AWrongTokenIsRefusedOnBothSides) {
-  run_tcp_ranks(2, [](TcpRankContext& context) {
-    TcpMeeting meeting = context.meeting();
-    meeting.timeout = std::chrono::milliseconds(1000);
-    if (context.rank == 1) meeting.token = "another run's";
-    const std::string message = refused(ErrorCode::kPeerLost, context.rendezvous, meeting);
-    EXPECT_NAMES(message, "token");
-    EXPECT_NAMES(message, context.rank == 0 ? "rank 1" : "rank 0");
-    EXPECT_NAMES(message, context.members[context.rank == 0 ? 1 : 0].place);
-  });
-}
-
-TEST(TcpRendezvousTest, AMissingPeerIsNamedWithItsPlace) {
-  run_tcp_ranks(3, [](TcpRankContext& context) {
-    if (context.rank == 2) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(600));
-      return;
-    }
-    TcpMeeting meeting = context.meeting();
-    meeting.timeout = std::chrono::milliseconds(300);
-    const std::string message = refused(ErrorCode::kPeerLost, context.rendezvous, meeting);
-    EXPECT_NAMES(message, "rank 2 (worker 2, at " + context.members[2].place + ")");
-    EXPECT_NAMES(message, "1.1");
-  });
-}
-
-TEST(TcpRendezvousTest, AStrangersUuidIsRefused) {
-  run_tcp_ranks(2, [](TcpRankContext& context) {
-    TcpMeeting meeting = context.meeting();
-    meeting.timeout = std::chrono::milliseconds(500);
-    if (context.rank == 1) meeting.members[1].uuid = Uuid::random();
-    EXPECT_NAMES(refused(ErrorCode::kPeerLost, context.rendezvous, meeting), "UUID");
-  });
-}
-
-TEST(TcpRendezvousTest, ALatecomerToAnEpochIsAwaited) {
-  run_tcp_ranks(2, [](TcpRankContext& context) {
-    if (context.rank == 0) {
-      // Still waiting in the old epoch when rank 1 turns up for the new one.
-      TcpMeeting old = context.meeting();
-      old.timeout = std::chrono::milliseconds(300);
-      EXPECT_NAMES(refused(ErrorCode::kPeerLost, context.rendezvous, old), "epoch 1.1");
-    }
-    TcpMeeting next = context.meeting();
-    next.ballot = {1, 2};
-    EXPECT_EQ(context.rendezvous.meet(next).size(), 1U);
-  });
+  return message_of(code, [&] { rendezvous.meet(meeting); });
 }
 
 TEST(TcpRendezvousTest, WhoComesWithAnOldEpochIsToldSo) {
