@@ -59,7 +59,9 @@ TEST_P(MeetingTest, AStrangersUuidIsRefused) {
 TEST_P(MeetingTest, ALatecomerToAnEpochIsAwaited) {
   run_apart(GetParam(), [](EngineRank& context) {
     // Rank 0 still waits in the old epoch when rank 1 turns up for the new one.
-    if (context.rank == 0) EXPECT_NAMES(refused(context, {.timeout = milliseconds(300)}), "epoch 1.1");
+    if (context.rank == 0) {
+      EXPECT_NAMES(refused(context, {.timeout = milliseconds(300)}), "epoch 1.1");
+    }
     const auto communicator = context.connect({.ballot = {1, 2}});
     double value = 1.0;
     communicator->all_reduce(ReduceType::kF64, &value, 1);

@@ -1,5 +1,6 @@
 #include "distributed/tcp/tcp_communicator.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/base/unique_fd.h"
 #include "distributed/pages.h"
 #include "tests/distributed/communicator_cases.h"
 #include "tests/distributed/expected_errors.h"
@@ -66,7 +68,9 @@ TEST(TcpCommunicatorTreeTest, SixtyFourRanksMeet) {
   run_tcp_ranks(64,
                 [](TcpRankContext& context) {
                   const Pages arena(kArena);
-                  const auto communicator = context.communicator();
+                  TcpMeeting meeting = context.meeting();
+                  meeting.timeout = std::chrono::seconds(100);  // where other tests take all cores
+                  const auto communicator = context.communicator(meeting);
                   check_tree<float>(*communicator, arena.span(), layout_of(64, 64), 17, 1, Where::kHeap);
                   check_tree<float>(*communicator, arena.span(), layout_of(64, 64), 3'000, 1, Where::kHeap);
                 },
@@ -130,12 +134,20 @@ TEST(TcpCommunicatorFaultTest, AbortEndsEveryOperationOnBothSides) {
       },
   };
   for (const bool own : {true, false}) {
+    int aborted[2];  // a pipe
+    ASSERT_EQ(pipe2(aborted, O_CLOEXEC), 0);
+    const UniqueFd hears(aborted[0]);
+    const UniqueFd tells(aborted[1]);
     run_tcp_ranks(2, [&](TcpRankContext& context) {
       for (std::size_t i = 0; i < operations.size(); ++i) {
         TcpMeeting meeting = context.meeting();
         meeting.ballot.attempt = static_cast<std::uint32_t>(i) + 1;
         const auto communicator = context.communicator(meeting);
         if (context.rank == 0) {
+          char byte = 0;
+          if (own) {
+            EXPECT_EQ(read(hears.get(), &byte, 1), 1);
+          }
           std::this_thread::sleep_for(std::chrono::milliseconds(20));
           if (!own) communicator->abort();
           // The peer's end is heard of too, in a call that needs it.
@@ -149,7 +161,9 @@ TEST(TcpCommunicatorFaultTest, AbortEndsEveryOperationOnBothSides) {
         std::thread aborter([&] {
           while (!called) std::this_thread::yield();
           std::this_thread::sleep_for(std::chrono::milliseconds(10));
-          if (own) communicator->abort();
+          if (!own) return;
+          communicator->abort();
+          EXPECT_EQ(write(tells.get(), "", 1), 1);
         });
         const auto begin = std::chrono::steady_clock::now();
         const std::string message = message_of(ErrorCode::kPeerLost, [&] {
