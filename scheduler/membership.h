@@ -109,8 +109,9 @@ class Membership {
   Actions on_stop_request(int exit_code, std::string reason, Time now);  // at once
   // A signal asks the run to stop: after the step under way and a checkpoint, or at once where nothing is lost.
   Actions on_stop_wish(std::string reason, Time now);
-  // The journal cannot be written: no membership can be agreed on any more.
-  Actions on_journal_lost(std::string reason, Time now);
+  // The journal cannot be written, so that no membership can be agreed on any more, or the other records: the state
+  // goes into a checkpoint, and the run stops.
+  Actions on_records_lost(std::string reason, Time now);
   // A scheduler of a later term has taken over: this one ends, and nobody else does.
   void on_superseded(std::string reason) { outcome_ = Outcome{.exit_code = 1, .reason = std::move(reason)}; }
 

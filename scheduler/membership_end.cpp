@@ -141,9 +141,9 @@ std::string Membership::after_checkpoint(const std::string& reason) const {
                      checkpoint_step_, past_.program, past_.run_directory);
 }
 
-Actions Membership::on_journal_lost(std::string reason, Time now) {
+Actions Membership::on_records_lost(std::string reason, Time now) {
   Actions actions;
-  if (ending_ != Ending::kNone) return actions;
+  if (ending_ != Ending::kNone || final_recorded_) return actions;
   decided_.clear();
   // Whoever is in the epoch has its state; who is furthest is asked by the order of their ranks.
   std::vector<Uuid> holders;

@@ -102,9 +102,11 @@ void LineFile::append(std::string_view line) {
     written = ::write(descriptor_, whole.data(), whole.size());
   } while (written < 0 && errno == EINTR);
   if (written < 0) fail(ErrorCode::kUnavailable, "cannot write {}: {}", path_, errno_text(errno));
-  if (static_cast<std::size_t>(written) != whole.size()) {
-    fail(ErrorCode::kUnavailable, "cannot write {}: the disk is full", path_);
-  }
+  if (static_cast<std::size_t>(written) == whole.size()) return;
+  // Readers would take half a line and the next for one.
+  const off_t end = ::lseek(descriptor_, 0, SEEK_END);
+  const bool mended = end >= written && ::ftruncate(descriptor_, end - written) == 0;
+  fail(ErrorCode::kUnavailable, "cannot write {}: the disk is full{}", path_, mended ? "" : ", and a line is torn");
 }
 
 void LineFile::sync() {
@@ -164,7 +166,17 @@ void Records::event(const Event& event, double time) {
   event.worker ? json.text("worker", event.worker->to_string()) : json.raw("worker", "null");
   event.rank >= 0 ? json.integer("rank", event.rank) : json.raw("rank", "null");
   json.text("ballot", event.ballot.to_string()).integer("step", event.step).text("detail", event.detail);
-  events_.append(json.line());
+  events_to_write_.push_back(json.line());
+  write_events();
+}
+
+void Records::write_events() {
+  for (; !events_to_write_.empty(); events_to_write_.pop_front()) events_.append(events_to_write_.front());
+}
+
+void Records::retry() {
+  write_events();
+  write_in_order();
 }
 
 bool Records::step(const cluster::StepReport& report, const Ballot& ballot) {
@@ -190,9 +202,10 @@ bool Records::step(const cluster::StepReport& report, const Ballot& ballot) {
 }
 
 void Records::final(const cluster::FinalReport& report, std::optional<std::int64_t> peak_rss_bytes) {
-  for (const auto& [step, line] : std::exchange(ahead_, {})) {
-    if (!line.empty()) metrics_.append(line);
+  for (; !ahead_.empty(); ahead_.erase(ahead_.begin())) {
+    if (const std::string& line = ahead_.begin()->second; !line.empty()) metrics_.append(line);
   }
+  write_events();
   metrics_.sync();
   events_.sync();
   JsonObject json(",\n  ");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -26,7 +27,8 @@ struct Event {
   bool operator==(const Event&) const = default;
 };
 
-// A file to which whole lines are appended, each by one write(2), so that being killed tears none.
+// A file to which whole lines are appended, each by one write(2), so that being killed tears none; of a line that does
+// not fit on the disk nothing stays.
 class LineFile {
  public:
   explicit LineFile(std::string path);  // throws Error(kUnavailable), as the others do
@@ -42,7 +44,8 @@ class LineFile {
   int descriptor_;
 };
 
-// Every function throws Error(kUnavailable) that names the file it cannot write.
+// Every function throws Error(kUnavailable) that names the file it cannot write. The line is kept, and those after it,
+// until retry() or the next of its kind succeeds.
 class Records {
  public:
   // Goes on with what stands in `run_directory`, which exists, after step `resume_step`: later lines of metrics.jsonl,
@@ -56,6 +59,8 @@ class Records {
   // was there before. `ballot`: under which it was committed, where the
   // report does not say.
   bool step(const cluster::StepReport& report, const Ballot& ballot);
+  // Writes what could not be written.
+  void retry();
   // Whether the evaluation after `step` is the first one that is reported.
   bool evaluation(std::int64_t step) { return evaluated_.insert(step).second; }
   // Every step up to this one is recorded.
@@ -66,6 +71,7 @@ class Records {
 
  private:
   void write_in_order();
+  void write_events();
 
   std::string run_directory_;
   LineFile metrics_;
@@ -73,6 +79,7 @@ class Records {
   std::int64_t recorded_step_;
   // Beyond a gap after recorded_step_: lines that wait, empty ones for those that stand already.
   std::map<std::int64_t, std::string> ahead_;
+  std::deque<std::string> events_to_write_;
   std::set<std::int64_t> evaluated_;
   bool has_final_ = false;
 };

@@ -64,7 +64,6 @@ struct Scheduler::Impl {
         decided(options.restarted ? read_journal_since_start(journal_of(options), run_id) : JournalPast()),
         journal(journal_of(options), self, run_id, options.restarted),
         records(options.run_directory, options.resume_step, options.restarted),
-        board(options.run_directory, records.recorded_step(), wall_clock_s()),
         page({.run_directory = options.run_directory,
               .http = options.http,
               .scheduler = self,
@@ -73,7 +72,9 @@ struct Scheduler::Impl {
               .restarted = options.restarted},
              logger),
         membership(membership_options(options), past(), steady_now()),
-        acknowledged_step(records.recorded_step()) {}
+        acknowledged_step(records.recorded_step()) {
+    show([&] { board.emplace(options.run_directory, records.recorded_step(), wall_clock_s()); });
+  }
 
   Past past() {
     KnownWorkers known;
@@ -110,17 +111,23 @@ struct Scheduler::Impl {
       acknowledge();
       probe();
       show_progress(false);
-      record([&] { board.flush_if_due(steady_now()); });
+      if (record_failure) record([&] { records.retry(); });
+      show([&] { board->flush_if_due(steady_now()); });
       if (page.due(steady_now())) page.publish(membership.view(steady_now()), speed, steady_now());
     }
     page.publish_last(membership.view(steady_now()), speed);
-    record([&] { board.flush(); });
-    // Once more, now that every worker's Leave has told how much memory it took.
-    if (final_report) record([&] { records.final(*final_report, peak_rss_bytes); });
+    show([&] { board->flush(); });
+    bool written = false;
+    record([&] {
+      records.retry();
+      // Once more, now that every worker's Leave has told how much memory it took.
+      if (final_report) records.final(*final_report, peak_rss_bytes);
+      written = true;
+    });
     if (hub.dropped() > 0) logger.warning("{} malformed messages were dropped", hub.dropped());
     hub.close(kLinger);
     outcome = *membership.outcome();
-    if (record_failure && outcome.exit_code == 0) outcome = {.exit_code = 1, .reason = *record_failure};
+    if (record_failure && !written && outcome.exit_code == 0) outcome = {.exit_code = 1, .reason = *record_failure};
     return outcome.exit_code;
   }
 
@@ -182,7 +189,7 @@ struct Scheduler::Impl {
     record([&] { added = records.step(report, message.ballot); });
     if (!added) return;
     page.add(report, message.sender);
-    record([&] { board.add(report, wall_clock_s()); });
+    show([&] { board->add(report, wall_clock_s()); });
     speed.add(report, steady_now());
     progress_is_new = true;
   }
@@ -194,26 +201,26 @@ struct Scheduler::Impl {
         fmt::format("held-out loss {:.4f}{}", unsigned_nan(report.loss),
                     report.accuracy ? fmt::format(", accuracy {:.2f} %", 100 * *report.accuracy) : "");
     record_event(message, "eval", report.step, result);
-    record([&] { board.add(report, wall_clock_s()); });
+    show([&] { board->add(report, wall_clock_s()); });
     notify(fmt::format("step {}: {}", report.step, result));
   }
 
   void take_report(const Message&, const HistogramReport& report) {
-    record([&] { board.add(report, wall_clock_s()); });
+    show([&] { board->add(report, wall_clock_s()); });
   }
 
   void take_report(const Message&, const TextReport& report) {
-    record([&] { board.add(report, wall_clock_s()); });
+    show([&] { board->add(report, wall_clock_s()); });
   }
 
   void take_report(const Message&, const GraphReport& report) {
-    record([&] { board.add(report, wall_clock_s()); });
+    show([&] { board->add(report, wall_clock_s()); });
   }
 
   void take_report(const Message&, const FinalReport& report) {
     if (final_report) return;
+    show([&] { board->flush(); });
     record([&] {
-      board.flush();
       at("final");
       records.final(report, std::nullopt);
       at("finaled");
@@ -272,7 +279,7 @@ struct Scheduler::Impl {
         give_way(error.what());
       } else if (!std::exchange(journal_lost, true)) {
         logger.error("{}", error.what());
-        perform(membership.on_journal_lost(error.what(), steady_now()));
+        perform(membership.on_records_lost(error.what(), steady_now()));
       }
       return false;
     }
@@ -289,17 +296,39 @@ struct Scheduler::Impl {
     page.add(event, time_s);
   }
 
-  // Writes something down. A run whose records cannot be kept is stopped, once; nothing is recorded any more.
+  // Writes something down. A run whose records cannot be kept is saved and stopped. What was to be written is kept
+  // meanwhile and tried again: the checkpoint holds those steps.
   template <typename Write>
   void record(Write write) {
-    if (record_failure || !leads()) return;
+    if (!leads()) return;
+    try {
+      write();
+    } catch (const Error& error) {
+      if (!leads() || std::exchange(record_failure, error.what())) return;
+      logger.error("{}", error.what());
+      perform(membership.on_records_lost(error.what(), steady_now()));
+    }
+  }
+
+  // Adds to TensorBoard's files, without which a run goes on. After one line no more is written: what follows a torn
+  // record cannot be read.
+  template <typename Write>
+  void show(Write write) {
+    if (board_lost || !leads()) return;
     try {
       write();
     } catch (const Error& error) {
       if (!leads()) return;
-      record_failure = error.what();
-      logger.error("{}", error.what());
-      perform(membership.on_stop_request(1, error.what(), steady_now()));
+      board_lost = true;
+      board.reset();
+      const std::string what = fmt::format("{}; the run goes on, and TensorBoard shows it up to step {}", error.what(),
+                                           records.recorded_step());
+      perform(Event{.kind = "tensorboard_lost",
+                    .worker = std::nullopt,
+                    .ballot = membership.epoch_ballot(),
+                    .step = records.recorded_step(),
+                    .detail = what});
+      notify("warning: " + what);
     }
   }
 
@@ -331,7 +360,7 @@ struct Scheduler::Impl {
   void give_way(const std::string& why) {
     logger.error("{}", why);
     superseded = true;
-    board.discard();  // else it would be written when this one ends
+    if (board) board->discard();  // else it would be written when this one ends
     membership.on_superseded(why);
   }
 
@@ -403,7 +432,7 @@ struct Scheduler::Impl {
   JournalPast decided;  // by schedulers before this one; until membership has it
   Journal journal;
   Records records;
-  Board board;
+  std::optional<Board> board;
   StatusPage page;  // made once the records are those of a run that goes on
   Membership membership;
   Speed speed;
@@ -412,7 +441,8 @@ struct Scheduler::Impl {
   std::int64_t acknowledged_step;
   std::optional<FinalReport> final_report;  // once it is on disk
   std::optional<std::int64_t> peak_rss_bytes;
-  std::optional<std::string> record_failure;  // why nothing is recorded any more
+  std::optional<std::string> record_failure;  // the last one
+  bool board_lost = false;
   bool journal_lost = false;
   std::map<std::string_view, std::int64_t> instants;  // how often each has come by
   bool superseded = false;  // by a scheduler of a later term: nothing is said or written any more

@@ -234,7 +234,7 @@ TEST(MembershipEndTest, WithoutItsJournalTheRunIsSaved) {
   Play play(2);
   play.enter_all();
   play.steps(17, 10);
-  play.add(play.machine.on_journal_lost("cannot write journal/term-1: No space left on device", play.now));
+  play.add(play.machine.on_records_lost("cannot write journal/term-1: No space left on device", play.now));
   ASSERT_EQ(play.sent_to<Stop>(0).size(), 1U);
   EXPECT_TRUE(play.sent_to<Stop>(0)[0].save);
   play.from(0, EventReport{.kind = "checkpoint", .step = 17, .detail = "folder"});

@@ -1,7 +1,9 @@
 #include "scheduler/records.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -233,6 +235,58 @@ TEST(RecordsTest, WhatASchedulerThatWasReplacedWritesLateIsNotRead) {
   EXPECT_TRUE(later.step(report(2), kBallot));
   EXPECT_EQ(lines_of(scratch.file("events.jsonl")).size(), 1U);
   EXPECT_EQ(lines_of(scratch.file("metrics.jsonl")).size(), 2U);
+}
+
+// No file of this process may become larger, as on a full disk.
+class LargestFile {
+ public:
+  explicit LargestFile(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit now{.rlim_cur = bytes, .rlim_max = before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &now);
+  }
+  ~LargestFile() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  LargestFile(const LargestFile&) = delete;
+  LargestFile& operator=(const LargestFile&) = delete;
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
+
+TEST(RecordsTest, OfALineThatDoesNotFitNothingStaysAndNothingIsLost) {
+  const Scratch scratch;
+  const std::string metrics = scratch.file("metrics.jsonl");
+  const std::string events = scratch.file("events.jsonl");
+  Records records(scratch.path(), 0);
+  const auto event = [&](const char* detail) {
+    records.event({.kind = "hang", .worker = std::nullopt, .ballot = kBallot, .step = 1, .detail = detail}, 1.5);
+  };
+  records.step(report(1), kBallot);
+  event("one");
+  const std::string one_step = contents_of(metrics);
+  const std::string one_event = contents_of(events);
+  {
+    const LargestFile full(one_event.size() + 10);
+    EXPECT_THROW(event("two"), Error);
+    EXPECT_EQ(contents_of(events), one_event);
+    EXPECT_THROW(event("three"), Error);
+  }
+  {
+    const LargestFile full(one_step.size() + 10);
+    EXPECT_THROW(records.step(report(2), kBallot), Error);
+    EXPECT_EQ(contents_of(metrics), one_step);
+    EXPECT_EQ(records.recorded_step(), 1);
+    EXPECT_FALSE(records.step(report(2), kBallot)) << "it is kept";
+  }
+  records.retry();
+  EXPECT_EQ(records.recorded_step(), 2);
+  EXPECT_EQ(lines_of(metrics).size(), 2U);
+  ASSERT_EQ(lines_of(events).size(), 3U);
+  EXPECT_EQ(Json::parse(lines_of(events)[2]).at("detail"), "three");
 }
 
 TEST(RecordsTest, NamesTheFileItCannotWrite) {

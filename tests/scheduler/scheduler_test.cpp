@@ -631,7 +631,7 @@ TEST(SchedulerTest, TurnsAwayAWorkerThatDiffers) {
   EXPECT_EQ(scheduler.wait(), 2);
 }
 
-TEST(SchedulerTest, StopsARunWhoseRecordsCannotBeKept) {
+TEST(SchedulerTest, SavesARunWhoseRecordsCannotBeKept) {
   const Scratch scratch;
   std::filesystem::create_symlink("/dev/full", scratch.file("metrics.jsonl"));
   Served scheduler(scratch.path(), 1);
@@ -639,9 +639,33 @@ TEST(SchedulerTest, StopsARunWhoseRecordsCannotBeKept) {
   worker.enter();
   worker.next<Epoch>();
   worker.send(report(1));
-  EXPECT_EQ(worker.next<Stop>().reason, "cannot write " + scratch.file("metrics.jsonl") + ": No space left on device");
-  worker.leave(1);
-  EXPECT_EQ(scheduler.wait(), 1);
+  const Stop stop = worker.next<Stop>();
+  EXPECT_EQ(stop.reason, "cannot write " + scratch.file("metrics.jsonl") + ": No space left on device");
+  EXPECT_TRUE(stop.save);
+  EXPECT_EQ(stop.exit_code, 75);
+  worker.send(EventReport{.kind = "checkpoint", .step = 1, .detail = "folder"});
+  worker.leave(75);
+  EXPECT_EQ(scheduler.wait(), 75);
+  EXPECT_NE(scheduler->reason().find("No space left on device; the last checkpoint is of step 1"), std::string::npos)
+      << scheduler->reason();
+}
+
+TEST(SchedulerTest, GoesOnWithoutTensorBoard) {
+  const Scratch scratch;
+  std::ofstream(scratch.file("tensorboard")) << "a file in its place";
+  Served scheduler(scratch.path(), 1);
+  Player worker(scheduler, 0);
+  worker.enter();
+  worker.next<Epoch>();
+  for (int step = 1; step <= 3; ++step) worker.send(report(step));
+  worker.send(final_report());
+  worker.await_final();
+  worker.leave(0);
+  EXPECT_EQ(scheduler.wait(), 0);
+  ASSERT_EQ(scheduler.notices.size(), 1U);
+  EXPECT_NE(scheduler.notices[0].find(scratch.file("tensorboard")), std::string::npos) << scheduler.notices[0];
+  EXPECT_EQ(std::ranges::count(kinds_of(scratch.file("events.jsonl")), "tensorboard_lost"), 1);
+  EXPECT_EQ(lines_of(scratch.file("metrics.jsonl")).size(), 3U);
 }
 
 TEST(SchedulerTest, RefusesADirectoryThatIsNotThere) {
