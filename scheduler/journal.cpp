@@ -150,9 +150,9 @@ void sync_directory(const std::string& directory) {
 // One segment as it stands on disk.
 struct Segment {
   std::vector<JournalRecord> records;
-  std::size_t whole = 0;  // bytes
-  bool torn = false;      // there is more, which is no record
-  std::string damage{};   // one line, empty when there is none
+  // One line each, empty when there is nothing to say.
+  std::string damage{};
+  std::string torn{};  // its end
 };
 
 std::string contents_of(const std::string& path) {
@@ -198,8 +198,17 @@ JournalRecord record_of(const std::string& path, std::string_view payload, std::
   }
 }
 
-// `last`: its end may be torn.
-Segment read_segment(const std::string& path, bool last) {
+// Whether `left` begins with a record that was not written to its end, behind which there are only the zeros of what
+// was preallocated. The last byte of a record is none.
+bool is_torn(std::string_view left) {
+  const std::size_t used = left.find_last_not_of('\0') + 1;
+  Header header;
+  if (used < sizeof header) return true;
+  std::memcpy(&header, left.data(), sizeof header);
+  return header.length > used - sizeof header;
+}
+
+Segment read_segment(const std::string& path) {
   const std::string bytes = contents_of(path);
   Segment segment;
   std::string_view left = bytes;
@@ -209,31 +218,24 @@ Segment read_segment(const std::string& path, bool last) {
       segment.records.push_back(record_of(path, *payload, schema));
       left.remove_prefix(sizeof(Header) + payload->size());
     }
-    segment.whole = bytes.size() - left.size();
-    segment.torn = left.find_first_not_of('\0') != std::string_view::npos;
-    if (!segment.torn) return segment;
+    const std::size_t at = bytes.size() - left.size();
+    if (left.find_first_not_of('\0') == std::string_view::npos) {
+      if (at == 0) segment.torn = fmt::format("{} holds no record: expected that of its term at byte 0", path);
+      return segment;
+    }
     const std::size_t next = next_record(left);
-    if ((next != std::string_view::npos || !last) && segment.damage.empty()) {
-      segment.damage = fmt::format("{} is damaged at byte {}: expected a whole record there{}", path, segment.whole,
-                                   next != std::string_view::npos ? ", as others stand behind it" : "");
+    if (next == std::string_view::npos && is_torn(left)) {
+      segment.torn = fmt::format("{} ends at byte {} in the middle of a record: that one is left out", path, at);
+      return segment;
+    }
+    if (segment.damage.empty()) {
+      segment.damage =
+          fmt::format("{} is damaged at byte {}: expected a whole record there{}", path, at,
+                      next != std::string_view::npos ? ", as others stand behind it" : ", and its checksum is wrong");
     }
     if (next == std::string_view::npos) return segment;
     left.remove_prefix(next);
   }
-}
-
-// The torn end of a scheduler that was killed becomes no puzzle for later ones. What is damaged, or of a later build,
-// stays as it is.
-void mend(const std::string& path) {
-  Segment segment;
-  try {
-    segment = read_segment(path, /*last=*/true);
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::kDataLoss) return;
-    throw;
-  }
-  if (segment.torn && segment.damage.empty() && ::truncate(path.c_str(), static_cast<off_t>(segment.whole)) != 0)
-    fail(ErrorCode::kUnavailable, "cannot cut {} back to its whole records: {}", path, errno_text(errno));
 }
 
 }  // namespace
@@ -260,7 +262,6 @@ Journal::~Journal() { ::close(descriptor_); }
 void Journal::create_segment() {
   do {  // again when another scheduler took the term first
     const std::vector<std::uint64_t> taken = terms(directory_);
-    if (!taken.empty()) mend(segment_path(directory_, taken.back()));
     term_ = taken.empty() ? 1 : taken.back() + 1;
     path_ = segment_path(directory_, term_);
     descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -295,8 +296,8 @@ void Journal::append(const JournalRecord& record) {
   check();  // whoever was stopped for long in between may not act upon what it wrote
 }
 
-std::vector<JournalRecord> read_journal_segment(const std::string& path, bool last) {
-  Segment segment = read_segment(path, last);
+std::vector<JournalRecord> read_journal_segment(const std::string& path) {
+  Segment segment = read_segment(path);
   if (!segment.damage.empty()) fail(ErrorCode::kDataLoss, "{}", segment.damage);
   return std::move(segment.records);
 }
@@ -304,9 +305,8 @@ std::vector<JournalRecord> read_journal_segment(const std::string& path, bool la
 std::vector<JournalRecord> read_journal(const std::string& directory) {
   std::vector<JournalRecord> records;
   if (!std::filesystem::is_directory(directory)) return records;
-  const std::vector<std::uint64_t> all = terms(directory);
-  for (const std::uint64_t term : all) {
-    const std::vector<JournalRecord> segment = read_journal_segment(segment_path(directory, term), term == all.back());
+  for (const std::uint64_t term : terms(directory)) {
+    const std::vector<JournalRecord> segment = read_journal_segment(segment_path(directory, term));
     records.insert(records.end(), segment.begin(), segment.end());
   }
   return records;
@@ -318,9 +318,9 @@ JournalPast read_past(const std::string& directory, const Uuid& run, bool whole)
   JournalPast past;
   if (!std::filesystem::is_directory(directory)) return past;
   std::vector<std::uint64_t> left = terms(directory);
-  for (bool last = true; !left.empty(); left.pop_back(), last = false) {
+  for (; !left.empty(); left.pop_back()) {
     const std::string path = segment_path(directory, left.back());
-    const Segment segment = read_segment(path, last);
+    const Segment segment = read_segment(path);
     // A scheduler that was killed before it recorded its term decided nothing.
     const TermRecord* term = segment.records.empty() ? nullptr : std::get_if<TermRecord>(&segment.records.front());
     if (term != nullptr && !term->run.is_nil() && !run.is_nil() && term->run != run) {
@@ -329,6 +329,7 @@ JournalPast read_past(const std::string& directory, const Uuid& run, bool whole)
       continue;
     }
     if (!segment.damage.empty()) past.damage.push_back(segment.damage + "; the rest of it counts");
+    if (!segment.torn.empty()) past.damage.push_back(segment.torn);
     past.records.insert(past.records.begin(), segment.records.begin(), segment.records.end());
     if (!whole && term != nullptr && !term->restarted) break;
   }

@@ -2,9 +2,10 @@
 // a start of a scheduler; a segment is never written by two.
 //
 // A record is a header (length of the payload, schema version, XXH3 of both and the payload) and a payload of JSON.
-// A kill or power cut tears at most the last record of the last segment, and that one was never announced: the next
-// term cuts it off. Anything else that is not whole was damaged; a restart says so and goes on with the rest, which the
-// workers make good: none of them hears an older ballot than it has entered or sealed.
+// A kill or power cut tears at most the last record of a segment, and that one was never announced. Anything else that
+// is not whole was damaged. A restart says either and goes on with the rest, which the workers make good: none of them
+// hears an older ballot than it has entered or sealed. Segments are never mended: another scheduler may be writing
+// there.
 #pragma once
 
 #include <cstdint>
@@ -71,15 +72,15 @@ class Journal {
   int descriptor_ = -1;
 };
 
-// The whole records of a segment, in order. Throws Error(kUnavailable) when it cannot be read, Error(kDataLoss) for
-// one of a later schema version, and where it is damaged, naming the byte. `last`: its end may be torn.
-std::vector<JournalRecord> read_journal_segment(const std::string& path, bool last = true);
+// The whole records of a segment, in order; its end may be torn. Throws Error(kUnavailable) when it cannot be read,
+// Error(kDataLoss) for one of a later schema version, and where it is damaged, naming the byte.
+std::vector<JournalRecord> read_journal_segment(const std::string& path);
 // The same of all segments in `directory`, in the order of their terms; none where there is no directory.
 std::vector<JournalRecord> read_journal(const std::string& directory);
 // What a scheduler of `run` that was started anew goes on with: the segments since it was last begun or resumed.
 struct JournalPast {
   std::vector<JournalRecord> records;
-  std::vector<std::string> damage;  // and segments of other runs, a line each
+  std::vector<std::string> damage;  // torn ends and segments of other runs too, a line each
 };
 JournalPast read_journal_since_start(const std::string& directory, const Uuid& run);
 // The same of all segments. A nil `run`: any.

@@ -59,6 +59,7 @@ void add_event(const Json& json, KnownWorkers& known) {
   const std::string kind = text(json, "kind");
   const std::string detail = text(json, "detail");
   known.begun = known.begun || kind == "epoch";
+  if (kind == "journal_damaged") known.damage.insert(detail);
   const std::optional<Uuid> uuid = worker_of(json);
   if (!uuid) {
     const std::size_t behind_title = std::min(detail.find('('), detail.size());

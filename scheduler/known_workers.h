@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ struct KnownWorkers {
   std::vector<KnownWorker> workers{};
   // What was said of processes that ended before they registered, and their numbers.
   std::map<std::string, std::int32_t> unregistered{};
+  std::set<std::string> damage{};  // to the journal
 };
 
 // The detail of an event of kind "worker_joined", and of one of kind "worker_lost" about a process that never did: both

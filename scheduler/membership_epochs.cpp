@@ -39,6 +39,7 @@ Actions Membership::start(Time now) {
   }
   recall_workers();
   for (const std::string& damage : past_.damage) {
+    if (past_.known.damage.contains(damage)) continue;  // an earlier start has told
     actions.emplace_back(event("journal_damaged", nullptr, damage));
     actions.emplace_back(Tell{"warning: " + damage});
   }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/base/quantity.h"
@@ -31,6 +32,7 @@ constexpr auto kLongestBatch = 200ms;      // of messages, before time gets its 
 constexpr auto kProgressInterval = 200ms;  // at least, between two progress messages
 constexpr auto kProbeInterval = 250ms;     // between looks at who is still connected
 constexpr auto kLinger = 1000ms;           // for the last messages to go out
+constexpr std::size_t kMostUntold = 100;   // notices that wait for a launcher
 
 Time steady_now() { return std::chrono::steady_clock::now(); }
 
@@ -157,6 +159,7 @@ struct Scheduler::Impl {
           using Kind = std::decay_t<decltype(body)>;
           if constexpr (std::is_same_v<Kind, RegisterAgent>) {
             announce_page(message.sender);
+            tell_what_waits(message.sender);
           } else if constexpr (std::is_same_v<Kind, EventReport>) {
             record_event(message, body.kind, body.step, body.detail);
             if (worth_a_line(body.kind)) notify(fmt::format("step {}: warning: {}", body.step, body.detail));
@@ -393,9 +396,16 @@ struct Scheduler::Impl {
     for (const Uuid& agent : membership.agents()) send(agent, progress);
   }
 
+  // The user, through the launchers; while there is none it is kept for the first.
   void notify(const std::string& text) {
     if (options.on_notice) options.on_notice(text);
-    for (const Uuid& agent : membership.agents()) send(agent, Notice{.text = text});
+    const std::vector<Uuid> agents = membership.agents();
+    for (const Uuid& agent : agents) send(agent, Notice{.text = text});
+    if (agents.empty() && untold.size() < kMostUntold) untold.push_back(text);
+  }
+
+  void tell_what_waits(const Uuid& agent) {
+    for (const std::string& text : std::exchange(untold, {})) send(agent, Notice{.text = text});
   }
 
   // To whom the user looks at, once.
@@ -449,6 +459,7 @@ struct Scheduler::Impl {
   bool progress_is_new = false;
   bool told_of_skips = false;
   bool told_of_page = false;
+  std::vector<std::string> untold;  // notices
   Time next_progress;
   Time next_probe;
   std::set<Uuid> unreachable;  // at the last probe

@@ -103,18 +103,21 @@ TEST(JournalTest, ATornTailIsTheEnd) {
     const auto records = read_journal_segment(path);
     ASSERT_EQ(records.size(), 2U) << "cut after " << length << " bytes";
     EXPECT_EQ(records[1], JournalRecord(first));
-  }
-  for (std::size_t position = before; position < after; ++position) {
-    std::string garbled = whole;
-    garbled[position] = static_cast<char>(garbled[position] ^ 0x40);
-    std::ofstream(path, std::ios::binary | std::ios::trunc) << garbled;
-    ASSERT_EQ(read_journal_segment(path).size(), 2U) << "byte " << position << " garbled";
+    // Whether zeros that were preallocated follow makes no difference.
+    std::ofstream(path, std::ios::binary | std::ios::app) << std::string(length % 2 == 0 ? 0 : 4096, '\0');
+    const JournalPast past = read_journal_since_start(scratch.path(), {});
+    ASSERT_EQ(past.records.size(), 2U);
+    ASSERT_EQ(past.damage, length == before
+                               ? std::vector<std::string>()
+                               : std::vector<std::string>{path + " ends at byte " + std::to_string(before) +
+                                                          " in the middle of a record: that one is left out"})
+        << "cut after " << length << " bytes";
   }
 }
 
-std::string damage_of(const std::string& path, bool last) {
+std::string damage_of(const std::string& path) {
   try {
-    (void)read_journal_segment(path, last);
+    (void)read_journal_segment(path);
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kDataLoss);
     return error.what();
@@ -140,14 +143,40 @@ TEST(JournalTest, AFlippedBitBeforeTheTailIsDamage) {
     std::string garbled = whole;
     garbled[position] = static_cast<char>(garbled[position] ^ 0x01);
     std::ofstream(path, std::ios::binary | std::ios::trunc) << garbled;
-    ASSERT_EQ(damage_of(path, true), path + " is damaged at byte " + std::to_string(first) +
-                                         ": expected a whole record there, as others stand behind it")
+    ASSERT_EQ(damage_of(path), path + " is damaged at byte " + std::to_string(first) +
+                                   ": expected a whole record there, as others stand behind it")
         << "byte " << position;
     ASSERT_EQ(read_journal_since_start(scratch.path(), {}).records.size(), 2U) << "the term and the last epoch";
   }
 }
 
-TEST(JournalTest, OnlyTheLastSegmentMayBeTorn) {
+TEST(JournalTest, AFlippedBitInTheLastRecordIsDamage) {
+  const Scratch scratch;
+  const std::string path = scratch.file("term-1");
+  std::size_t before = 0;
+  const auto used = [&] { return contents_of(path).find_last_not_of('\0') + 1; };
+  {
+    Journal journal(scratch.path(), Uuid::random());
+    before = used();
+    journal.append(epoch(1, 1));
+  }
+  const std::string whole = contents_of(path);
+  const std::string at =
+      path + " is damaged at byte " + std::to_string(before) + ": expected a whole record there, and ";
+  for (std::size_t position = before; position < whole.find_last_not_of('\0') + 1; ++position) {
+    std::string garbled = whole;
+    garbled[position] = static_cast<char>(garbled[position] ^ 0x40);
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << garbled;
+    const JournalPast past = read_journal_since_start(scratch.path(), {});
+    ASSERT_EQ(past.records.size(), 1U) << "byte " << position << " garbled";
+    ASSERT_EQ(past.damage.size(), 1U) << "byte " << position << " garbled";
+    // Of a length that became larger nobody can tell.
+    const bool longer = position < before + sizeof(std::uint32_t);
+    ASSERT_TRUE(longer || past.damage[0] == at + "its checksum is wrong; the rest of it counts") << past.damage[0];
+  }
+}
+
+TEST(JournalTest, ATornEndIsLeftToWhoeverWritesThere) {
   const Scratch scratch;
   const std::string path = scratch.file("term-1");
   Journal(scratch.path(), Uuid::random()).append(epoch(1, 1));
@@ -156,10 +185,8 @@ TEST(JournalTest, OnlyTheLastSegmentMayBeTorn) {
   EXPECT_EQ(read_journal(scratch.path()).size(), 1U);
   const std::string torn = contents_of(path);
   Journal later(scratch.path(), Uuid::random());
-  EXPECT_EQ(read_journal(scratch.path()).size(), 2U) << "the next term cuts it off";
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << torn;
-  EXPECT_NE(damage_of(path, false).find(path + " is damaged at byte "), std::string::npos);
-  EXPECT_THROW((void)read_journal(scratch.path()), Error);
+  EXPECT_EQ(contents_of(path), torn) << "the term before may belong to a scheduler that begins, too";
+  EXPECT_EQ(read_journal(scratch.path()).size(), 2U);
 }
 
 TEST(JournalTest, ARestartReadsWhatBelongsToThisStartOfTheRun) {
@@ -172,7 +199,8 @@ TEST(JournalTest, ARestartReadsWhatBelongsToThisStartOfTheRun) {
   std::ofstream(scratch.file("term-4")) << "";  // killed before it said a word
   begin(true);
   const JournalPast past = read_journal_since_start(scratch.path(), {});
-  EXPECT_TRUE(past.damage.empty());
+  EXPECT_EQ(past.damage,
+            std::vector<std::string>{scratch.file("term-4") + " holds no record: expected that of its term at byte 0"});
   ASSERT_EQ(past.records.size(), 3U);
   EXPECT_EQ(std::get<TermRecord>(past.records[0]).term, 2U);
   EXPECT_EQ(std::get<TermRecord>(past.records[2]).term, 5U);

@@ -121,6 +121,8 @@ TEST(MembershipRestartTest, WhatWasToldIsNotToldAgain) {
   past.known = known_of(before);
   past.known.workers[1].told_lost = past.known.workers[1].told_excluded = true;
   past.known.unregistered["(pid 90) was killed by signal 9 (SIGKILL) before it registered"] = 3;
+  past.damage = {"term-1 is damaged", "term-2 is damaged"};
+  past.known.damage = {"term-1 is damaged"};
   Restarted play(3, before, past);
   play.from_agent(WorkerEnded{.rank = -1, .pid = 90, .signal = 9});
   play.killed(1);
@@ -128,6 +130,8 @@ TEST(MembershipRestartTest, WhatWasToldIsNotToldAgain) {
   play.enter(2);
   EXPECT_TRUE(play.events("worker_lost").empty());
   EXPECT_TRUE(play.events("worker_excluded").empty());
+  ASSERT_EQ(play.events("journal_damaged").size(), 1U);
+  EXPECT_EQ(play.events("journal_damaged")[0].detail, "term-2 is damaged");
   EXPECT_EQ(play.members(), (Players{0, 2}));
 }
 

@@ -403,6 +403,23 @@ TEST(SchedulerTest, AnotherSchedulerGoesOnWithTheWorkers) {
   EXPECT_TRUE(read_journal(scratch.file("journal")).size() == 4U) << "two terms, two epochs";
 }
 
+TEST(SchedulerTest, TellsOfADamagedJournalAsSoonAsALauncherIsThere) {
+  const Scratch scratch;
+  const std::string segment = scratch.file("journal/term-1");
+  { const Journal journal(scratch.file("journal"), Uuid::random()); }
+  std::string bytes = contents_of(segment);
+  bytes[bytes.find_last_not_of('\0') - 20] ^= 0x04;
+  std::ofstream(segment, std::ios::binary | std::ios::trunc) << bytes;
+  Served scheduler(scratch.path(), [](SchedulerOptions& options) { options.restarted = true; });
+  while (kinds_of(scratch.file("events.jsonl")).empty()) std::this_thread::sleep_for(10ms);
+  Player agent(scheduler, -1);
+  agent.send(RegisterAgent{.host = "node", .pid = 1});
+  EXPECT_EQ(agent.next<Notice>().text, "warning: " + segment +
+                                           " is damaged at byte 0: expected a whole record there, and its checksum is "
+                                           "wrong; the rest of it counts");
+  EXPECT_EQ(kinds_of(scratch.file("events.jsonl"))[0], "journal_damaged");
+}
+
 TEST(SchedulerTest, ASchedulerOfALaterTermEndsTheEarlierQuietly) {
   const Scratch scratch;
   Served earlier(scratch.path(), 1);

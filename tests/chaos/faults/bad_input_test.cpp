@@ -63,8 +63,8 @@ void expect_line(const std::string& text, const std::string& pattern) {
   EXPECT_TRUE(std::regex_search(text, std::regex(pattern))) << pattern << "\nin\n" << text;
 }
 
-// The scheduler dies, and what the next one finds is damaged: the workers know better.
-void expect_survives(const std::function<void(FaultedRun& run)>& damage) {
+// The scheduler dies, and what the next one finds is damaged: it says so in a line, and the workers know better.
+void expect_survives(const std::string& line, const std::function<void(FaultedRun& run)>& damage) {
   FaultedRun run;
   run.start(kThree, "2@reduce@4=KILL");  // so that there is more than one epoch on record
   wait_for_steps(run, 6);
@@ -75,10 +75,12 @@ void expect_survives(const std::function<void(FaultedRun& run)>& damage) {
   EXPECT_EQ(kill(*scheduler, SIGKILL), 0);
   expect_end_as_undisturbed(run);
   EXPECT_GE(run.count_events("scheduler_restarted"), 1);
+  EXPECT_EQ(run.count_events("journal_damaged"), 1);
+  expect_line(run.processes().output(), "warning: [^\n]*/journal/term-1 " + line + "\n");
 }
 
 TEST(BadInputTest, AJournalThatIsTornGoesOnFromWhatIsWhole) {
-  expect_survives([](FaultedRun& run) {
+  expect_survives("ends at byte [0-9]+ in the middle of a record: [^\n]+", [](FaultedRun& run) {
     const fs::path segment = newest_segment(run);
     const std::string bytes = read_all(segment);
     fs::resize_file(segment, used_bytes(bytes) - 9);
@@ -86,19 +88,25 @@ TEST(BadInputTest, AJournalThatIsTornGoesOnFromWhatIsWhole) {
 }
 
 TEST(BadInputTest, ABitThatFlippedInTheJournalIsNotBelieved) {
-  for (const std::size_t from_end : {20U, 400U}) {
-    expect_survives([&](FaultedRun& run) {
+  const std::string damaged = "is damaged at byte [0-9]+: expected a whole record there, ";
+  const auto flip = [](const std::function<std::size_t(const std::string& bytes)>& where) {
+    return [where](FaultedRun& run) {
       const fs::path segment = newest_segment(run);
       std::string bytes = read_all(segment);
-      ASSERT_GT(used_bytes(bytes), from_end);
-      bytes[used_bytes(bytes) - from_end] ^= 0x04;
+      bytes.at(where(bytes)) ^= 0x04;
       write_all(segment, bytes);
-    });
-  }
+    };
+  };
+  expect_survives(damaged + "and its checksum is wrong; the rest of it counts",
+                  flip([](const std::string& bytes) { return used_bytes(bytes) - 20; }));
+  // In the first epoch, behind the record of the term.
+  expect_survives(damaged + "as others stand behind it; the rest of it counts",
+                  flip([](const std::string& bytes) { return bytes.find("\"epoch\""); }));
 }
 
 TEST(BadInputTest, AnEmptyJournalIsNoEnd) {
-  expect_survives([](FaultedRun& run) { write_all(newest_segment(run), ""); });
+  expect_survives("holds no record: expected that of its term at byte 0",
+                  [](FaultedRun& run) { write_all(newest_segment(run), ""); });
 }
 
 // Another scheduler of the run begins a term of its own: the one that works writes nothing any more and gives way.
@@ -121,7 +129,7 @@ TEST(BadInputTest, AnotherRunsJournalDoesNoHarm) {
   other.start(kThree);
   const auto end = other.wait_end(seconds(40));
   ASSERT_TRUE(end && end->success()) << other.account();
-  expect_survives([&](FaultedRun& run) {
+  expect_survives("is the journal of another run [^\n]+: it is left out", [&](FaultedRun& run) {
     fs::copy_file(newest_segment(other), newest_segment(run), fs::copy_options::overwrite_existing);
   });
 }
