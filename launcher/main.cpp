@@ -186,6 +186,7 @@ int run(const LaunchLine& line, Output& output, Clock::time_point) {
   options.worker_program = launched.worker_program;
   options.worker_arguments = launched.worker_arguments;
   options.worker_restarts.most = line.max_restarts;
+  options.scheduler_restarts.most = line.max_restarts;
   options.run_directory = run_directory;
   signals.take();  // still blocked here, so that none is missed before the launcher collects them
   return launcher::launch(options, output);

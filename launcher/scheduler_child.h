@@ -67,6 +67,8 @@ class SchedulerChild {
   std::optional<std::chrono::milliseconds> replace(Time now);
   // Starts it if it is time. Returns why that failed, and then what replace() would say is done.
   std::optional<std::string> start_if_due(Time now);
+  // No restarts are left: it is started once more all the same.
+  void replace_once_more(Time now) { start_at_ = now; }
   // If it is to be started again, then now.
   void hurry(Time now) {
     if (start_at_) start_at_ = now;

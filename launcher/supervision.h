@@ -77,6 +77,7 @@ class Supervisor {
   void handle(const cluster::Body& body);
   void reap_scheduler();
   void replace_scheduler(const std::string& how);
+  void end_without_restarts(const std::string& how);
   void keep_scheduler_started(Clock::time_point now);
   void end_silent_scheduler(Clock::time_point now);
 
@@ -116,6 +117,8 @@ class Supervisor {
   int verdict_ = 0;              // the run's exit code
   bool terminated_ = false;      // after a failure: who stays is killed without another word
   bool judged_ = false;          // the verdict is the scheduler's
+  bool last_scheduler_ = false;  // its restarts are used up: the one that was started once more is to end the run
+  std::string alone_{};          // why there is no scheduler any more, and the workers save the state by themselves
   bool succeeded_ = false;       // the run is complete, whoever stays: nobody lets a replacement in any more
   Deadline answer_by_;           // to a user's signal
   Deadline verdict_by_;

@@ -28,6 +28,7 @@ struct LaunchLimits {
   std::chrono::milliseconds scheduler_back{90'000};  // until another launcher has replaced one that died
   std::chrono::milliseconds finish{10'000};          // from a verdict of success, or a user's signal, to the end
   std::chrono::milliseconds terminate{1'000};        // from SIGTERM to SIGKILL after a failure
+  std::chrono::milliseconds alone{90'000};           // for workers to save the state without any scheduler
 };
 
 struct LaunchOptions {
@@ -44,7 +45,8 @@ struct LaunchOptions {
   std::optional<cluster::Credentials> join{};
   bool open = false;               // workers of other hosts may take part
   RestartRules worker_restarts{};  // of each
-  RestartRules scheduler_restarts{};
+  // Its workers do not wait for a scheduler for longer than half a minute (worker/trainer.cpp).
+  RestartRules scheduler_restarts{.longest_wait = std::chrono::seconds(5)};
   LaunchLimits limits{};
 };
 

@@ -23,6 +23,14 @@ std::string in_its_own_words(const std::string& reason) {
 void Supervisor::await_verdict() {
   const std::optional<int> code = workers_.agreed_exit();
   if (workers_.due()) return;  // something is still to be said of them
+  if (!alone_.empty()) {
+    const int exit_code = code.value_or(1);
+    return conclude(exit_code, exit_code == 0
+                                   ? ""
+                                   : fmt::format("{}, {}", alone_,
+                                                 exit_code == kExitStopped ? "stopped after a checkpoint"
+                                                                           : "stopped without a checkpoint"));
+  }
   if (!scheduler_ && !code) {  // others may go on
     // Who was refused has said why.
     conclude(workers_.misused() ? 2 : 1, workers_.misused() ? "" : "none of these workers is left in the run");
@@ -106,8 +114,9 @@ void Supervisor::kill_everyone() {
 std::string Supervisor::still_running() const {
   const std::vector<int> ranks = workers_.running_ranks();
   const bool one = ranks.size() == 1;
+  const milliseconds limit = alone_.empty() ? options_.limits.finish : options_.limits.alone;
   return fmt::format("worker{} {} did not leave within {} s and {} killed", one ? "" : "s", fmt::join(ranks, ", "),
-                     std::chrono::duration<double>(options_.limits.finish).count(), one ? "was" : "were");
+                     std::chrono::duration<double>(limit).count(), one ? "was" : "were");
 }
 
 }  // namespace convoy::launcher

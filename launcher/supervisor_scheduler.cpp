@@ -171,8 +171,24 @@ void Supervisor::replace_scheduler(const std::string& how) {
                     *wait == milliseconds(0) ? "" : fmt::format(" in {:g} s", in_seconds(*wait))));
     return;
   }
-  conclude(1, fmt::format("{} after step {}; no restarts are left, stopping", how, last_step_));
-  end_workers();
+  end_without_restarts(how);
+}
+
+// The state is not lost: the run is stopped as a signal would stop it, by a last scheduler. Where not even that one
+// lives, the workers that have the state write a checkpoint by themselves.
+void Supervisor::end_without_restarts(const std::string& how) {
+  const std::string what = fmt::format("{} after step {}; no restarts are left", how, last_step_);
+  if (!std::exchange(last_scheduler_, true)) {
+    say(what + ": the next one only sees to it that the workers finish their step, write a checkpoint and leave");
+    wish("the scheduler was restarted too often");
+    scheduler_->replace_once_more(Clock::now());
+    return;
+  }
+  say(what + ": the workers write a checkpoint by themselves and leave");
+  alone_ = what;
+  workers_.cease(false);
+  workers_.terminate();  // they understand it as a signal of the user, which no scheduler answers
+  workers_gone_by_.set(options_.limits.alone);
 }
 
 void Supervisor::keep_scheduler_started(Clock::time_point now) {
@@ -186,12 +202,7 @@ void Supervisor::keep_scheduler_started(Clock::time_point now) {
     }
   }
   if (const auto failure = scheduler_->start_if_due(now)) {
-    if (scheduler_->expected()) {
-      say(*failure);
-    } else {
-      conclude(1, fmt::format("{} after step {}; no restarts are left, stopping", *failure, last_step_));
-      end_workers();
-    }
+    scheduler_->expected() ? say(*failure) : end_without_restarts(*failure);
   }
 }
 

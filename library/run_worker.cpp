@@ -13,6 +13,7 @@
 #include "library/environment.h"
 #include "library/inner_scheduler.h"
 #include "library/instants.h"
+#include "library/lone_record.h"
 #include "library/prepared_run.h"
 #include "library/run_plan.h"
 #include "library/run_rank.h"
@@ -39,19 +40,21 @@ int run_worker(const launcher::TrainLine& line, const worker::Workload& workload
   const std::string who = std::to_string(place.rank) + std::string(static_cast<std::size_t>(before), '+');
   const auto train = [&](const Recipe& recipe, const std::string& run_directory, const cluster::Place& known,
                          distributed::MpiSession* mpi, const std::function<cluster::Credentials()>& find_scheduler) {
-    const worker::TrainCommand command{.recipe = recipe,
-                                       .workload = workload,
-                                       .run_directory = run_directory,
-                                       .place = known,
-                                       .environment = environment,
-                                       .take_signals = [&]() -> SignalReceiver& { return signals.take(); },
-                                       .started = started,
-                                       .on_second_signal = on_second_signal,
-                                       .find_scheduler = find_scheduler,
-                                       .mpi = mpi,
-                                       .inspection = line.inspection,
-                                       .print = [&](const std::string& text) { output.line(Stream::kOutput, text); },
-                                       .at_instant = instants_of(who, environment)};
+    const worker::TrainCommand command{
+        .recipe = recipe,
+        .workload = workload,
+        .run_directory = run_directory,
+        .place = known,
+        .environment = environment,
+        .take_signals = [&]() -> SignalReceiver& { return signals.take(); },
+        .started = started,
+        .on_second_signal = on_second_signal,
+        .find_scheduler = find_scheduler,
+        .mpi = mpi,
+        .inspection = line.inspection,
+        .print = [&](const std::string& text) { output.line(Stream::kOutput, text); },
+        .record = [&](const std::vector<cluster::Body>& reports) { record_reports(run_directory, reports); },
+        .at_instant = instants_of(who, environment)};
     return worker::train(command, logger);
   };
   if (place.world > 1 && !place.scheduler) {

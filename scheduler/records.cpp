@@ -12,6 +12,7 @@
 
 #include "core/base/durable_file.h"
 #include "core/base/error.h"
+#include "core/base/quantity.h"
 #include "scheduler/shard_lists.h"
 
 namespace convoy::scheduler {
@@ -87,6 +88,19 @@ void take_over(const std::string& path) {
 }
 
 }  // namespace
+
+std::string evaluation_detail(const cluster::EvalReport& report) {
+  return fmt::format("held-out loss {:.4f}{}", unsigned_nan(report.loss),
+                     report.accuracy ? fmt::format(", accuracy {:.2f} %", 100 * *report.accuracy) : "");
+}
+
+Event evaluation_event(const cluster::EvalReport& report, const Ballot& ballot) {
+  return {.kind = "eval",
+          .worker = std::nullopt,
+          .ballot = ballot,
+          .step = report.step,
+          .detail = evaluation_detail(report)};
+}
 
 LineFile::LineFile(std::string path)
     : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {

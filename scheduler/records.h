@@ -27,6 +27,10 @@ struct Event {
   bool operator==(const Event&) const = default;
 };
 
+// Of an evaluation.
+std::string evaluation_detail(const cluster::EvalReport& report);
+Event evaluation_event(const cluster::EvalReport& report, const Ballot& ballot);
+
 // A file to which whole lines are appended, each by one write(2), so that being killed tears none; of a line that does
 // not fit on the disk nothing stays.
 class LineFile {

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/quantity.h"
 #include "scheduler/board.h"
 #include "scheduler/journal.h"
 #include "scheduler/known_workers.h"
@@ -200,9 +199,7 @@ struct Scheduler::Impl {
   // Whoever is rank 0 next may not know what the one before it has sent.
   void take_report(const Message& message, const EvalReport& report) {
     if (!records.evaluation(report.step)) return;
-    const std::string result =
-        fmt::format("held-out loss {:.4f}{}", unsigned_nan(report.loss),
-                    report.accuracy ? fmt::format(", accuracy {:.2f} %", 100 * *report.accuracy) : "");
+    const std::string result = evaluation_detail(report);
     record_event(message, "eval", report.step, result);
     show([&] { board->add(report, wall_clock_s()); });
     notify(fmt::format("step {}: {}", report.step, result));

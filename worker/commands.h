@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/messages.h"
 #include "cluster/place.h"
 #include "core/base/inspection.h"
 #include "core/base/log.h"
@@ -34,6 +35,9 @@ struct TrainCommand {
   distributed::MpiSession* mpi = nullptr;           // the engine is "mpi", and this is what it needs
   Inspection inspection{};                          // what is to be shown of the run
   std::function<void(const std::string&)> print{};  // on the terminal, a line
+  // Writes reports of steps and evaluations down that no scheduler is there to write; throws Error where that cannot be
+  // done. May be empty.
+  std::function<void(const std::vector<cluster::Body>&)> record{};
   // Tests end or stop this process at named instants (docs/testing.md); may be empty. `step`: applied.
   std::function<void(std::string_view instant, std::int64_t step)> at_instant{};
 };

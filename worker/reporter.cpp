@@ -17,6 +17,8 @@ namespace {
 constexpr std::chrono::seconds kOwnSilence{2};
 constexpr milliseconds kReconnect{50};
 constexpr milliseconds kAnswer{2'000};  // to who registers again
+// For a scheduler to come back to whom a signal asked to stop: whoever sent it may not wait for long.
+constexpr milliseconds kAsked{10'000};
 // A scheduler that never answered belongs to a run that is over, or is replaced sooner than this.
 constexpr milliseconds kFirstMeeting{1'000};
 
@@ -150,10 +152,16 @@ void Reporter::send_reports() {
 void Reporter::watch_scheduler(Clock::time_point now) {
   const bool slept = now - last_watch_ > kOwnSilence;
   last_watch_ = now;
+  const bool away = lost_since_ && now - *lost_since_ > kAsked;
   std::string why;
   {
     const std::lock_guard lock(mutex_);
     if (slept) heard_ = now;
+    if (away && wish_) why = fmt::format("{}; {}", *wish_, why_);
+  }
+  if (!why.empty()) return end(End::kLost, why);
+  {
+    const std::lock_guard lock(mutex_);
     if (!waiting_ || ending_ || now - heard_ <= options_.scheduler_silence) return;
     why = fmt::format("the scheduler at {} has been silent for {:.0f} s", options_.scheduler.address,
                       std::chrono::duration<double>(now - heard_).count());
@@ -318,6 +326,19 @@ bool Reporter::recorded(std::int64_t step) {
     if (!ending_) return false;
   }
   fail_ended();
+}
+
+std::vector<cluster::Body> Reporter::unrecorded() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<cluster::Body> reports;
+  outbox_.for_each([&](const cluster::Body& body) { reports.push_back(body); });
+  return reports;
+}
+
+void Reporter::recorded_elsewhere(std::int64_t step) {
+  const std::lock_guard lock(mutex_);
+  recorded_step_ = std::max(recorded_step_, step);
+  outbox_.recorded(step);
 }
 
 void Reporter::leave(const cluster::Leave& leave) {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "cluster/link.h"
 #include "core/base/log.h"
@@ -61,6 +62,10 @@ class Reporter {
   // Whether the scheduler has written every step up to `step`, or wants a checkpoint whatever it has: for whoever asks
   // until it has. Throws Error(kPeerLost) when the scheduler is gone or silent, Error(kInterrupted) when the run ends.
   bool recorded(std::int64_t step);
+
+  // What no scheduler is known to have on record, and that somebody else has put it there.
+  std::vector<cluster::Body> unrecorded() const;
+  void recorded_elsewhere(std::int64_t step);
 
   // Whether the run is to stop after the step under way and a checkpoint.
   bool finishes_step() const { return finishes_step_; }

@@ -209,6 +209,8 @@ void Trainer::tell_lost(const Error& error, const Ballot& ballot) {
 Trainer::End Trainer::over() {
   const std::optional<cluster::Stop> stop = reporter_->stop();
   if (stop && stop->save && session_.standing().has_state) return save_and_leave(*stop);
+  if (reporter_->ending() == Reporter::End::kLost && session_.standing().has_state && applied() > 0)
+    return save_alone();
   if (reporter_->ending() != Reporter::End::kComplete) reporter_->fail_ended();
   return {};
 }

@@ -78,6 +78,7 @@ class Trainer {
   void compute_ahead();
   void tell_lost(const Error& error, const Ballot& ballot);
   End over();
+  End save_alone();
 
   // Getting to where an epoch goes on.
   void get_state(const FetchState& task);

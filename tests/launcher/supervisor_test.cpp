@@ -232,14 +232,37 @@ TEST_F(SupervisorTest, RunWhoseSchedulerWasReplacedEndsAsOthersDo) {
   expect_exit(0, seconds(15));
 }
 
-TEST_F(SupervisorTest, SchedulerIsReplacedAsOftenAsAllowed) {
-  start({"--refuse-again", "--scheduler-restarts=2"});
+TEST_F(SupervisorTest, TheLastSchedulerEndsTheRunInOrder) {
+  start({"--scheduler-restarts=1"});
   wait_for_steps();
   kill(scheduler(), SIGKILL);
-  expect_exit(1, seconds(6));
+  wait_for_output("[scheduler] again\n");
+  kill(scheduler(), SIGKILL);
+  expect_exit(75);
   expect_error(
-      "convoy: the scheduler \\(pid [0-9]+\\) exited with code 1 after step [1-9][0-9]*; no restarts are "
-      "left, stopping\n$");
+      "convoy: the scheduler \\(pid [0-9]+\\) was killed by signal 9 \\(SIGKILL\\) after step [1-9][0-9]*; no "
+      "restarts are left: the next one only sees to it that the workers finish their step, write a checkpoint and "
+      "leave\n");
+  expect_error("\nconvoy: the scheduler was restarted too often at step [0-9]+\n$");
+}
+
+TEST_F(SupervisorTest, WithoutAnySchedulerTheWorkersSaveTheStateThemselves) {
+  start({"--refuse-again", "--scheduler-restarts=2", "--alone"});
+  wait_for_steps();
+  kill(scheduler(), SIGKILL);
+  expect_exit(75);
+  EXPECT_EQ(count("convoy: cannot bind\n", run_.errors()), 1) << "said once\n" << run_.errors();
+  expect_error(
+      "convoy: the scheduler \\(pid [0-9]+\\) exited with code 1 after step [1-9][0-9]*; no restarts are left, stopped "
+      "after a checkpoint\n$");
+}
+
+TEST_F(SupervisorTest, WorkersThatDoNotSaveTheStateInTimeAreKilledAndNamed) {
+  start({"--refuse-again", "--scheduler-restarts=0", "--stubborn"});
+  wait_for_steps();
+  kill(scheduler(), SIGKILL);
+  expect_exit(1);
+  expect_error("\nconvoy: workers 0, 1 did not leave within 2 s and were killed\n$");
 }
 
 TEST_F(SupervisorTest, WorkerMayDieWhileTheSchedulerDoes) {

@@ -62,6 +62,7 @@ int run_launcher(const Arguments& arguments) {
   options.limits.scheduler_verdict = milliseconds(1500);
   options.limits.scheduler_back = milliseconds(3000);
   options.limits.finish = milliseconds(2000);
+  options.limits.alone = milliseconds(2000);
   for (char** entry = environ; *entry; ++entry) options.environment.emplace_back(*entry);
   if (const auto run = arguments.value("join"))
     options.join = launcher::find_run(*run, std::nullopt, variable).scheduler;

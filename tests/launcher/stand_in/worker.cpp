@@ -57,11 +57,14 @@ class Worker {
         if (!stubborn && std::holds_alternative<Stop>(message->body)) return 1;
       }
     } catch (const Error&) {
+      if (arguments_.has("--alone") && (asked_ || signals_.take())) return kExitStopped;
       std::this_thread::sleep_for(milliseconds(10));
       connect();
     }
-    if (const auto signal = signals_.take(); signal && !stubborn)
+    if (const auto signal = signals_.take(); signal && !stubborn) {
+      asked_ = true;
       link_->send({}, StopRequest{.reason = "stopped by " + signal_name(*signal)});
+    }
     return std::nullopt;
   }
 
@@ -97,6 +100,7 @@ class Worker {
   std::unique_ptr<Link> link_;
   std::int64_t step_ = 0;
   bool started_ = false;
+  bool asked_ = false;  // to stop
 };
 
 }  // namespace
