@@ -66,6 +66,8 @@ bool Membership::may_report(const Message& message) const {
   // On its way when the epoch was agreed on, which goes on from that step or a later one.
   const auto* report = std::get_if<StepReport>(&message.body);
   if (report != nullptr && report->step <= epoch->resume_step) return is_member(message.sender);
+  const auto* evaluation = std::get_if<EvalReport>(&message.body);
+  if (evaluation != nullptr && evaluation->step <= epoch->resume_step) return is_member(message.sender);
   return message.ballot == epoch->ballot && message.sender == epoch->members.front();
 }
 
