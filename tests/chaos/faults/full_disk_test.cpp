@@ -92,7 +92,10 @@ void expect_end_as(FaultedRun& run, const Traces& undisturbed) {
   ASSERT_TRUE(end.has_value()) << "it still runs\n" << run.account();
   EXPECT_TRUE(end->success()) << run.account();
   EXPECT_EQ(run.left_behind(), "");
-  EXPECT_EQ(differences(run.traces(), undisturbed), "") << run.account();
+  Traces traces = run.traces();
+  // Events tell of steps that were done again, too.
+  for (auto& [step, found] : traces.evaluated) found.erase(std::unique(found.begin(), found.end()), found.end());
+  EXPECT_EQ(differences(traces, undisturbed), "") << run.account();
 }
 
 // It ends by itself, and not well; no step that is on record has other bits, and no line is torn.
