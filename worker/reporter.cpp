@@ -138,6 +138,8 @@ void Reporter::beat() {
   if (joins_) send(cluster::Ready{.step = standing.applied});
   const std::lock_guard lock(mutex_);
   if (wish_ && !finishes_step_) link_->send(ballot_, cluster::StopRequest{.reason = *wish_});
+  if (lost_peers_ && lost_peers_->first < standing.sealed) lost_peers_.reset();
+  if (lost_peers_) link_->send(lost_peers_->first, lost_peers_->second);
   const std::int64_t oldest = outbox_.oldest();
   if (leads_ && oldest != Outbox::kNone && oldest == oldest_report_) send_reports();
   oldest_report_ = oldest;
@@ -184,6 +186,8 @@ void Reporter::handle_signals() {
 }
 
 void Reporter::handle(const cluster::Message& message) {
+  // Of a scheduler in whose place there is another: whoever answered that one's round owes nothing to this one.
+  if (message.ballot.term < options_.standing().sealed.term) return;
   bool complete = false;
   met_ = true;
   {
@@ -310,6 +314,12 @@ void Reporter::send(cluster::Body body) {
 void Reporter::send(const Ballot& ballot, cluster::Body body) {
   const std::lock_guard lock(mutex_);
   link_->send(ballot, std::move(body));
+}
+
+void Reporter::lose_peers(const Ballot& ballot, cluster::PeersLost lost) {
+  const std::lock_guard lock(mutex_);
+  link_->send(ballot, lost);
+  lost_peers_.emplace(ballot, std::move(lost));
 }
 
 void Reporter::report(std::int64_t step, cluster::Body body) {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "cluster/link.h"
@@ -56,6 +57,8 @@ class Reporter {
   // Sent once.
   void send(cluster::Body body);
   void send(const Ballot& ballot, cluster::Body body);
+  // With whom the epoch of this ballot cannot go on: said again with every heartbeat until a later round is answered.
+  void lose_peers(const Ballot& ballot, cluster::PeersLost lost);
   // Of a step: sent by whoever leads, and kept until the scheduler has it on record.
   void report(std::int64_t step, cluster::Body body);
 
@@ -129,6 +132,7 @@ class Reporter {
   Ballot ballot_;
   bool leads_ = false;
   std::optional<std::string> wish_;  // of a signal, repeated until somebody heeds it
+  std::optional<std::pair<Ballot, cluster::PeersLost>> lost_peers_;
   Outbox outbox_;
   std::int64_t oldest_report_ = Outbox::kNone;  // in it, a heartbeat ago
   std::optional<End> ending_;

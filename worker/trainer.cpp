@@ -203,7 +203,7 @@ void Trainer::tell_lost(const Error& error, const Ballot& ballot) {
     }
   }
   session_.unreachable(ballot, unreachable);
-  reporter_->send(ballot, std::move(message));
+  reporter_->lose_peers(ballot, std::move(message));
 }
 
 Trainer::End Trainer::over() {

@@ -83,18 +83,21 @@ class ReporterTest : public testing::Test {
   std::atomic<int> ends_ = 0;
   std::atomic<int> seals_ = 0;
   std::atomic<std::int64_t> applied_ = 0;
-  Reporter reporter_{{.scheduler = hub_->credentials(),
-                      .self = Uuid::random(),
-                      .heartbeat = milliseconds(100),
-                      .scheduler_silence = milliseconds(1000),
-                      .activity = [] { return std::uint64_t{0}; },
-                      .standing = [this] { return cluster::Standing{.applied = applied_}; },
-                      .on_seal = [this](const Ballot&, const cluster::Seal&) { ++seals_; },
-                      .on_epoch = [](const Ballot&, const cluster::Epoch&) {},
-                      .on_end = [this] { ++ends_; },
-                      .on_second_signal = {}},
-                     signals_,
-                     logger_};
+  std::atomic<std::uint64_t> sealed_term_ = 0;
+  Reporter reporter_{
+      {.scheduler = hub_->credentials(),
+       .self = Uuid::random(),
+       .heartbeat = milliseconds(100),
+       .scheduler_silence = milliseconds(1000),
+       .activity = [] { return std::uint64_t{0}; },
+       .standing =
+           [this] { return cluster::Standing{.sealed = {.term = sealed_term_, .attempt = 0}, .applied = applied_}; },
+       .on_seal = [this](const Ballot&, const cluster::Seal&) { ++seals_; },
+       .on_epoch = [](const Ballot&, const cluster::Epoch&) {},
+       .on_end = [this] { ++ends_; },
+       .on_second_signal = {}},
+      signals_,
+      logger_};
 };
 
 TEST_F(ReporterTest, ASilentSchedulerIsNotWaitedForForEver) {
@@ -187,6 +190,41 @@ TEST_F(ReporterTest, ASchedulerThatWasStartedAnewIsFound) {
   send(cluster::Seal{}, {.term = 2, .attempt = 1});
   while (seals_ == 0) std::this_thread::sleep_for(milliseconds(5));
   EXPECT_EQ(reporter_.ending(), std::nullopt);
+}
+
+// The scheduler to which it was said may have died with it.
+TEST_F(ReporterTest, LostPeersAreSaidAgainUntilALaterRoundIsAnswered) {
+  reporter_.enroll({});
+  serve_until_registered();
+  const Uuid peer = Uuid::random();
+  reporter_.lose_peers({.term = 1, .attempt = 3}, {.peers = {peer}});
+  serve_until([this] { return heard<cluster::PeersLost>().size() >= 3; });
+  EXPECT_EQ(heard<cluster::PeersLost>().back().peers, std::vector<Uuid>{peer});
+  sealed_term_ = 2;
+  std::this_thread::sleep_for(milliseconds(200));  // what was on its way
+  while (hub_->receive(milliseconds(20))) {
+  }
+  heard_.clear();
+  serve_until([this] { return heard<cluster::Heartbeat>().size() >= 4; });
+  EXPECT_TRUE(heard<cluster::PeersLost>().empty());
+}
+
+TEST_F(ReporterTest, ASchedulerOfALowerTermIsNotObeyed) {
+  reporter_.enroll({});
+  serve_until_registered();
+  sealed_term_ = 2;
+  const Ballot lower{.term = 1, .attempt = 9}, higher{.term = 2, .attempt = 0};
+  send(cluster::Exclude{.worker = {}, .rank = 0, .pid = 1, .reason = "it hangs"}, lower);
+  send(cluster::Stop{.exit_code = 1, .reason = "over"}, lower);
+  send(cluster::Recorded{.step = 9, .final = true}, lower);
+  send(cluster::FinishStep{.reason = "stopped by SIGTERM"}, lower);
+  send(cluster::Seal{}, higher);
+  serve_until([this] { return seals_ == 1; });
+  EXPECT_EQ(reporter_.ending(), std::nullopt);
+  EXPECT_FALSE(reporter_.finishes_step());
+  send(cluster::Stop{.exit_code = 1, .reason = "over"}, higher);
+  wait_for_end();
+  EXPECT_EQ(reporter_.ending(), Reporter::End::kStopped);
 }
 
 TEST_F(ReporterTest, ASchedulerThatDoesNotComeBackIsLost) {
